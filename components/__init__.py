@@ -1,0 +1,1 @@
+"""What Pulumi builds: one component a file; text is rendered in `fortress`."""
