@@ -1,0 +1,31 @@
+"""The one way from a template file to text."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+_environment = Environment(
+    loader=PackageLoader("fortress", "templates"),
+    undefined=StrictUndefined,
+    keep_trailing_newline=True,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    autoescape=False,  # noqa: S701 - configuration files, not HTML; values are validated where they enter
+)
+
+
+def render(template: str, **facts: object) -> str:
+    """A file of `fortress/templates` with its facts; raises jinja2.UndefinedError for a missing one."""
+    return _environment.get_template(template).render(**facts)
+
+
+def script(name: str) -> str:
+    """The text of a host script of `fortress/scripts`."""
+    return (files("fortress") / "scripts" / name).read_text()
+
+
+def push_script() -> str:
+    """The text of push.sh, which lands on a host first."""
+    return (files("fortress") / "push.sh").read_text()
