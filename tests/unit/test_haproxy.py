@@ -1,0 +1,208 @@
+"""The edge's haproxy.cfg: as it reads, what it refuses, and the bounds computed from its settings."""
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fortress.haproxy import Backend, Checks, Edge, Timeouts, detection_bound_ms, render, retries
+from tests.unit.golden import check_golden
+
+OSLO = {"oslo-web": "10.100.0.3:80"}
+FRANKFURT = {"fra-1": "10.100.0.4:80", "fra-2": "10.100.0.5:80"}
+
+
+def edge(oslo: Mapping[str, str] = OSLO, frankfurt: Mapping[str, str] = FRANKFURT, **facts: Any) -> Edge:
+    return Edge("lab.fortress.example", Backend("oslo", oslo, 200), Backend("frankfurt", frankfurt, 200), **facts)
+
+
+def directives(config: str) -> list[str]:
+    """The lines as HAProxy sees them: without comments and blank lines."""
+    lines = (line.split("#")[0].strip() for line in config.splitlines())
+    return [line for line in lines if line]
+
+
+def test_lab() -> None:
+    check_golden("haproxy.cfg", render(edge()))
+
+
+def test_no_overflow_servers() -> None:
+    check_golden("haproxy-no-overflow.cfg", render(edge(frankfurt={})))
+
+
+def test_the_articles_timings_and_ipv6() -> None:
+    article = edge(
+        oslo={"web01": "[2001:db8::3]:8080", "web02": "10.100.0.6:80"},
+        checks=Checks(inter_ms=2000, fastinter_ms=2000, fall=3, rise=2, timeout_ms=2000, connect_ms=5000),
+        timeouts=Timeouts(client_ms=30_500, server_ms=20_000, queue_ms=1500),
+        bind_http="192.0.2.12:80",
+        bind_https="[2001:db8::12]:8443",
+        maxconn=5000,
+        health_path="/~app/health.json",
+    )
+    check_golden("haproxy-article.cfg", render(article))
+
+
+def test_a_worker_more_is_one_line_more() -> None:
+    before = render(edge()).splitlines()
+    after = render(edge(frankfurt={"fra-3": "10.100.0.6:80", **FRANKFURT})).splitlines()
+    added = [line for line in after if line not in before]
+    assert added == ["    server fra-3 10.100.0.6:80"]
+    assert [line for line in after if line not in added] == before
+
+
+def test_the_first_overflow_worker_is_one_line_more() -> None:
+    one = {"fra-1": FRANKFURT["fra-1"]}
+    none_yet = render(edge(frankfurt={})).splitlines()
+    assert [line for line in render(edge(frankfurt=one)).splitlines() if line not in none_yet] == [
+        "    server fra-1 10.100.0.4:80"
+    ]
+
+
+def test_the_order_of_servers_is_that_of_their_names() -> None:
+    turned = dict(reversed(FRANKFURT.items()))
+    assert list(turned) != list(FRANKFURT)
+    assert render(edge(frankfurt=turned)) == render(edge())
+
+
+@pytest.mark.parametrize(
+    ("checks", "refused", "silent"),
+    [
+        (Checks(), 1200, 2000),  # the defaults, as in the design's reference
+        (Checks(inter_ms=2000, fastinter_ms=2000, fall=3, timeout_ms=2000, connect_ms=5000), 6000, 12000),  # HAProxy's
+        (Checks(fall=1), 1000, 1400),
+        (Checks(timeout_ms=900), 1200, 3000),  # a hung process is found by the timeout of the answer
+        (Checks(connect_ms=5000), 1200, 3200),  # connecting waits no longer than inter
+    ],
+)
+def test_detection_bound(checks: Checks, refused: int, silent: int) -> None:
+    assert detection_bound_ms(checks, black_hole=False) == refused
+    assert detection_bound_ms(checks, black_hole=True) == silent
+
+
+checks_allowed = st.integers(100, 2000).flatmap(
+    lambda inter: st.builds(
+        Checks,
+        inter_ms=st.just(inter),
+        fastinter_ms=st.integers(50, inter),
+        fall=st.integers(1, 3),
+        rise=st.integers(1, 2),
+        timeout_ms=st.integers(50, 2000),
+        connect_ms=st.integers(50, 5000),
+    )
+)
+
+
+@given(checks_allowed)
+def test_a_request_is_tried_until_its_server_is_marked_down_and_not_for_ever(checks: Checks) -> None:
+    tries = retries(checks)
+    assert tries * checks.connect_ms >= detection_bound_ms(checks, black_hole=True)
+    assert tries * min(1000, checks.connect_ms) >= detection_bound_ms(checks, black_hole=False)
+    assert (tries - 1) * min(1000, checks.connect_ms) < detection_bound_ms(checks, black_hole=True)
+    assert detection_bound_ms(checks, black_hole=False) < detection_bound_ms(checks, black_hole=True)
+
+
+REFUSED: list[tuple[str, dict[str, Any]]] = [
+    ("server_name", {"server_name": "lab.fortress.example\n    bind :8080"}),
+    ("server_name", {"server_name": "Lab.example"}),
+    ("server_name", {"server_name": "-lab.example"}),
+    ("server_name", {"server_name": "lab..example"}),
+    ("server_name", {"server_name": ""}),
+    ("health_path", {"health_path": "health"}),
+    ("health_path", {"health_path": "/health ver HTTP/1.0"}),
+    ("health_path", {"health_path": "/health#"}),
+    ("health_path", {"health_path": "/%[src]"}),
+    ("certificate", {"certificate": "/etc/ssl/private/site.pem alpn h2"}),
+    ("certificate", {"certificate": "site.pem"}),
+    ("certificate", {"certificate": "/etc/../root/site.pem"}),
+    ("stats_socket", {"stats_socket": "/run/haproxy/admin.sock level"}),
+    ("chroot", {"chroot": "/"}),
+    ("user", {"user": "root me"}),
+    ("group", {"group": '"'}),
+    ("bind_http", {"bind_http": "80"}),
+    ("bind_http", {"bind_http": ":0"}),
+    ("bind_https", {"bind_https": ":65536"}),
+    ("bind_https", {"bind_https": "*:443"}),
+    ("bind_https", {"bind_https": "2001:db8::1:443"}),
+    ("maxconn", {"maxconn": 0}),
+    ("maxconn", {"maxconn": True}),
+    ("maxconn", {"maxconn": 200}),  # not above the 200 slots of oslo-web
+    ("overflow.site", {"overflow": Backend("oslo", {}, 1)}),
+    ("frankfurt.servers", {"overflow": Backend("frankfurt", OSLO, 1)}),
+]
+
+
+@pytest.mark.parametrize(("field", "change"), REFUSED)
+def test_an_edge_refuses_and_names_the_field(field: str, change: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(field)}: "):
+        dataclasses.replace(edge(), **change)
+
+
+@pytest.mark.parametrize(
+    ("field", "make"),
+    [
+        ("site", lambda: Backend("oslo\nfrontend evil", {}, 1)),
+        ("oslo.servers", lambda: Backend("oslo", {"web 10.0.0.1:80": "10.0.0.1:80"}, 1)),
+        ("oslo.servers", lambda: Backend("oslo", {"to_frankfurt": "10.0.0.1:80"}, 1)),
+        ("oslo.servers.web", lambda: Backend("oslo", {"web": "10.0.0.1:80 weight 0"}, 1)),
+        ("oslo.servers.web", lambda: Backend("oslo", {"web": "10.0.0.1"}, 1)),
+        ("oslo.servers.web", lambda: Backend("oslo", {"web": ":80"}, 1)),
+        ("oslo.servers.web", lambda: Backend("oslo", {"web": "web.example:80"}, 1)),
+        ("oslo.servers.web", lambda: Backend("oslo", {"web": "[fe80::1%eth0]:80"}, 1)),
+        ("oslo.servers.web", lambda: Backend("oslo", {"web": "10.0.0.1:٨٠"}, 1)),  # digits, but not ASCII
+        ("oslo.maxconn", lambda: Backend("oslo", {}, 0)),
+        ("checks.inter_ms", lambda: Checks(inter_ms=2001)),
+        ("checks.fastinter_ms", lambda: Checks(fastinter_ms=1001)),
+        ("checks.fall", lambda: Checks(fall=4)),
+        ("checks.rise", lambda: Checks(rise=3)),
+        ("checks.connect_ms", lambda: Checks(connect_ms=5001)),
+        ("timeouts.queue_ms", lambda: Timeouts(queue_ms=0)),
+    ],
+)
+def test_its_parts_refuse_and_name_the_field(field: str, make: Any) -> None:
+    with pytest.raises(ValueError, match=f"^{re.escape(field)}: "):
+        make()
+
+
+hostile = st.text(max_size=40) | st.text(alphabet="abc01.:-_/ \t\n\r\"'\\#;%[]{}$\0", max_size=40)
+TEXT_FIELDS = sorted(field.name for field in dataclasses.fields(Edge) if field.type is str)
+
+
+@given(st.sampled_from(TEXT_FIELDS), hostile, st.sampled_from(["", "/", ":80", "10.0.0.1:80", "/etc/a", "a.example"]))
+def test_no_text_adds_a_directive(field: str, value: str, start: str) -> None:
+    change: dict[str, Any] = {field: start + value}
+    refusal, config = "", ""
+    try:
+        config = render(dataclasses.replace(edge(), **change))
+    except ValueError as error:
+        refusal = str(error)
+    if config:
+        assert [words(line) for line in directives(config)] == [words(line) for line in directives(render(edge()))]
+    else:
+        assert refusal.startswith(f"{field}: ")
+
+
+@given(hostile, hostile, hostile)
+def test_no_server_adds_a_directive(site: str, name: str, address: str) -> None:
+    for backend_site, servers in (
+        (site, {}),
+        ("frankfurt", {name: "10.100.0.4:80"}),
+        ("frankfurt", {"fra-1": address}),
+        ("frankfurt", {"fra-1": "10.100.0.4:80" + address}),
+    ):
+        try:
+            config = render(dataclasses.replace(edge(), overflow=Backend(backend_site, servers, 200)))
+        except ValueError:
+            continue
+        expected = render(edge(frankfurt=dict.fromkeys(("fra-1",)[: len(servers)], "10.100.0.4:80")))
+        assert [words(line) for line in directives(config)] == [words(line) for line in directives(expected)]
+
+
+def words(line: str) -> tuple[str, int]:
+    """A directive's keyword and how many words it has: what no value may change."""
+    parts = line.split()
+    return parts[0], len(parts)
