@@ -1,0 +1,479 @@
+#!/bin/sh
+# How a file lands on a host: whole, checked and active, or not at all. Installed as /usr/local/sbin/fortress-push.
+#
+# put reads the text (stdin, ended by the line $END) before it takes the host's lock; writes it beside PATH; runs --check
+# on it; keeps the file that stands at PATH; renames; runs --apply; watches --unit; and puts the old file back when one
+# of these two fails. Each step may be the last before a power cut: PATH is always the whole old or the whole new file;
+# `old` (below) is written before the rename and removed after success, `applied` the other way round; so a repeat of the
+# same put does the rest.
+#
+# --confirm arms a revert before --apply runs; `confirm`, in a new connection, ends it. Whether a file is unconfirmed is
+# said by the marker `confirm` alone: a timer only starts `revert`, and timers do not survive a boot. So every run of
+# this script first takes back what is past its time or was left unconfirmed by an earlier boot, and a unit does so at
+# boot, before the firewall is loaded.
+#
+# State, for root's eyes only: /var/lib/fortress/
+#   files/PATH with %2F for each slash/
+#     path              PATH
+#     original          what stood there before the first put, with mode and owner; original.none: nothing did.
+#                       Written last and deleted first: a folder without it is no record.
+#     old               what stood there before a put that has not ended well yet or is unconfirmed; old.none: nothing
+#     applied           SHA256 MODE OWNER:GROUP of the file that was put and is active
+#     first             no put of this file has succeeded yet
+#     apply unit seconds   of the last put, for the revert
+#     confirm           this file is unconfirmed: boot id, end in seconds of uptime, timer
+#     unconfirmed       copy of a file put with --confirm; without `confirm` beside it, it was taken back
+#   dirs/               a mark for each folder that put made
+#   output              what the last command said
+set -u
+umask 077
+export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
+trap '' HUP PIPE # a connection that goes away must not end the work half-way
+
+SELF=/usr/local/sbin/fortress-push
+STATE=/var/lib/fortress
+LOCK=/run/fortress-push.lock
+BOOT_UNIT=/etc/systemd/system/fortress-push-revert.service
+BOOT_LINK=/etc/systemd/system/sysinit.target.wants/fortress-push-revert.service
+END='# fortress-push: end of file'
+LIMIT=300 # seconds, for the lock and for each command of the caller
+NL='
+'
+
+usage() {
+    cat <<'USAGE'
+usage: fortress-push put PATH MODE OWNER:GROUP [--machine ID] [--check CMD] [--apply CMD] [--unit UNIT]
+                         [--confirm SECONDS]
+       fortress-push remove PATH [--machine ID] [--apply CMD]
+       fortress-push confirm PATH SHA256 [--machine ID]
+       fortress-push packages [--machine ID] PACKAGE...
+       fortress-push uninstall [--machine ID]
+put takes the text on stdin, ended by the line "# fortress-push: end of file".
+CMD is run by sh; "$1" is the file to check, or PATH in --apply. --machine has no effect on the host.
+USAGE
+}
+
+# --- what is said -----------------------------------------------------------------------------------------------------
+
+tell() { printf 'fortress-push: %s: %s: %s: %s\n' "$host" "$subject" "$1" "$2" >&2; } # STEP MESSAGE
+
+fail() { # STEP MESSAGE
+    tell "$1" "$2"
+    [ -z "$candidate" ] || { rm -f -- "$candidate" && tidy_dirs; }
+    exit 1
+}
+
+misuse() { # MESSAGE
+    printf 'fortress-push: %s (see fortress-push --help)\n' "$1" >&2
+    exit 2
+}
+
+must() { # STEP COMMAND...: a command of ours, whose failure ends the run
+    doing=$1
+    shift
+    complaint=$("$@" 2>&1) || fail "$doing" "$complaint"
+}
+
+run() { # CMD FILE: a command of the caller's. It speaks to a file: a pipe would wait for daemons that it starts
+    : >"$STATE/output"
+    [ -n "$1" ] || return 0
+    (umask 022 && exec timeout -k 10 "$limit" sh -c "$1" fortress-push "$2") \
+        >"$STATE/output" 2>&1 </dev/null 3>&- 9>&- && return
+    code=$?
+    [ $code -ne 124 ] || printf 'no end after %s s\n' "$limit" >>"$STATE/output"
+    return $code
+}
+
+said() { # the last lines of it, with PATH where it named the candidate
+    tail -n 10 "$STATE/output" | sed -e 's,/\.\([^/]*\)\.fortress-new,/\1,g' -e '2,$s/^/  /'
+}
+
+# --- the record of a file ---------------------------------------------------------------------------------------------
+
+key() { printf '%s\n' "$1" | sed -e 's/%/%25/g' -e 's,/,%2F,g'; }
+
+about() { # PATH: what the functions below work on
+    path=$1
+    name=$(key "$path")
+    record=$STATE/files/$name
+    candidate=${path%/*}/.${path##*/}.fortress-new
+}
+
+facts() { # FILE -> SHA256 MODE OWNER:GROUP
+    sum=$(sha256sum <"$1") && printf '%s %s\n' "${sum%% *}" "$(stat -c '%04a %U:%G' -- "$1")"
+}
+
+recall() { cat "$record/$1" 2>/dev/null; } # NAME
+recall_commands() { apply=$(recall apply) unit=$(recall unit) seconds=$(recall seconds); }
+
+save() { # NAME TEXT
+    printf '%s\n' "$2" >"$record/$1.tmp" || fail record "cannot write $record/$1"
+    must record mv -fT -- "$record/$1.tmp" "$record/$1"
+}
+
+store() { # FILE NAME: a copy of FILE, with its mode and owner, in the record
+    must record cp -p --remove-destination -- "$1" "$record/$2.tmp"
+    must record sync "$record/$2.tmp"
+    must record mv -fT -- "$record/$2.tmp" "$record/$2"
+    must record sync "$record"
+}
+
+recorded() { [ -e "$record/$1" ] || [ -e "$record/$1.none" ]; } # original|old
+
+keep() { # original|old: what stands at PATH now
+    if [ -e "$path" ]; then store "$path" "$1"; else must record touch "$record/$1.none"; fi
+}
+
+give_back() { # original|old
+    if [ -e "$record/$1" ]; then
+        make_dirs "${path%/*}"
+        must restore cp -p --remove-destination -- "$record/$1" "$candidate"
+        land
+    elif [ -e "$record/$1.none" ]; then
+        must restore rm -f -- "$path"
+    fi
+}
+
+forget() { rm -f -- "$record/original" "$record/original.none" && rm -rf -- "$record"; }
+
+make_dirs() { # FOLDER, and those above it
+    if [ -z "$1" ] || [ -d "$1" ]; then return; fi
+    make_dirs "${1%/*}"
+    must folder touch "$STATE/dirs/$(key "$1")"
+    must folder mkdir -m 0755 -- "$1"
+}
+
+tidy_dirs() { # takes away the folders above PATH that put made, as far as they are empty
+    folder=${path%/*}
+    while [ -e "$STATE/dirs/$(key "$folder")" ] && { [ ! -d "$folder" ] || rmdir -- "$folder" 2>/dev/null; }; do
+        rm -f -- "$STATE/dirs/$(key "$folder")"
+        folder=${folder%/*}
+    done
+}
+
+# --- from the text to the active file ---------------------------------------------------------------------------------
+
+receive() { # stdin -> descriptor 3, a file without a name: a cut leaves nothing
+    exec 3<>"$STATE/incoming.$$"
+    rm -f -- "$STATE/incoming.$$"
+    cat >&3 || fail receive "cannot keep the text in $STATE"
+    case $(tail -c $((${#END} + 2)) /dev/fd/3 | tr '\000' '?' && echo .) in
+        "$NL$END$NL." | "$END$NL.") ;;
+        *) fail receive "the text does not end in the line \"$END\": the connection was cut; nothing was changed" ;;
+    esac
+    must receive truncate -s "-$((${#END} + 1))" /dev/fd/3
+}
+
+land() { # the candidate takes PATH's place
+    must rename sync "$candidate"
+    must rename mv -fT -- "$candidate" "$path"
+    must rename sync "${path%/*}/"
+}
+
+unit_lives() { # within 10 s, and for a second without another start
+    seen='' steady=0 polls=0
+    while [ $polls -lt 40 ]; do
+        now=$(systemctl show -p ActiveState -p InvocationID -- "$unit" 2>&1)
+        if [ "$now" = "$seen" ]; then steady=$((steady + 1)); else steady=0; fi
+        seen=$now polls=$((polls + 1))
+        case "$steady $NL$now$NL" in
+            [0-3]\ *) ;;
+            *"${NL}ActiveState=active$NL"*) return 0 ;;
+            *"${NL}ActiveState=failed$NL"*) break ;;
+        esac
+        sleep 0.25
+    done
+    printf 'it is %s\n' "$(systemctl is-active -- "$unit" 2>&1)" >"$STATE/output"
+    journalctl -u "$unit" -n 5 --no-pager -o cat >>"$STATE/output" 2>&1
+    return 1
+}
+
+activate() {
+    step=apply
+    run "$apply" "$path" || return 1
+    step="unit $unit"
+    [ -z "$unit" ] || unit_lives
+}
+
+boot_id() { cat /proc/sys/kernel/random/boot_id; }
+uptime() { read -r up _ </proc/uptime && printf '%s\n' "${up%.*}"; } # whole seconds
+
+arm() { # the revert of the candidate: a timer of systemd, or a sleeping process where there is none
+    timer=fortress-push-revert-$$
+    boot_unit || fail arm "cannot write $BOOT_UNIT"
+    store "$candidate" unconfirmed
+    save seconds "$seconds"
+    save confirm "$(boot_id) $(($(uptime) + seconds)) $timer"
+    must arm sync "$record/confirm" "$record"
+    systemd-run --quiet --collect --unit="$timer" --on-active="$seconds" --timer-property=AccuracySec=100ms \
+        "$SELF" revert >/dev/null 2>&1 </dev/null 9>&- && return
+    # shellcheck disable=SC2016  # for the inner shell
+    setsid sh -c 'sleep "$1"; exec "$2" revert' sh "$seconds" "$SELF" >/dev/null 2>&1 </dev/null 9>&- &
+}
+
+boot_unit() {
+    [ ! -e "$BOOT_LINK" ] || return 0
+    cat >"$BOOT_UNIT" <<UNIT
+[Unit]
+Description=Take back files that fortress-push put in place and nobody confirmed before the reboot
+DefaultDependencies=no
+ConditionPathExistsGlob=$STATE/files/*/confirm
+RequiresMountsFor=$STATE
+After=local-fs.target
+Before=sysinit.target network-pre.target nftables.service shutdown.target
+Conflicts=shutdown.target
+
+[Service]
+Type=oneshot
+ExecStart=$SELF revert --boot
+UNIT
+    chmod 0644 "$BOOT_UNIT" && install -d -m 0755 "${BOOT_LINK%/*}" && ln -sf "$BOOT_UNIT" "$BOOT_LINK"
+}
+
+settle() { # there is nothing to go back to any more. `old` goes first: a marker without it means nothing
+    rm -f -- "$record/old" "$record/old.none"
+    [ -e "$record/confirm" ] || return 0
+    read -r _ _ timer <"$record/confirm"
+    systemctl stop "$timer.timer" >/dev/null 2>&1
+    rm -f -- "$record/confirm"
+}
+
+take_back() { # the old file stands again; succeeds when it is active as well. Says so in $outcome
+    outcome='the old file is back'
+    [ -e "$record/old" ] || { outcome='there was no file before; the new one is gone again' && unit=''; }
+    give_back old
+    if activate; then outcome="$outcome and active"; else outcome="$outcome, but $step failed then too: $(said)"; fi
+    if [ -e "$record/first" ]; then
+        forget
+        tidy_dirs
+        return
+    fi
+    settle
+    case $outcome in *active) save applied "$(facts "$path")" ;; esac
+}
+
+swap() { # the candidate becomes the active file at PATH, or else the old one does again and the run fails
+    recorded old || keep old
+    rm -f -- "$record/applied"
+    save apply "$apply"
+    save unit "$unit"
+    if [ -n "$seconds" ]; then
+        arm
+        [ "$seconds" -gt "$limit" ] || limit=$seconds
+    fi
+    land
+    if ! activate; then
+        tell "$step" "$(said)"
+        failed=$step
+        take_back
+        fail "$failed" "$outcome"
+    fi
+    rm -f -- "$record/first"
+    [ -n "$seconds" ] || { settle && rm -f -- "$record/unconfirmed"; }
+    save applied "$(facts "$path")"
+}
+
+# --- the verbs --------------------------------------------------------------------------------------------------------
+
+put() {
+    if [ -L "$path" ]; then fail target 'is a symbolic link'; fi
+    if [ -e "$path" ] && [ ! -f "$path" ]; then fail target 'is a folder or another thing that is no file'; fi
+    rm -f -- "$candidate" # of a run that was killed
+    sum=$(sha256sum /dev/fd/3)
+    wanted="${sum%% *} $(printf '%04o' "0$mode") $owner"
+    if [ ! -e "$record/confirm" ] && [ "$(recall applied)" = "$wanted" ] &&
+        [ -e "$path" ] && [ "$(facts "$path")" = "$wanted" ]; then return; fi
+    make_dirs "${path%/*}"
+    must write cp --remove-destination /dev/fd/3 "$candidate" # a file of its own, of mode 0600
+    exec 3>&-
+    must owner chown -- "$owner" "$candidate"
+    must mode chmod -- "$mode" "$candidate"
+    run "$check" "$candidate" || fail check "$(said)$NL  nothing was changed"
+    if ! recorded original; then
+        must record rm -rf -- "$record"
+        must record mkdir -- "$record"
+        save path "$path"
+        must record touch "$record/first"
+        keep original
+    fi
+    swap
+}
+
+remove() {
+    if [ -d "$path" ] && [ ! -L "$path" ]; then fail target 'is a folder'; fi
+    rm -f -- "$candidate"
+    if recorded original; then
+        rm -f -- "$record/applied"
+        give_back original
+        run "$apply" "$path" || fail apply "$(said)$NL  the file is removed; run this again to end the removal"
+        settle
+    fi
+    forget
+    tidy_dirs
+}
+
+confirm() {
+    recorded original || fail confirm 'this file was never put here'
+    standing=$(facts "$path" 2>/dev/null) rejected=''
+    [ -e "$record/confirm" ] || rejected=$(facts "$record/unconfirmed" 2>/dev/null)
+    if [ "${rejected%% *}" != "$sha" ] || [ "$rejected" = "$standing" ]; then
+        if [ "${standing%% *}" != "$sha" ] || [ "$(recall applied)" != "$standing" ]; then
+            fail confirm "the file on the host is not the one to confirm; run \`pulumi up\` again"
+        fi
+        settle
+        rm -f -- "$record/unconfirmed"
+        return
+    fi
+    recall_commands
+    must confirm cp -p --remove-destination -- "$record/unconfirmed" "$candidate"
+    swap
+    fail confirm "the new file was taken back after $seconds s because no new connection came.
+  It stands again for $seconds s: run \`pulumi up\` again to confirm it, or mend the setting"
+}
+
+take_back_expired() {
+    for marker in "$STATE"/files/*/confirm; do
+        [ -e "$marker" ] || continue
+        read -r boot end _ <"$marker"
+        if [ "$boot" = "$(boot_id)" ] && [ "$(uptime)" -lt "$end" ]; then continue; fi
+        ( # in a shell of its own: the caller's path and commands stay as they are
+            record=${marker%/*}
+            about "$(recall path)"
+            subject=$path
+            recall_commands
+            recorded old || { settle && exit; }
+            # At boot services read the file when they start, so nothing is run; the next put does, as `applied` is gone.
+            [ -z "$at_boot" ] || { give_back old && settle && exit; }
+            take_back
+            tell confirm "no new connection came in time: $outcome"
+        )
+    done
+}
+
+apt_get() { # speaks to `output`
+    waited=0
+    # Pattern-Only: a name that is not known is no regular expression. The timeout covers neither the lock on the lists
+    # nor the one on downloads.
+    until apt-get -o "DPkg::Lock::Timeout=$LIMIT" -o APT::Cmd::Pattern-Only=true "$@" \
+        >>"$STATE/output" 2>&1 </dev/null 9>&-; do
+        tail -n 3 "$STATE/output" | grep -q '^E: Unable to lock directory' && [ "$waited" -lt "$LIMIT" ] || return 1
+        sleep 5
+        waited=$((waited + 5))
+    done
+}
+
+install_packages() {
+    # shellcheck disable=SC2086  # names that were checked
+    apt_get install -y --no-install-recommends -o Dpkg::Options::=--force-confold $missing
+}
+
+packages() {
+    missing=''
+    for package in $packages; do
+        dpkg-query -W -f '${db:Status-Status}\n' "$package" 2>/dev/null | grep -qx installed ||
+            missing="$missing $package"
+    done
+    [ -n "$missing" ] || return 0
+    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+    : >"$STATE/output"
+    umask 022
+    install_packages && return
+    dpkg --force-confold --configure -a >>"$STATE/output" 2>&1 </dev/null 9>&- # what a power cut left half-done
+    { apt_get update && install_packages; } || fail install "$(said)"
+}
+
+uninstall() {
+    left=''
+    for record in "$STATE"/files/*; do
+        ! recorded original || left="$left$NL  $(recall path)"
+    done
+    [ -z "$left" ] || fail uninstall "these files were put and not removed:$left"
+    rm -rf -- "$STATE"
+    rm -f -- "$BOOT_LINK" "$BOOT_UNIT" "$LOCK" "$SELF"
+}
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+check_arguments() {
+    case "$verb $path" in
+        packages*) [ -n "$packages" ] || misuse 'packages wants names' ;;
+        uninstall* | revert*) ;;
+        *[[:cntrl:]]*) misuse 'a path has no control characters' ;;
+        *//* | */./* | */../* | */. | */.. | */) misuse "not a normalised path of a file: $path" ;;
+        *" $STATE"/*) misuse "this folder is fortress-push's own: $path" ;;
+        *" "/*) [ "$(key "$path" | wc -c)" -lt 240 ] || misuse "this path is too long: $path" ;;
+        *) misuse "not an absolute path: $path" ;;
+    esac
+    case $mode in '' | [0-7][0-7][0-7] | [0-7][0-7][0-7][0-7]) ;; *) misuse "not a mode: $mode" ;; esac
+    case $owner in
+        *:*:* | *[!A-Za-z0-9._:-]* | [0-9:-]* | *:[0-9-]* | *:) misuse "not OWNER:GROUP: $owner" ;;
+        '' | *:*) ;;
+        *) misuse "not OWNER:GROUP: $owner" ;;
+    esac
+    case "${#sha} $sha" in
+        0* | 64*) case $sha in *[!0-9a-f]*) misuse "not a SHA-256: $sha" ;; esac ;;
+        *) misuse "not a SHA-256: $sha" ;;
+    esac
+    case $unit in *[!A-Za-z0-9:_.@\\-]* | -*) misuse "not a unit: $unit" ;; esac
+    case $seconds in *[!0-9]* | 0* | ?????*) misuse "not a number of seconds from 1 to 9999: $seconds" ;; esac
+}
+
+main() {
+    path='' mode='' owner='' sha='' packages='' check='' apply='' unit='' seconds='' at_boot=''
+    case "${1-} $#" in
+        "put "[4-9] | "put "??) path=$2 mode=${3:--} owner=${4:--} words=4 ;;
+        "confirm "[3-9]) path=$2 sha=${3:--} words=3 ;;
+        "remove "[2-9]) path=$2 words=2 ;;
+        packages* | uninstall* | revert*) words=1 ;;
+        --help*) usage && exit ;;
+        put* | confirm* | remove*) misuse "$1 wants more words" ;;
+        " "*) usage && exit 2 ;;
+        *) misuse "unknown verb: $1" ;;
+    esac
+    verb=$1
+    shift "$words"
+    while [ $# -gt 0 ]; do
+        case "$verb $1 $#" in
+            "revert --boot "*) at_boot=yes && shift && continue ;;
+            "$verb --"*" 1") misuse "$1 wants a value" ;;
+        esac
+        case "$verb $1" in
+            "$verb --machine") shift ;;
+            "put --check") check=$2 && shift ;;
+            "put --apply" | "remove --apply") apply=$2 && shift ;;
+            "put --unit") unit=$2 && shift ;;
+            "put --confirm") seconds=$2 && shift ;;
+            "packages "[!a-z0-9]* | "packages "*[!a-z0-9+.-]* | "packages "*-) # foo- would remove foo
+                misuse "not a package name: $1" ;;
+            "packages "?*) packages="$packages $1" ;;
+            *) misuse "$verb does not know $1" ;;
+        esac
+        shift
+    done
+    host=$(uname -n) subject=${path:-$verb} candidate='' limit=$LIMIT
+    check_arguments
+    [ "$(id -u)" -eq 0 ] || fail arguments 'must be run as root (sudo)'
+    must state mkdir -p "$STATE/files" "$STATE/dirs"
+    must state chmod 0700 "$STATE"
+    if [ "$verb" = put ]; then
+        getent passwd "${owner%:*}" >/dev/null || fail owner "there is no user ${owner%:*} on this host"
+        getent group "${owner#*:}" >/dev/null || fail owner "there is no group ${owner#*:} on this host"
+        receive
+    fi
+    exec 9>>"$LOCK"
+    flock -w "$LIMIT" 9 || fail lock "another fortress-push has held the host for $LIMIT s: $(cat "$LOCK")"
+    printf 'process %s, %s %s\n' $$ "$verb" "$path" >"$LOCK"
+    rm -f -- "$STATE"/incoming.*
+    take_back_expired
+    [ -z "$path" ] || about "$path"
+    case $verb in
+        put) put ;;
+        remove) remove ;;
+        confirm) confirm ;;
+        packages) packages ;;
+        uninstall) uninstall ;;
+    esac
+}
+
+main "$@"
+exit 0
