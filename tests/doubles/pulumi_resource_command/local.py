@@ -50,6 +50,8 @@ def _run(
     if program is None:
         return f"exec: {quote(argv[0])}: executable file not found in $PATH"
     if directory is not None and not Path(directory).is_dir():
+        if Path(directory).exists():
+            return f"fork/exec {program}: not a directory"
         return f"chdir {directory}: no such file or directory"
     try:
         process = subprocess.Popen(

@@ -63,7 +63,7 @@ def _session(transport: Transport) -> paramiko.Channel:
     try:
         return transport.open_session()
     except paramiko.ChannelException as error:
-        raise CommandError(f"ssh: rejected: {error.text.lower()}") from error
+        raise CommandError(f"ssh: rejected: {error.text.lower()} ({transport.refusal})") from error
     except (paramiko.SSHException, OSError, EOFError) as error:
         raise CommandError("EOF") from error
 

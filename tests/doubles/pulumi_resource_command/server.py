@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import signal
 import sys
@@ -188,7 +187,6 @@ def _refuse(context: grpc.ServicerContext, code: grpc.StatusCode, message: str) 
 
 def main() -> NoReturn:
     """Serves until the engine interrupts us, as it ends a plugin, or dies, which closes our standard input."""
-    logging.getLogger("paramiko").addHandler(logging.NullHandler())
     provider = Provider(sys.argv[1] if len(sys.argv) > 1 else "")
     server = grpc.server(futures.ThreadPoolExecutor(_WORKERS), options=_OPTIONS)
     provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)

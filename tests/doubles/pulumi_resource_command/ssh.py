@@ -207,9 +207,9 @@ def _tunnel(bastion: Transport, target: Endpoint) -> paramiko.Channel:
     try:
         return bastion.open_channel("direct-tcpip", (target.host, target.port), ("0.0.0.0", 0), timeout=_PATIENCE)
     except paramiko.ChannelException as error:
-        raise DialError(f"ssh: rejected: {error.text.lower()}") from error
+        raise DialError(f"ssh: rejected: {error.text.lower()} ({bastion.refusal})") from error
     except (paramiko.SSHException, OSError, EOFError) as error:
-        raise DialError(_read_words(error)) from error
+        raise DialError(_read_words(error, "")) from error
 
 
 def _handshake(connection: Socket, login: _Login) -> Transport:
@@ -218,11 +218,15 @@ def _handshake(connection: Socket, login: _Login) -> Transport:
         if isinstance(connection, paramiko.Channel) and connection.closed:
             raise DialError("EOF")
         transport = Transport(connection)
+        ends = _ends(connection)
         transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = _PATIENCE
         if login.pinned is not None:
             _offer_only(transport, login.pinned[0])
-        _start(transport, login)
-        _authenticate(transport, login)
+        try:
+            _start(transport, login)
+            _authenticate(transport, login)
+        except (paramiko.SSHException, OSError, EOFError) as error:
+            raise DialError(_read_words(error, ends)) from error
     except BaseException as error:
         if transport is not None:
             transport.close()
@@ -247,57 +251,69 @@ def _start(transport: Transport, login: _Login) -> None:
         if "host key" in str(error) and login.pinned is not None:
             raise DialError(f"ssh: no common algorithm for host key; we offered: [{login.pinned[0]}]") from error
         raise DialError(str(error)) from error
-    except (paramiko.SSHException, OSError, EOFError) as error:
-        raise DialError(_read_words(error)) from error
     if login.pinned is not None and transport.get_remote_server_key().asbytes() != login.pinned[1]:
         raise DialError("ssh: host key mismatch")
 
 
 def _authenticate(transport: Transport, login: _Login) -> None:
-    tried = ["none"]
+    tried, refusal = ["none"], ""
     try:
-        try:
-            transport.auth_none(login.endpoint.user)
+        transport.auth_none(login.endpoint.user)
+        return
+    except paramiko.BadAuthenticationType as error:
+        allowed = list(error.allowed_types)
+    while kind := next((name for name in login.methods() if name not in tried and name in allowed), None):
+        more, refusal = _try(transport, login, kind)
+        if more is None:
+            tried.append(kind)
+        elif not more:
             return
-        except paramiko.BadAuthenticationType as error:
-            allowed = list(error.allowed_types)
-        while kind := next((name for name in login.methods() if name not in tried and name in allowed), None):
-            more = _try(transport, login, kind)
-            if more is None:
-                tried.append(kind)
-            elif not more:
-                return
-            else:
-                allowed = more
-    except paramiko.AuthenticationException as error:
-        raise DialError(str(error)) from error
-    except (paramiko.SSHException, OSError, EOFError) as error:
-        raise DialError(_read_words(error)) from error
-    raise DialError(f"ssh: unable to authenticate, attempted methods [{' '.join(tried)}], no supported methods remain")
+        else:
+            allowed = more
+    methods = " ".join(tried)
+    raise DialError(
+        refusal or f"ssh: unable to authenticate, attempted methods [{methods}], no supported methods remain"
+    )
 
 
-def _try(transport: Transport, login: _Login, kind: str) -> list[str] | None:
-    """What the server still wants after this kind (nothing: we are in), None when it was refused."""
-    user = login.endpoint.user
-    password = login.endpoint.password or ""
+def _try(transport: Transport, login: _Login, kind: str) -> tuple[list[str] | None, str]:
+    """What the server still wants after this kind (nothing: we are in), None when refused; and a refusal of note."""
+    user, password = login.endpoint.user, login.endpoint.password or ""
+    asked: list[str] = []
+
+    def answer(_title: str, _text: str, questions: list[tuple[str, bool]]) -> list[str]:
+        asked.extend(question for question, _ in questions)
+        return [password for _ in questions]
+
     if kind == "publickey":
         for key in login.signers():
             with contextlib.suppress(paramiko.AuthenticationException):
-                return transport.auth_publickey(user, key)
-        return None
-    with contextlib.suppress(paramiko.AuthenticationException):
-        if kind == "password":
-            return transport.auth_password(user, password, fallback=False)
-        return transport.auth_interactive(user, lambda _title, _text, questions: [password for _ in questions])
-    return None
+                return transport.auth_publickey(user, key), ""
+    elif kind == "password":
+        with contextlib.suppress(paramiko.AuthenticationException):
+            return transport.auth_password(user, password, fallback=False), ""
+    else:
+        with contextlib.suppress(paramiko.AuthenticationException):
+            return transport.auth_interactive(user, answer), ""
+        if not asked:
+            return None, "ssh: unexpected message type 51 (expected 60)"
+    return None, ""
 
 
-def _read_words(error: Exception) -> str:
+def _ends(connection: Socket) -> str:
+    """Both ends of a TCP connection, as they stand in the error of a read."""
+    if isinstance(connection, paramiko.Channel):
+        return ""
+    here, there = connection.getsockname(), connection.getpeername()
+    return f" {join_host_port(here[0], here[1])}->{join_host_port(there[0], there[1])}"
+
+
+def _read_words(error: Exception, ends: str) -> str:
     cause = error.__cause__ or error.__context__ or error
+    if isinstance(cause, OSError):
+        return f"read tcp{ends}: read: {os_words(cause)}"
     if isinstance(error, EOFError) or isinstance(cause, EOFError) or "banner" in str(error):
         return "EOF"
-    if isinstance(error, OSError):
-        return f"read tcp: {os_words(error)}"
     return f"ssh: {error}"
 
 

@@ -1,17 +1,25 @@
-"""An SSH transport that tells its caller two things that paramiko keeps to itself.
+"""An SSH transport that tells its caller what paramiko keeps to itself; all of it are messages of RFC 4254.
 
 Whether the server took an environment variable (paramiko asks without wanting a reply, and closes the channel at any
-refusal), and the signal that ended a command (paramiko drops that message). Both are messages of RFC 4254.
+refusal), the signal that ended a command, and the server's words when it refuses a channel.
 """
 
 from __future__ import annotations
 
+import logging
 import threading
 from typing import Any, ClassVar
 
 import paramiko
-from paramiko.common import MSG_CHANNEL_FAILURE, MSG_CHANNEL_REQUEST, MSG_CHANNEL_SUCCESS, cMSG_CHANNEL_REQUEST
+from paramiko.common import (
+    MSG_CHANNEL_FAILURE,
+    MSG_CHANNEL_REQUEST,
+    MSG_CHANNEL_SUCCESS,
+    cMSG_CHANNEL_REQUEST,
+)
 from paramiko.message import Message
+
+logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it says is said by the errors
 
 
 class _Asked:
@@ -54,7 +62,12 @@ def _requested(channel: paramiko.Channel, message: Message) -> None:
 
 
 class Transport(paramiko.Transport):
-    """A client's transport whose channels serve `set_environment` and `exit_signal`."""
+    """A client's transport whose channels serve `set_environment` and `exit_signal`.
+
+    `refusal` is what the server said when it last refused a channel.
+    """
+
+    refusal = ""
 
     _channel_handler_table: ClassVar[dict[int, Any]] = {
         **paramiko.Transport._channel_handler_table,  # type: ignore[attr-defined]
@@ -62,6 +75,13 @@ class Transport(paramiko.Transport):
         MSG_CHANNEL_FAILURE: _failed,
         MSG_CHANNEL_REQUEST: _requested,
     }
+
+    def _parse_channel_open_failure(self, message: Message) -> None:
+        message.get_int()  # the channel
+        message.get_int()  # the reason, which paramiko's error carries
+        self.refusal = message.get_text()
+        message.rewind()
+        super()._parse_channel_open_failure(message)  # type: ignore[misc]
 
 
 def set_environment(channel: paramiko.Channel, name: str, value: str) -> bool:
