@@ -1,4 +1,4 @@
-"""MariaDB on the fortress host: the text of its configuration, and the command lines of its two host scripts.
+"""MariaDB on the fortress host: the text of its configuration, and the arguments of its two host scripts.
 
 Written for MariaDB 10.11 as Debian 12 packages it. `Server` and `Access` hold the facts and refuse what could become
 configuration, SQL or shell of its own; the host scripts check their arguments again. Values without a source beside
@@ -9,19 +9,16 @@ import dataclasses
 import decimal
 import ipaddress
 import re
-import shlex
 from collections.abc import Sequence
-from pathlib import Path
+from importlib.resources import files
 
-import jinja2
+from fortress import text
 
 PACKAGES = ("mariadb-server", "openssl")
 PORT = 3306
 TLS_FOLDER = "/etc/mysql/fortress"
 CONFIG_PATH = "/etc/mysql/mariadb.conf.d/90-fortress.cnf"
 DROP_IN_PATH = "/etc/systemd/system/mariadb.service.d/50-fortress.conf"
-AUTHORITY_PATH = "/usr/local/lib/fortress/mariadb-authority"
-ACCESS_PATH = "/usr/local/lib/fortress/mariadb-access"
 
 # Known to every client (its number is below 256). The access script makes databases with it.
 COLLATION = "utf8mb4_unicode_520_ci"
@@ -33,10 +30,11 @@ CONFIG_CHECK = (
     "{ printf '%s\\n' \"$said\" | grep -F '[ERROR]' >&2; exit 1; }"
 )
 
-# The article's buffer pool; and the most that a server of its own should give it (MariaDB's rule of thumb): the rest is
-# for a thread and its buffers per connection, the binary log's page cache and the system.
+# The article's buffer pool as a share of RAM; the most that a server of its own should give it; and the least in MB
+# that must remain for the buffers of connections, the page cache of the binary log, and the system (our choice).
 SHARE = 0.7
-MAX_SHARE = 0.8
+MAX_SHARE = 0.9
+MIN_REST_MB = 128
 # InnoDB lays the buffer pool out in extents of 8 MiB since 10.11.12 (MDEV-29445); innodb_buffer_pool_chunk_size, the
 # older unit, is ignored from there on.
 EXTENT_MB = 8
@@ -44,6 +42,8 @@ EXTENT_MB = 8
 MIN_POOL_MB = 128
 MIN_REDO_MB = 96
 MAX_REDO_MB = 2048
+# The binary log is a copy of all changes to personal data: kept for a long weekend and a restore, no longer (our choice).
+BINLOG_DAYS = 7
 
 # What an application may be given, on its own database only. Left out are those that reach further (FILE, PROCESS,
 # SUPER, GRANT OPTION, …) and those that leave code behind which runs without the application (EVENT, routines).
@@ -105,13 +105,13 @@ def _check_name(field: str, value: object, reserved: Sequence[str]) -> None:
 def buffer_pool_mb(ram_mb: int, share: float = SHARE, override_mb: int | None = None) -> int:
     """Give the size of the InnoDB buffer pool in MB (MiB): `share` of the RAM, rounded down to whole extents of 8 MB.
 
-    override_mb: a size chosen by hand; kept as it is, if it is made of whole extents and fits into MAX_SHARE of RAM.
-    Raise ValueError naming the value, and for an override the nearest size that would do.
+    override_mb: a size chosen by hand, kept as it is if it is made of whole extents and leaves the host enough.
+    Raise ValueError naming the value and what would do.
     """
     _check_number("ram_mb", ram_mb, 256, 2**24)
     if not isinstance(share, (int, float)) or isinstance(share, bool) or not 0 < share <= MAX_SHARE:
-        raise _refuse("share", share, f"a share of RAM above 0 and up to {MAX_SHARE}")
-    most = _extents(ram_mb, MAX_SHARE)
+        raise _refuse("buffer_pool_share", share, f"a share of RAM above 0 and up to {MAX_SHARE}")
+    most = min(_extents(ram_mb, MAX_SHARE), _extents(ram_mb - MIN_REST_MB))
     if override_mb is not None:
         _check_number("buffer_pool_mb", override_mb, MIN_POOL_MB, most)
         if override_mb % EXTENT_MB:
@@ -119,12 +119,13 @@ def buffer_pool_mb(ram_mb: int, share: float = SHARE, override_mb: int | None = 
             raise _refuse("buffer_pool_mb", override_mb, f"a multiple of {EXTENT_MB} MB; the next below is {below}")
         return override_mb
     size = _extents(ram_mb, share)
-    if size < MIN_POOL_MB:
-        raise _refuse("share", share, f"enough of {ram_mb} MB RAM: a buffer pool has at least {MIN_POOL_MB} MB")
+    if not MIN_POOL_MB <= size <= most:
+        wanted = f"fit for {ram_mb} MB RAM: it gives {size} MB, and the pool may have {MIN_POOL_MB} to {most} MB"
+        raise _refuse("buffer_pool_share", share, wanted)
     return size
 
 
-def _extents(ram_mb: int, share: float) -> int:
+def _extents(ram_mb: int, share: float = 1) -> int:
     # Decimal, because 0.7 * ram in binary falls just below a whole number for some sizes and would lose an extent.
     return int(ram_mb * decimal.Decimal(str(share)) // EXTENT_MB) * EXTENT_MB
 
@@ -135,23 +136,27 @@ class Server:
 
     address: its IPv4 address in the tunnel, the only one that it listens on.
     ram_mb: memory of the host in MB (MiB).
-    buffer_pool_mb: size of the buffer pool in place of 70 % of RAM.
+    buffer_pool_share: InnoDB's buffer pool as a share of it.
+    buffer_pool_mb: the same in MB, in place of the share.
     innodb_flush_log_at_trx_commit: 1, or 2 where a cross-cloud copy is the goal.
     cross_cloud_copy: says that it is.
-    binlog_expire_days: how long the binary log, a copy of all changes to personal data, is kept.
+    slave_net_timeout: seconds without a word from the primary until a replica connects again.
     """
 
     address: str
     ram_mb: int
+    buffer_pool_share: float = SHARE
     buffer_pool_mb: int | None = None
     innodb_flush_log_at_trx_commit: int = 1
     cross_cloud_copy: bool = False
-    binlog_expire_days: int = 7
+    max_connections: int = 1000
+    slave_net_timeout: int = 60
+    port: int = PORT
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the field."""
         _check_address("address", self.address)
-        buffer_pool_mb(self.ram_mb, override_mb=self.buffer_pool_mb)
+        buffer_pool_mb(self.ram_mb, self.buffer_pool_share, self.buffer_pool_mb)
         _check_number("innodb_flush_log_at_trx_commit", self.innodb_flush_log_at_trx_commit, 1, 2)
         if not isinstance(self.cross_cloud_copy, bool):
             raise _refuse("cross_cloud_copy", self.cross_cloud_copy, "true or false")
@@ -161,12 +166,14 @@ class Server:
                 2,
                 "allowed here: it loses the last second at a power cut. Use 1, or set cross_cloud_copy: true",
             )
-        _check_number("binlog_expire_days", self.binlog_expire_days, 1, 90)
+        _check_number("max_connections", self.max_connections, 10, 100_000)
+        _check_number("slave_net_timeout", self.slave_net_timeout, 1, 3600)
+        _check_number("port", self.port, 1, 65535)
 
     @property
     def pool_mb(self) -> int:
         """Size of the buffer pool in MB."""
-        return buffer_pool_mb(self.ram_mb, override_mb=self.buffer_pool_mb)
+        return buffer_pool_mb(self.ram_mb, self.buffer_pool_share, self.buffer_pool_mb)
 
     @property
     def redo_log_mb(self) -> int:
@@ -220,43 +227,32 @@ class Access:
         return ipaddress.IPv4Network(self.network).with_netmask
 
 
-def authority_command(address: str, names: Sequence[str] = ()) -> str:
-    """Give the shell command that makes or renews the certificates, for clients that call the server by these.
+def authority_arguments(address: str, names: Sequence[str] = ()) -> tuple[str, ...]:
+    """Give the arguments of mariadb-authority for a server that clients call by this IPv4 address and these DNS names.
 
-    Its stdout is the authority's certificate (PEM) and nothing else. Raise ValueError naming the value.
+    Raise ValueError naming the value.
     """
     _check_address("address", address)
     for name in names:
         labels = name.split(".") if isinstance(name, str) else []
         if not labels or len(name) > 253 or not all(_DNS_LABEL.fullmatch(label) for label in labels):
             raise _refuse("names", name, "a DNS name in lower case")
-    return shlex.join([AUTHORITY_PATH, "ensure", address, *names])
+    return ("ensure", address, *names)
 
 
-def access_command(access: Access) -> str:
-    """Give the shell command that opens `access`; the password goes to its stdin, without a newline after it."""
-    privileges = ",".join(sorted(access.privileges))
-    return shlex.join([ACCESS_PATH, "ensure", access.database, access.user, access.host_pattern, privileges])
-
-
-_TEMPLATES = Path(__file__).parent / "templates"
-_templates = jinja2.Environment(
-    loader=jinja2.FileSystemLoader(_TEMPLATES),
-    undefined=jinja2.StrictUndefined,
-    trim_blocks=True,
-    keep_trailing_newline=True,
-    autoescape=False,  # noqa: S701 - not HTML; the facts are validated
-)
+def access_arguments(access: Access) -> tuple[str, ...]:
+    """Give the arguments of mariadb-access; the password goes to its stdin, with no newline after it."""
+    return ("ensure", access.database, access.user, access.host_pattern, ",".join(sorted(access.privileges)))
 
 
 def render(server: Server) -> str:
     """Give 90-fortress.cnf as it stands at CONFIG_PATH."""
-    return _templates.get_template("90-fortress.cnf.j2").render(
+    return text.render(
+        "90-fortress.cnf.j2",
         server=server,
-        port=PORT,
         tls_folder=TLS_FOLDER,
         collation=COLLATION,
-        share_percent=round(SHARE * 100),
+        binlog_days=BINLOG_DAYS,
         extent_mb=EXTENT_MB,
         redo_min_mb=MIN_REDO_MB,
         redo_max_mb=MAX_REDO_MB,
@@ -265,4 +261,4 @@ def render(server: Server) -> str:
 
 def wait_for_tunnel() -> str:
     """Give the systemd drop-in at DROP_IN_PATH: MariaDB starts after the tunnel, and tries again without it."""
-    return (_TEMPLATES / "mariadb-wait-for-tunnel.conf").read_text()
+    return (files("fortress") / "templates" / "mariadb-wait-for-tunnel.conf").read_text()
