@@ -42,7 +42,7 @@ EXTENT_MB = 8
 MIN_POOL_MB = 128
 MIN_REDO_MB = 96
 MAX_REDO_MB = 2048
-# The binary log is a copy of all changes to personal data: kept for a long weekend and a restore, no longer (our choice).
+# The binary log is a copy of all changes to personal data: kept for a long weekend and a restore (our choice).
 BINLOG_DAYS = 7
 
 # What an application may be given, on its own database only. Left out are those that reach further (FILE, PROCESS,
@@ -110,7 +110,7 @@ def buffer_pool_mb(ram_mb: int, share: float = SHARE, override_mb: int | None = 
     """
     _check_number("ram_mb", ram_mb, 256, 2**24)
     if not isinstance(share, (int, float)) or isinstance(share, bool) or not 0 < share <= MAX_SHARE:
-        raise _refuse("buffer_pool_share", share, f"a share of RAM above 0 and up to {MAX_SHARE}")
+        raise _refuse("share", share, f"a share of RAM above 0 and up to {MAX_SHARE}")
     most = min(_extents(ram_mb, MAX_SHARE), _extents(ram_mb - MIN_REST_MB))
     if override_mb is not None:
         _check_number("buffer_pool_mb", override_mb, MIN_POOL_MB, most)
@@ -120,8 +120,8 @@ def buffer_pool_mb(ram_mb: int, share: float = SHARE, override_mb: int | None = 
         return override_mb
     size = _extents(ram_mb, share)
     if not MIN_POOL_MB <= size <= most:
-        wanted = f"fit for {ram_mb} MB RAM: it gives {size} MB, and the pool may have {MIN_POOL_MB} to {most} MB"
-        raise _refuse("buffer_pool_share", share, wanted)
+        wanted = f"enough: {share:.0%} of it is {size} MB, and a buffer pool of {MIN_POOL_MB} to {most} MB would fit"
+        raise _refuse("ram_mb", ram_mb, f"{wanted}; set buffer_pool_mb or take a larger host")
     return size
 
 
@@ -136,27 +136,21 @@ class Server:
 
     address: its IPv4 address in the tunnel, the only one that it listens on.
     ram_mb: memory of the host in MB (MiB).
-    buffer_pool_share: InnoDB's buffer pool as a share of it.
-    buffer_pool_mb: the same in MB, in place of the share.
+    buffer_pool_mb: InnoDB's buffer pool in MB; 70 % of RAM when None.
     innodb_flush_log_at_trx_commit: 1, or 2 where a cross-cloud copy is the goal.
     cross_cloud_copy: says that it is.
-    slave_net_timeout: seconds without a word from the primary until a replica connects again.
     """
 
     address: str
     ram_mb: int
-    buffer_pool_share: float = SHARE
     buffer_pool_mb: int | None = None
     innodb_flush_log_at_trx_commit: int = 1
     cross_cloud_copy: bool = False
-    max_connections: int = 1000
-    slave_net_timeout: int = 60
-    port: int = PORT
 
     def __post_init__(self) -> None:
         """Raise ValueError naming the field."""
         _check_address("address", self.address)
-        buffer_pool_mb(self.ram_mb, self.buffer_pool_share, self.buffer_pool_mb)
+        buffer_pool_mb(self.ram_mb, override_mb=self.buffer_pool_mb)
         _check_number("innodb_flush_log_at_trx_commit", self.innodb_flush_log_at_trx_commit, 1, 2)
         if not isinstance(self.cross_cloud_copy, bool):
             raise _refuse("cross_cloud_copy", self.cross_cloud_copy, "true or false")
@@ -166,14 +160,11 @@ class Server:
                 2,
                 "allowed here: it loses the last second at a power cut. Use 1, or set cross_cloud_copy: true",
             )
-        _check_number("max_connections", self.max_connections, 10, 100_000)
-        _check_number("slave_net_timeout", self.slave_net_timeout, 1, 3600)
-        _check_number("port", self.port, 1, 65535)
 
     @property
     def pool_mb(self) -> int:
         """Size of the buffer pool in MB."""
-        return buffer_pool_mb(self.ram_mb, self.buffer_pool_share, self.buffer_pool_mb)
+        return buffer_pool_mb(self.ram_mb, override_mb=self.buffer_pool_mb)
 
     @property
     def redo_log_mb(self) -> int:
@@ -250,9 +241,11 @@ def render(server: Server) -> str:
     return text.render(
         "90-fortress.cnf.j2",
         server=server,
+        port=PORT,
         tls_folder=TLS_FOLDER,
         collation=COLLATION,
         binlog_days=BINLOG_DAYS,
+        share_percent=round(SHARE * 100),
         extent_mb=EXTENT_MB,
         redo_min_mb=MIN_REDO_MB,
         redo_max_mb=MAX_REDO_MB,
