@@ -1,0 +1,302 @@
+"""The command line of the lab: `python -m lab`."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Annotated, NoReturn
+
+import typer
+
+from lab import api, hosts, network, secure_shell, topology
+from lab.errors import LabError
+
+FAILED = 1
+NOT_OURS = 125
+"""Exit of `run`, `ssh`, `outside` and `console` when the command could not even be tried, as env(1) and docker do."""
+
+
+def _hosts_of(site: topology.Site) -> str:
+    return ", ".join(host.name for host in topology.HOSTS.values() if host.site == site)
+
+
+HELP = f"""Hosts on this machine, for a fortress to stand on.
+
+Real Debian hosts (systemd-nspawn) at two sites that are {api.LinkSettings().rtt_ms:g} ms apart, in network namespaces
+without a way out. The names and addresses are always the same:
+
+\b
+  oslo       {topology.OSLO.network}     {_hosts_of(topology.OSLO)}
+  frankfurt  {topology.FRANKFURT.network}   {_hosts_of(topology.FRANKFURT)}
+  operator   {topology.OPERATOR}       who works on the hosts: `run -- CMD`
+  outside    {topology.OUTSIDE}    a client of the fortress: `outside -- CMD`
+
+\b
+  python -m lab up                                   bring it up, or what is missing of it
+  python -m lab ssh oslo-db -- sudo systemctl status
+  python -m lab run -- pulumi preview                in the operator's namespace
+  python -m lab link --cut                           part the sites, until `link --heal`
+  python -m lab kill oslo-web                        pull the plug, until `start oslo-web`
+  python -m lab down
+
+FORTRESS_LAB names the lab (`lab` when it is not set); several stand side by side. Must be run as root.
+Exit: 0 done, 1 failed, 2 wrong usage; run, ssh, outside and console exit as their command does, and with {NOT_OURS}
+when the lab or the host is not up.
+"""
+
+app = typer.Typer(
+    help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
+
+HostName = Annotated[str, typer.Argument(metavar="HOST", help=f"One of {', '.join(topology.HOSTS)}.")]
+Command = Annotated[list[str], typer.Argument(metavar="-- CMD...", help="The command and its arguments.")]
+
+
+def fail(error: LabError, code: int = FAILED) -> NoReturn:
+    """Say what is wrong, and the cure, and end."""
+    print(f"lab: {error.problem}", file=sys.stderr)
+    if error.cure:
+        print(f"cure: {error.cure}", file=sys.stderr)
+    raise SystemExit(code)
+
+
+def become(command: Sequence[str], environment: dict[str, str]) -> NoReturn:
+    """Go on as another command: its exit status, its signals and its terminal are then truly its own."""
+    sys.stdout.flush()
+    try:
+        os.execvpe(command[0], list(command), environment)  # noqa: S606 - no shell is meant
+    except FileNotFoundError:
+        fail(LabError(f"{command[0]} is not installed"), NOT_OURS)
+
+
+class Progress:
+    """One line for each step with its seconds; on a terminal, what is under way now below them."""
+
+    def __init__(self) -> None:
+        from rich.console import Console  # takes a tenth of a second, which `run` and `ssh` need not spend
+
+        self.console = Console(stderr=True, highlight=False)
+        self.status = self.console.status("")
+        self.running: list[str] = []
+        self.began = time.monotonic()
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.status.stop()
+
+    def _show(self) -> None:
+        if not self.console.is_terminal:
+            return
+        if self.running:
+            self.status.update(", ".join(self.running))
+            self.status.start()
+        else:
+            self.status.stop()
+
+    @contextmanager
+    def step(self, name: str) -> Iterator[None]:
+        """Time a step and print it when it is done."""
+        began = time.monotonic()
+        self.running.append(name)
+        self._show()
+        try:
+            yield
+            self.console.print(f"{time.monotonic() - began:7.1f} s  {name}")
+        finally:
+            self.running.remove(name)
+            self._show()
+
+    def done(self, text: str) -> None:
+        """The last line."""
+        self.status.stop()
+        self.console.print(f"{time.monotonic() - self.began:7.1f} s  {text}")
+
+
+@app.command()
+def up(
+    names: Annotated[
+        str | None,
+        typer.Option("--hosts", metavar="A,B", help=f"Hosts to have up instead of {', '.join(topology.STANDARD)}."),
+    ] = None,
+) -> None:
+    """Bring the lab up. What stands is left alone; what is missing is made and started."""
+    try:
+        with Progress() as progress:
+            started = api.up(names.split(",") if names else None, progress.step)
+            name = api.current().name
+            progress.done(f"lab {name!r} is up" + ("" if started else ": all of it stood already"))
+    except LabError as error:
+        fail(error)
+
+
+@app.command()
+def down() -> None:
+    """Take the lab down and remove all of it: hosts, disks, stack state, networks. The cache stays."""
+    try:
+        with Progress() as progress:
+            api.down(progress.step)
+            progress.done(f"lab {api.current().name!r} is down")
+    except LabError as error:
+        fail(error)
+
+
+@app.command()
+def status(
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object for programs.")] = False,
+) -> None:
+    """Say how the lab stands. Exit 0 when it and all its hosts are up, else 1."""
+    try:
+        found = api.status()
+    except LabError as error:
+        fail(error)
+    if as_json:
+        print(json.dumps(found, indent=2))
+    else:
+        _print_status(found)
+    raise SystemExit(0 if found["ok"] else FAILED)
+
+
+def _print_status(found: dict[str, object]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    console = Console(highlight=False)
+    states = api.hosts()
+    parts = found["parts"]
+    assert isinstance(parts, dict)  # noqa: S101 - for the type checker; api.status() makes it
+    missing = [name for name, stands in parts.items() if not stands]
+    if len(missing) == len(parts):
+        console.print(f"lab {found['lab']!r} is not up")
+        return
+    link, settings = found["link"], api.link_settings()
+    assert isinstance(link, dict)  # noqa: S101
+    table = Table("host", "site", "address", "state", "pid")
+    for state in states.values():
+        table.add_row(
+            state.name, state.site, state.address, "up" if state.running else "[red]off[/]", str(state.pid or "")
+        )
+    console.print(table)
+    rate = f"{settings.rate_mbit:g} Mbit/s" if settings.rate_mbit else "no rate limit"
+    cut_ = ", [red]cut[/]" if settings.cut else ""
+    console.print(
+        f"link        {settings.rtt_ms:g} ms, {settings.loss:g} % loss, {rate}{cut_} ({link['kind'] or 'down'})"
+    )
+    console.print(f"wireguard   {found['wireguard']}")
+    console.print(f"packages    {found['repository']}")
+    if missing:
+        console.print(f"[red]missing[/]     {', '.join(missing)}")
+
+
+@app.command()
+def env() -> None:
+    """Print what a shell needs to work with the lab: eval "$(python -m lab env)"."""
+    try:
+        for name, value in api.environment().items():
+            print(f"export {name}={shlex.quote(value)}")
+    except LabError as error:
+        fail(error)
+
+
+@app.command()
+def run(command: Command) -> None:
+    """Run a command of this machine in the operator's namespace, in this folder, with the lab's environment."""
+    try:
+        lab = api.current()
+        become([*network.enter(lab, "operator"), *command], {**os.environ, **lab.environment()})
+    except LabError as error:
+        fail(error, NOT_OURS)
+
+
+@app.command()
+def outside(command: Command) -> None:
+    """Run a command of this machine as a client outside, who reaches both sites and has no rights there."""
+    try:
+        words = [*network.enter(api.current(), "outside"), *command]
+        become(words, {name: value for name, value in os.environ.items() if name != "SSH_AUTH_SOCK"})
+    except LabError as error:
+        fail(error, NOT_OURS)
+
+
+@app.command()
+def ssh(
+    host: HostName,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- CMD...]", help="What to run there; a shell when left out.")
+    ] = None,
+) -> None:
+    """Log in to a host as its operator does, over the lab's network, or run a command there."""
+    try:
+        words = secure_shell.command(
+            api.current(),
+            topology.host(host),
+            shlex.join(command) if command and len(command) > 1 else (command[0] if command else None),
+            terminal=command is None and sys.stdin.isatty(),
+        )
+    except LabError as error:
+        fail(error, NOT_OURS)
+    become(words, dict(os.environ))
+
+
+@app.command()
+def console(
+    host: HostName,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- CMD...]", help="What to run there; a shell when left out.")
+    ] = None,
+) -> None:
+    """Work inside a host as root, not through the network: for when SSH is locked out."""
+    try:
+        words = [*hosts.console(api.current(), topology.host(host)), *(command or ["bash", "-l"])]
+    except LabError as error:
+        fail(error, NOT_OURS)
+    raise SystemExit(subprocess.run(words, check=False).returncode)
+
+
+@app.command()
+def kill(host: HostName) -> None:
+    """Pull a host's plug. Its disk stays as it is."""
+    try:
+        api.kill(host)
+    except LabError as error:
+        fail(error)
+
+
+@app.command()
+def start(host: HostName) -> None:
+    """Start a host with its disk as it was, or one that the lab has not had yet, and wait for it."""
+    try:
+        with Progress() as progress, progress.step(f"host {host}"):
+            api.start(host)
+    except LabError as error:
+        fail(error)
+
+
+@app.command()
+def link(
+    rtt_ms: Annotated[float | None, typer.Option(help="Round trip in milliseconds.")] = None,
+    loss: Annotated[float | None, typer.Option(help="Packets lost each way, in percent.")] = None,
+    rate_mbit: Annotated[float | None, typer.Option(help="Mbit/s each way; 0 is no limit.")] = None,
+    cut: Annotated[bool, typer.Option("--cut", help="Drop every packet.")] = False,
+    heal: Annotated[bool, typer.Option("--heal", help="Undo --cut.")] = False,
+) -> None:
+    """Set the link between the sites while connections stand; what is not named stays as it is."""
+    if cut and heal:
+        raise typer.BadParameter("--cut and --heal exclude each other")
+    try:
+        settings = api.link(rtt_ms, loss, rate_mbit, True if cut else False if heal else None)
+    except LabError as error:
+        fail(error)
+    rate = f"{settings.rate_mbit:g} Mbit/s" if settings.rate_mbit else "no rate limit"
+    print(f"{settings.rtt_ms:g} ms, {settings.loss:g} % loss, {rate}{', cut' if settings.cut else ''}")
+
+
+if __name__ == "__main__":
+    app(prog_name="python -m lab")

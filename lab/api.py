@@ -1,0 +1,312 @@
+"""The lab in plain functions, for tests and for the command line.
+
+Every function works on the lab that FORTRESS_LAB names at that moment.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict
+
+from lab import cgroups, folders, images, machine, network, repository, secure_shell, topology
+from lab import hosts as hosts_
+from lab import link as link_
+from lab.errors import LabError, NotStandingError
+from lab.folders import Lab, current, locked
+from lab.hosts import HostState
+from lab.link import Settings as LinkSettings
+
+__all__ = [
+    "HostState",
+    "LabError",
+    "LinkSettings",
+    "NotStandingError",
+    "console",
+    "current",
+    "cut",
+    "down",
+    "environment",
+    "heal",
+    "hosts",
+    "in_operator",
+    "in_outside",
+    "kill",
+    "link",
+    "link_settings",
+    "ssh",
+    "start",
+    "status",
+    "up",
+]
+
+Step = Callable[[str], AbstractContextManager[None]]
+"""Told the name of a step; the step is what happens inside the `with`."""
+
+BOOT_SECONDS = 60.0
+"""How long a host may take until it lets the operator in; 2 s is usual."""
+STOP_SECONDS = 8.0
+"""How long a host may take to shut down before its plug is pulled."""
+
+
+@contextmanager
+def silent(_: str) -> Iterator[None]:
+    """Steps that nobody is told of."""
+    yield
+
+
+def up(names: Sequence[str] | None = None, step: Step = silent) -> list[str]:
+    """Bring the lab up: what stands is left alone, what is missing is made and started.
+
+    Args:
+        names: hosts to have up; the standard ones when None. Others that run are left running.
+        step: is told what is being done.
+
+    Returns:
+        The hosts that were started.
+
+    Raises:
+        LabError: what is missing, and the cure.
+    """
+    wanted = [topology.host(name) for name in (topology.STANDARD if names is None else names)]
+    lab = current()
+    with step("machine"):
+        features = machine.check(lab)
+    with ThreadPoolExecutor() as pool:
+        jobs = []
+        if not features.netem and not images.delay_line_path().exists():
+            jobs.append(pool.submit(_within, step("delay line, built once"), images.delay_line))
+        if not images.base_path().exists():
+            jobs.append(pool.submit(_within, step("base system, made once (half a minute)"), images.base))
+        if not images.repository_path().exists():
+            jobs.append(pool.submit(_within, step("packages, fetched once (a minute)"), images.repository))
+        for job in jobs:
+            job.result()
+    with locked(lab.folder):
+        lab.run.mkdir(exist_ok=True)
+        lab.state.mkdir(exist_ok=True)
+        (lab.run / "features.json").write_text(json.dumps(asdict(features)) + "\n")
+        secure_shell.make_key(lab)
+        if not secure_shell.agent_standing(lab):
+            with step("ssh-agent"):
+                secure_shell.start_agent(lab)
+        fresh = not network.standing(lab)
+        if fresh:
+            with step("network"):
+                for host in topology.HOSTS.values():
+                    hosts_.kill(lab, host)  # its wires hung in what is gone
+                repository.down(lab)
+                link_.down(lab)
+                network.down(lab)
+                network.up(lab)
+        if not link_.standing(lab):
+            with step("link between the sites"):
+                link_.up(lab, features.netem)
+        if not repository.standing(lab):
+            with step("package repository"):
+                repository.up(lab)
+        started = [host for host in wanted if not hosts_.supervisor(lab, host)]
+        with ThreadPoolExecutor() as pool:
+            list(pool.map(lambda host: _boot(lab, host, fresh), started))
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda host: _within(step(f"host {host.name}"), lambda: _wait(lab, host)), started))
+    return [host.name for host in started]
+
+
+def _within(context: AbstractContextManager[None], do: Callable[[], object]) -> None:
+    with context:
+        do()
+
+
+def _boot(lab: Lab, host: topology.Host, fresh: bool) -> None:
+    hosts_.prepare(lab, host, images.base())
+    hosts_.start(lab, host, fresh)
+
+
+def _wait(lab: Lab, host: topology.Host) -> None:
+    secure_shell.wait(lab, host, BOOT_SECONDS)
+
+
+def down(step: Step = silent) -> None:
+    """Take the lab down and remove all of it but the cache. A lab that is not there is fine."""
+    machine.check_root()
+    lab = current()
+    if lab.folder.exists():
+        if any(lab.folder.iterdir()) and not lab.run.is_dir():
+            machine.check_name(lab)
+        with locked(lab.folder):
+            running = [host for host in topology.HOSTS.values() if hosts_.supervisor(lab, host)]
+            if running:
+                with step("hosts"), ThreadPoolExecutor() as pool:
+                    list(pool.map(lambda host: hosts_.stop(lab, host, STOP_SECONDS), running))
+            with step("network"):
+                repository.down(lab)
+                link_.down(lab)
+                secure_shell.stop_agent(lab)
+                network.down(lab)
+                cgroups.kill(cgroups.of_lab(lab))
+            with step("folders"):
+                shutil.rmtree(lab.folder)
+    else:
+        cgroups.kill(cgroups.of_lab(lab))
+    if folders.ROOT.is_dir() and not any(folders.ROOT.iterdir()):
+        folders.ROOT.rmdir()
+
+
+def hosts() -> dict[str, HostState]:
+    """The hosts of the lab that have a disk, running or not."""
+    lab = current()
+    return {name: hosts_.state(lab, host) for name, host in topology.HOSTS.items() if lab.host(name).is_dir()}
+
+
+def status() -> dict[str, object]:
+    """How the lab stands, as plain data. `ok` is true when it stands and all of its hosts run.
+
+    Raises:
+        LabError: the lab's name makes no sense.
+    """
+    lab = current()
+    found = hosts()
+    alive = lab.run.is_dir() and network.standing(lab)
+    kind = link_.standing(lab) if alive else None
+    try:
+        features = json.loads((lab.run / "features.json").read_text())
+    except FileNotFoundError:
+        features = {}
+    parts = {
+        "network": alive,
+        "link": kind is not None,
+        "repository": repository.standing(lab),
+        "agent": secure_shell.agent_standing(lab),
+    }
+    return {
+        "ok": all(parts.values()) and bool(found) and all(host.running for host in found.values()),
+        "lab": lab.name,
+        "parts": parts,
+        "link": {"kind": kind, **asdict(link_.load(lab))},
+        "wireguard": {True: "kernel", False: "wireguard-go", None: None}[features.get("wireguard")],
+        "repository": topology.REPOSITORY_URL,
+        "hosts": {name: {**asdict(host), "running": host.running} for name, host in found.items()},
+    }
+
+
+def environment() -> dict[str, str]:
+    """Variables for whoever works with the lab.
+
+    Raises:
+        NotStandingError: it is not up.
+    """
+    lab = current()
+    network.holder(lab, "operator")
+    return lab.environment()
+
+
+def ssh(host: str, command: str, input: str | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a shell command on a host as its operator does: by SSH over the lab's network, the host's key pinned.
+
+    Args:
+        host: its name.
+        command: for the shell of the user `ops`, who may use sudo.
+        input: for its standard input.
+        timeout: seconds, after which subprocess.TimeoutExpired is raised.
+    """
+    lab = current()
+    return _run(secure_shell.command(lab, topology.host(host), command), input, timeout)
+
+
+def in_operator(
+    command: Sequence[str], input: str | None = None, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of this machine in the operator's namespace, with the lab's environment."""
+    lab = current()
+    return _run([*network.enter(lab, "operator"), *command], input, timeout)
+
+
+def in_outside(
+    command: Sequence[str], input: str | None = None, timeout: float = 60
+) -> subprocess.CompletedProcess[str]:
+    """Run a command of this machine in the namespace of the client outside, without the operator's SSH agent."""
+    lab = current()
+    return _run([*network.enter(lab, "outside"), *command], input, timeout, drop=("SSH_AUTH_SOCK",))
+
+
+def console(host: str, command: str, input: str | None = None, timeout: float = 60) -> subprocess.CompletedProcess[str]:
+    """Run a shell command as root inside a host, not through the network: for when SSH is locked out."""
+    lab = current()
+    return _run([*hosts_.console(lab, topology.host(host)), "sh", "-c", command], input, timeout)
+
+
+def _run(
+    command: Sequence[str], text: str | None, seconds: float, drop: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, **current().environment()}
+    return subprocess.run(
+        command,
+        input=text,
+        stdin=subprocess.DEVNULL if text is None else None,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env={name: value for name, value in environment.items() if name not in drop},
+        timeout=seconds,
+        check=False,
+    )
+
+
+def kill(host: str) -> None:
+    """Pull a host's plug. Its disk stays as it is."""
+    lab = current()
+    network.holder(lab, "operator")
+    with locked(lab.folder):
+        hosts_.kill(lab, topology.host(host))
+
+
+def start(host: str) -> bool:
+    """Start a host, with its disk as it was, and wait until it lets the operator in; False when it ran already."""
+    lab = current()
+    found = topology.host(host)
+    network.holder(lab, "operator")
+    with locked(lab.folder):
+        hosts_.prepare(lab, found, images.base())
+        started = hosts_.start(lab, found)
+    _wait(lab, found)
+    return started
+
+
+def link(
+    rtt_ms: float | None = None, loss: float | None = None, rate_mbit: float | None = None, cut: bool | None = None
+) -> LinkSettings:
+    """Set the link between the sites while connections stand; what is None stays as it is.
+
+    Args:
+        rtt_ms: round trip in milliseconds.
+        loss: percent of packets, each way.
+        rate_mbit: Mbit/s, each way; 0 is no limit.
+        cut: drop every packet.
+    """
+    lab = current()
+    network.holder(lab, "operator")
+    with locked(lab.folder):
+        settings = link_.changed(lab, rtt_ms=rtt_ms, loss=loss, rate_mbit=rate_mbit, cut=cut)
+        link_.change(lab, settings)
+    return settings
+
+
+def link_settings() -> LinkSettings:
+    """What the link between the sites is set to."""
+    return link_.load(current())
+
+
+def cut() -> None:
+    """Cut the link between the sites: every packet is dropped, both ways."""
+    link(cut=True)
+
+
+def heal() -> None:
+    """Join the sites again."""
+    link(cut=False)

@@ -1,0 +1,3 @@
+module fortress/delayline
+
+go 1.20

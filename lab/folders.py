@@ -1,0 +1,125 @@
+"""Where a lab keeps its things.
+
+Everything of a lab lies in one folder and carries the lab's name, so that several stand side by side.
+The cache is shared by all labs and outlives them.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.errors import LabError
+
+ROOT = Path("/var/lib/data-fortress")
+
+
+@dataclass(frozen=True)
+class Lab:
+    """A lab by name, and the paths that follow from it."""
+
+    name: str
+
+    @property
+    def folder(self) -> Path:
+        """Holds all of the lab; `down` removes it."""
+        return ROOT / self.name
+
+    @property
+    def run(self) -> Path:
+        """Pid files, sockets and logs of the processes that carry the lab."""
+        return self.folder / "run"
+
+    @property
+    def ssh(self) -> Path:
+        """The lab's key pair, its agent's socket and the known host keys."""
+        return self.folder / "ssh"
+
+    @property
+    def key(self) -> Path:
+        return self.ssh / "id_ed25519"
+
+    @property
+    def agent_socket(self) -> Path:
+        return self.ssh / "agent.sock"
+
+    @property
+    def state(self) -> Path:
+        """File backend of the engine."""
+        return self.folder / "state"
+
+    @property
+    def passphrase(self) -> Path:
+        """File with the passphrase of the stack's secrets."""
+        return self.folder / "passphrase"
+
+    @property
+    def link(self) -> Path:
+        """What the link between the sites is set to."""
+        return self.folder / "link.json"
+
+    def host(self, name: str) -> Path:
+        """Disk, console log and pid file of one host."""
+        return self.folder / "hosts" / name
+
+    def pid_file(self, process: str) -> Path:
+        return self.run / f"{process}.pid"
+
+    def log(self, process: str) -> Path:
+        return self.run / f"{process}.log"
+
+    def environment(self) -> dict[str, str]:
+        """What a shell needs to work with this lab."""
+        return {
+            "FORTRESS_LAB": self.name,
+            "SSH_AUTH_SOCK": str(self.agent_socket),
+            "PULUMI_BACKEND_URL": f"file://{self.state}",
+            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase),
+        }
+
+
+def current() -> Lab:
+    """The lab that the environment variable FORTRESS_LAB names; `lab` when it is not set.
+
+    Raises:
+        LabError: the name does not fit into names of units, folders and control groups.
+    """
+    name = os.environ.get("FORTRESS_LAB") or "lab"
+    if not re.fullmatch(r"[a-z][a-z0-9]{0,15}", name):
+        raise LabError(
+            f"FORTRESS_LAB={name!r} cannot name a lab",
+            "up to 16 small letters and digits, the first one a letter",
+        )
+    return Lab(name)
+
+
+def cache() -> Path:
+    """Folder of what is expensive to make: base image, package repository, built helpers."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "data-fortress"
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold `folder`, making it first, so that two commands do not change the same thing at once.
+
+    The folder may be removed by who holds it.
+    """
+    while True:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(held, fcntl.LOCK_EX)
+            try:
+                same = os.path.samestat(os.fstat(held), folder.stat())
+            except FileNotFoundError:
+                same = False  # its last holder removed it
+            if same:
+                yield
+                return
+        finally:
+            os.close(held)

@@ -1,0 +1,183 @@
+"""Hosts: systemd-nspawn with a disk that is an overlay over the base system."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab import cgroups, network, processes
+from lab.commands import run
+from lab.errors import LabError, NotStandingError
+from lab.folders import Lab
+from lab.processes import Process
+from lab.topology import USER, USER_ID, Host
+
+POWEROFF = signal.SIGRTMIN + 4
+"""What systemd takes for an orderly end (systemd(1), signals)."""
+
+
+@dataclass(frozen=True)
+class HostState:
+    """A host as it stands: `pid` is its supervising process, None when it is off; `host_key` is None before its
+    first boot."""
+
+    name: str
+    site: str
+    address: str
+    pid: int | None
+    host_key: str | None
+
+    @property
+    def running(self) -> bool:
+        return self.pid is not None
+
+
+def _part(host: Host) -> str:
+    return f"host-{host.name}"
+
+
+def _pid_file(lab: Lab, host: Host) -> Path:
+    return lab.pid_file(_part(host))
+
+
+def supervisor(lab: Lab, host: Host) -> Process | None:
+    """The process that carries a host; None when the host is off."""
+    return processes.alive(_pid_file(lab, host))
+
+
+def host_key(lab: Lab, host: Host) -> str | None:
+    """The public key that the host's sshd shows, read from the host's disk: `ssh-ed25519 AAAA…`."""
+    try:
+        text = (lab.host(host.name) / "upper/etc/ssh/ssh_host_ed25519_key.pub").read_text()
+    except FileNotFoundError:
+        return None
+    return " ".join(text.split()[:2])
+
+
+def state(lab: Lab, host: Host) -> HostState:
+    """How a host stands."""
+    process = supervisor(lab, host)
+    return HostState(
+        host.name, host.site.name, str(host.address), process.pid if process else None, host_key(lab, host)
+    )
+
+
+def network_file(host: Host) -> str:
+    """Text of the host's systemd-networkd file."""
+    return (
+        "[Match]\nName=host0\n\n"
+        f"[Network]\nAddress={host.address}/{host.site.network.prefixlen}\nGateway={host.site.gateway}\n"
+        "LinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+    )
+
+
+def prepare(lab: Lab, host: Host, base: Path) -> None:
+    """Make a host's disk unless it has one: name, address, keys; the rest is the base system's."""
+    folder = lab.host(host.name)
+    if (folder / "upper").is_dir():
+        return
+    shutil.rmtree(folder, ignore_errors=True)
+    for part in ("making/etc/ssh", "making/etc/systemd/network", f"making/home/{USER}/.ssh", "work", "root"):
+        (folder / part).mkdir(parents=True)
+    folder.chmod(0o700)
+    disk = folder / "making"
+    (disk / "etc/hostname").write_text(f"{host.name}\n")
+    (disk / "etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {host.name}\n")
+    (disk / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")
+    (disk / "etc/systemd/network/10-lab.network").write_text(network_file(host))
+    key = disk / "etc/ssh/ssh_host_ed25519_key"
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{host.name}", "-f", str(key)])
+    keys = disk / f"home/{USER}/.ssh/authorized_keys"
+    keys.write_text(lab.key.with_suffix(".pub").read_text())
+    keys.chmod(0o600)
+    keys.parent.chmod(0o700)
+    for path in (keys, keys.parent, keys.parent.parent):
+        os.chown(path, USER_ID, USER_ID)
+    (folder / "base").symlink_to(base)  # a later recipe must not slip another system below this disk
+    disk.rename(folder / "upper")
+
+
+def start(lab: Lab, host: Host, fresh: bool = False) -> bool:
+    """Start a host that is off; False when it runs already. Its disk must be there.
+
+    In a `fresh` network nobody can have taken its address, so that is not looked at.
+
+    Raises:
+        LabError: its base system is gone from the cache, or its address is taken.
+    """
+    if supervisor(lab, host):
+        return False
+    folder = lab.host(host.name)
+    base = (folder / "base").readlink()
+    if not base.is_dir():
+        raise LabError(
+            f"{host.name} stands on {base}, which is gone", "python -m lab down && python -m lab up: its data is lost"
+        )
+    cgroups.kill(cgroups.of(lab, _part(host)))  # what outlived its supervisor
+    if not fresh and network.answers(lab, host.address):
+        raise LabError(
+            f"{host.address} is in use: something else in the lab answers for {host.name}",
+            "take that address off the host that has it",
+        )
+    command = [
+        *cgroups.inside(lab, _part(host)),
+        *("unshare", "--mount", "--propagation", "private"),
+        *(str(Path(__file__).with_name("host.sh")), host.name, str(folder), str(base)),
+        *(str(network.holder(lab, host.site.name).network), "systemd" if cgroups.systemd() else "pure"),
+    ]
+    processes.spawn(command, _pid_file(lab, host), folder / "console.log")
+    return True
+
+
+def init(lab: Lab, host: Host) -> Process:
+    """The first process inside a host.
+
+    Raises:
+        NotStandingError: the host is off, or only begins to boot.
+    """
+    for pid in cgroups.members(cgroups.of(lab, _part(host))):
+        try:
+            status = Path(f"/proc/{pid}/status").read_text()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        ids = next(line for line in status.splitlines() if line.startswith("NSpid:")).split()[1:]
+        if len(ids) > 1 and ids[-1] == "1" and (process := processes.look(pid)):
+            return process
+    raise NotStandingError(f"{host.name} is off", f"python -m lab start {host.name}")
+
+
+def stop(lab: Lab, host: Host, seconds: float) -> None:
+    """Shut a host down; pull the plug when that takes longer than so many seconds."""
+    process = supervisor(lab, host)
+    if process:
+        try:
+            processes.send(init(lab, host), POWEROFF)
+            processes.wait(process, seconds)
+        except NotStandingError:
+            pass
+    kill(lab, host)
+
+
+def kill(lab: Lab, host: Host) -> None:
+    """Pull the plug: nothing in the host gets to do anything any more. Its disk stays as it is."""
+    cgroups.kill(cgroups.of(lab, _part(host)))
+    if process := supervisor(lab, host):
+        processes.wait(process, 5)
+    _pid_file(lab, host).unlink(missing_ok=True)
+
+
+def console(lab: Lab, host: Host) -> list[str]:
+    """What to write before a command to have it run inside a host as root, not through the network.
+
+    Raises:
+        NotStandingError: the host is off.
+    """
+    path = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    return [
+        *("nsenter", f"--target={init(lab, host).pid}", "--mount", "--uts", "--ipc", "--net", "--pid", "--cgroup"),
+        *("--root", "--wd", "--", "env", "-i", f"PATH={path}", "HOME=/root", "USER=root", "LANG=C.UTF-8"),
+    ]
