@@ -9,6 +9,11 @@ from ipaddress import ip_network
 from fortress.text import render
 from fortress.wireguard import Relay
 
+BASE = "/etc/nftables.conf"
+FOLDER = "/etc/nftables.d"
+APPLY = f"nft -f {BASE}"
+"""Loads the base and every fragment in one transaction."""
+
 
 @dataclass(frozen=True)
 class Opening:
@@ -55,3 +60,8 @@ def render_fragment(fragment: Fragment) -> str:
         for source in opening.sources:
             ip_network(source)
     return render("fragment.nft.j2", fragment=fragment)
+
+
+def render_forwarding() -> str:
+    """/etc/sysctl.d/60-fortress-relay.conf, for a hub that passes flows on."""
+    return render("60-fortress-relay.conf.j2")

@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from fortress import wireguard
+from fortress import mariadb, wireguard
 
 PROJECT = "data-fortress"
 """Pulumi's namespace of the settings: a setting's path reads `data-fortress:mesh.mtu`."""
@@ -46,6 +46,12 @@ def _range(value: str) -> str:
         raise ValueError("must be an address range without host bits, such as 192.0.2.0/24") from bad
 
 
+def _privilege(value: str) -> str:
+    if value not in mariadb.PRIVILEGES:
+        raise ValueError(f"must be one of {', '.join(mariadb.PRIVILEGES)}")
+    return value
+
+
 def _host_path(value: str) -> str:
     if not re.fullmatch(r"/[A-Za-z0-9._/@+-]+", value) or value != str(PurePosixPath(value)) or ".." in value:
         raise ValueError("must be a plain absolute path on the host, such as /opt/app/app.py")
@@ -75,6 +81,7 @@ Address = Annotated[str, AfterValidator(_address)]
 Range = Annotated[str, AfterValidator(_range)]
 HostPath = Annotated[str, AfterValidator(_host_path)]
 Port = Annotated[int, Field(ge=1, le=65535)]
+Privilege = Annotated[str, AfterValidator(_privilege)]
 Role = Literal["database", "edge", "worker"]
 
 
@@ -178,25 +185,13 @@ class Database(Model):
 
     name: Identifier = "app"
     user: Identifier = "app"
-    port: Port = 3306
-    privileges: Annotated[list[str], Field(min_length=1)] = [
-        "SELECT",
-        "INSERT",
-        "UPDATE",
-        "DELETE",
-        "CREATE",
-        "ALTER",
-        "INDEX",
-    ]
-    max_connections: Annotated[int, Field(ge=10, le=100_000)] = 1000
-    slave_net_timeout_s: Annotated[int, Field(ge=1, le=3600)] = 60
+    privileges: Annotated[list[Privilege], Field(min_length=1)] = list(mariadb.DEFAULT_PRIVILEGES)
+    """What the application's account may do in its database."""
     flush_log_at_commit: Literal[1, 2] = 1
     """1 loses no committed transaction; 2 only where a copy in another cloud is the goal."""
     cross_cloud_copy: bool = False
-    buffer_pool_share: Annotated[float, Field(gt=0, le=0.9)] = 0.7
-    """InnoDB's buffer pool as a share of the host's memory."""
-    buffer_pool_mb: Annotated[int, Field(ge=128)] | None = None
-    """Given instead of the share, in MB."""
+    buffer_pool_mb: Annotated[int, Field(ge=mariadb.MIN_POOL_MB)] | None = None
+    """InnoDB's buffer pool in MB; 70 % of the host's memory when not given."""
     keep_data: bool = True
     """Whether the data stays on the host when the stack is destroyed."""
 
@@ -340,6 +335,12 @@ class Settings(Model):
             yield f"edge.overflow: must be another site than edge.primary ({self.edge.primary})"
         elif not self.workers_at(self.edge.primary):
             yield f"edge.primary: no host with role: worker stands at {self.edge.primary}"
+        slots = len(self.workers_at(self.edge.primary)) * self.edge.server_maxconn
+        if slots >= self.edge.maxconn:
+            yield (
+                f"edge.maxconn: {self.edge.maxconn} is not above the {slots} connections that {self.edge.primary} "
+                f"takes, so load could never go to {self.edge.overflow}; raise it or lower edge.server_maxconn"
+            )
 
     def _verify_problems(self) -> Iterable[str]:
         pairs = {"-".join(sorted((one, other))) for one in self.sites for other in self.sites}
@@ -378,7 +379,7 @@ class Settings(Model):
         """Every connection between two hosts: those that roles imply, then those that the settings add."""
         flows = []
         for worker in self.workers:
-            flows.append(wireguard.Flow(worker, self.database_host, self.database.port))
+            flows.append(wireguard.Flow(worker, self.database_host, mariadb.PORT))
             flows.append(wireguard.Flow(self.edge_host, worker, self.workload.port))
         return flows + self.extra_flows()
 

@@ -1,0 +1,61 @@
+# The commands of this project; `make help` lists them.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+STACK ?= lab
+ARGS ?= preview --diff
+PYTHON ?= python3
+venv := .venv/bin
+shell_files := $(shell git ls-files -c -o --exclude-standard '*.sh' 'fortress/scripts/*' 'tests/doubles/bin/*' '.ci/run')
+
+.PHONY: help setup lab lab-down pulumi test test-fast check format requirements
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: .venv/ready $(venv)/pulumi ## the virtual environment and the engine; `source .venv/bin/activate` then has all
+
+.venv/ready: requirements-dev.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "setup: virtual environment"
+	@$(PYTHON) -m venv .venv 2>/tmp/fortress-venv.log || { cat /tmp/fortress-venv.log >&2; \
+		echo "cure: apt-get install python3-venv" >&2; exit 1; }
+	@$(venv)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@$(venv)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $@
+
+# The language host uses the Python that is first on PATH, so the engine is found beside it.
+$(venv)/pulumi: lab/engine.sh .venv/ready
+	@folder=$$(lab/engine.sh) && ln -sf "$$folder"/pulumi* $(venv)/ && touch -h $@
+
+lab: setup ## a whole fortress on this machine: hosts, `pulumi up`, `fortress verify`
+	@$(venv)/python -m lab up
+	@lab/pulumi.sh up --yes --skip-preview
+	@$(venv)/python -m lab run -- $(venv)/fortress verify --stack lab
+
+lab-down: .venv/ready ## takes the lab away; what was built once stays in the cache
+	@$(venv)/python -m lab down
+
+pulumi: setup ## the engine on a stack: make pulumi STACK=lab ARGS="preview --diff"
+	@if [ "$(STACK)" = lab ]; then lab/pulumi.sh $(ARGS); \
+		else PATH="$(CURDIR)/$(venv):$$PATH" pulumi --stack $(STACK) $(ARGS); fi
+
+test: setup ## every test; brings a lab of its own up and takes it down
+	@$(venv)/python -m pytest
+
+test-fast: setup ## the tests that need no lab
+	@$(venv)/python -m pytest tests/unit tests/components
+
+check: setup ## format, lint, strict types, shell lint
+	$(venv)/ruff format --check .
+	$(venv)/ruff check .
+	$(venv)/mypy
+	shellcheck $(shell_files)
+
+format: setup ## rewrites the Python files in the project's format
+	$(venv)/ruff format .
+	$(venv)/ruff check --fix .
+
+requirements: ## pins what requirements-dev.in asks for
+	$(PYTHON) -m venv .venv/pin && .venv/pin/bin/pip install --quiet -r requirements-dev.in
+	.venv/pin/bin/pip freeze >requirements-dev.txt && rm -rf .venv/pin

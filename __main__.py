@@ -1,0 +1,39 @@
+"""The stack: settings, hosts, mesh, database, workers, edge, in this order, each step made of the one before."""
+
+from pathlib import Path
+
+import pulumi
+
+from components import DataFortress, EphemeralWorker, HAProxyEdge, Host, WireGuardMesh, stack
+
+settings, secrets = stack.load(pulumi.Config(), Path(__file__).parent)
+
+hosts = {
+    name: Host(name, stack.host_args(settings, secrets, name), stack.lifetime(settings, name))
+    for name in settings.hosts
+}
+members = {name: host.member for name, host in hosts.items()}
+mesh = WireGuardMesh("mesh", stack.mesh_args(settings, secrets, members))
+
+
+def on(name: str, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
+    """For a service on a host: it comes after the host's part of the mesh and what else it needs."""
+    return pulumi.ResourceOptions.merge(
+        stack.lifetime(settings, name), pulumi.ResourceOptions(depends_on=[hosts[name], mesh.members[name], *needs])
+    )
+
+
+database_host, edge_host = settings.database_host, settings.edge_host
+database = DataFortress("db", stack.database_args(settings, secrets, members), on(database_host))
+workers = {
+    name: EphemeralWorker(
+        name,
+        stack.worker_args(settings, secrets, members, name, database),
+        on(name, mesh.members[database_host], database),
+    )
+    for name in settings.workers
+}
+edge = HAProxyEdge("edge", stack.edge_args(settings, secrets, members), on(edge_host, *workers.values()))
+
+pulumi.export("url", edge.url)
+pulumi.export("fortress", stack.facts(settings, hosts, database, edge))

@@ -1,0 +1,137 @@
+"""The database host: MariaDB on the tunnel's address, with a certificate authority whose key stays there."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+
+from fortress import firewall, mariadb, push
+
+from .host_file import put, put_script
+from .remote import Member, Target, after, child_options, command
+
+
+class DataFortressArgs(TypedDict):
+    """One database server."""
+
+    host: Member
+    """Where it runs: a `Host`'s `member`."""
+    database: str
+    """Name of the application's database."""
+    user: str
+    """Name of the application's account."""
+    password: pulumi.Input[str]
+    """Its password; secret."""
+    clients: str
+    """IPv4 network that clients come from: the mesh's."""
+    privileges: NotRequired[list[str]]
+    """What the account may do in its database; reading and writing rows when not given."""
+    buffer_pool_mb: NotRequired[int]
+    """InnoDB's buffer pool in MB; 70 % of the host's memory when not given."""
+    flush_log_at_commit: NotRequired[int]
+    """1 when not given; 2 only together with `cross_cloud_copy`."""
+    cross_cloud_copy: NotRequired[bool]
+    """Whether a copy in another cloud is the goal."""
+    keep_data: NotRequired[bool]
+    """Whether the data outlives this component on the host; yes when not given."""
+    private_key: NotRequired[pulumi.Input[str]]
+    """SSH private key; the SSH agent's when not given."""
+
+
+class DataFortress(pulumi.ComponentResource):
+    """MariaDB, reachable through the tunnel and over TLS only."""
+
+    address: pulumi.Output[str]
+    """The address that clients connect to, inside the mesh."""
+    ca_pem: pulumi.Output[str]
+    """Certificate of the authority that signs the server's, PEM."""
+    ready: pulumi.Output[bool]
+    """True once the account can be used."""
+
+    def __init__(self, name: str, args: DataFortressArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("fortress:index:DataFortress", name, {}, opts)
+        host = args["host"]
+        target: Target = {"member": host, "private_key": args.get("private_key")}
+        options = child_options(self, opts)
+        access = mariadb.Access(
+            database=args["database"],
+            user=args["user"],
+            network=args["clients"],
+            privileges=tuple(args.get("privileges", mariadb.DEFAULT_PRIVILEGES)),
+        )
+        account_facts = mariadb.access_arguments(access)
+        names = mariadb.authority_arguments(host["mesh_address"], [host["name"]])
+
+        packages = command(
+            f"{name}-packages",
+            target,
+            lambda machine: push.packages(list(mariadb.PACKAGES), machine=machine),
+            options,
+        )
+        authority_tool = put_script(f"{name}-authority-tool", target, "mariadb-authority", options)
+        access_tool = put_script(f"{name}-access-tool", target, "mariadb-access", options)
+        authority = command(
+            f"{name}-authority",
+            target,
+            lambda machine: push.on(machine, push.script("mariadb-authority", *names)),
+            after(options, packages, authority_tool),
+            delete=lambda machine: push.on(machine, push.script("mariadb-authority", "remove")),
+        )
+        drop_in = put(
+            f"{name}-after-tunnel",
+            target,
+            mariadb.DROP_IN_PATH,
+            mariadb.wait_for_tunnel(),
+            options,
+            apply="systemctl daemon-reload",
+        )
+        config = put(
+            f"{name}-90-fortress.cnf",
+            target,
+            mariadb.CONFIG_PATH,
+            pulumi.Output.from_input(host["ram_mb"]).apply(
+                lambda ram_mb: mariadb.render(
+                    mariadb.Server(
+                        address=host["mesh_address"],
+                        ram_mb=int(ram_mb),
+                        buffer_pool_mb=args.get("buffer_pool_mb"),
+                        innodb_flush_log_at_trx_commit=args.get("flush_log_at_commit", 1),
+                        cross_cloud_copy=args.get("cross_cloud_copy", False),
+                    )
+                )
+            ),
+            after(options, authority, drop_in),
+            check=mariadb.CONFIG_CHECK,
+            apply="systemctl -q enable mariadb && systemctl restart mariadb",
+            remove_apply="systemctl -q disable --now mariadb",
+            unit="mariadb",
+        )
+        account = command(
+            f"{name}-account",
+            target,
+            lambda machine: push.on(machine, push.script("mariadb-access", *account_facts)),
+            after(options, access_tool, config),
+            delete=lambda machine: push.on(
+                machine, push.script("mariadb-access", "remove" if args.get("keep_data", True) else "wipe")
+            ),
+            stdin=pulumi.Output.secret(args["password"]),
+        )
+        put(
+            f"{name}-firewall",
+            target,
+            f"{firewall.FOLDER}/30-database.nft",
+            firewall.render_fragment(
+                firewall.Fragment(
+                    "MariaDB, for hosts of the mesh: who is a peer of this host is decided by its flows.",
+                    [firewall.Opening(mariadb.PORT, "MariaDB", sources=[args["clients"]], interface="wg0")],
+                )
+            ),
+            options,
+            check='nft -c -f "$1"',
+            apply=firewall.APPLY,
+        )
+        self.address = pulumi.Output.from_input(host["mesh_address"])
+        self.ca_pem = pulumi.Output.unsecret(authority.stdout)
+        self.ready = account.stdout.apply(lambda _: True)
+        self.register_outputs({"address": self.address, "ca_pem": self.ca_pem, "ready": self.ready})

@@ -1,0 +1,160 @@
+"""A worker: a workload that reaches the fortress through the tunnel, on a host that may be thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import PurePosixPath
+from typing import NotRequired, TypedDict
+
+import pulumi
+
+from fortress import firewall, push, workload
+
+from .host_file import put, put_script
+from .remote import Member, Target, after, child_options, command
+
+
+class WorkloadArgs(TypedDict):
+    """What runs."""
+
+    name: str
+    """Name of the systemd unit."""
+    command: str
+    """Absolute path of the program and its arguments."""
+    port: int
+    """TCP port that it listens on, at the host's mesh address."""
+    health: str
+    """URL path that answers 200 while it can work."""
+    packages: NotRequired[list[str]]
+    """Debian packages that it needs."""
+    files: NotRequired[Mapping[str, pulumi.Input[str]]]
+    """Path on the host: text."""
+    environment: NotRequired[Mapping[str, str]]
+    """Variables besides the FORTRESS_ ones; nothing secret."""
+    healthy_within_s: NotRequired[int]
+    """Seconds until it must be healthy, 60 when not given."""
+
+
+class DatabaseArgs(TypedDict):
+    """The database as a client sees it."""
+
+    address: pulumi.Input[str]
+    """A `DataFortress`'s `address`."""
+    port: int
+    """TCP port."""
+    name: str
+    """Database."""
+    user: str
+    """Account."""
+    ca_pem: pulumi.Input[str]
+    """A `DataFortress`'s `ca_pem`."""
+
+
+class EphemeralWorkerArgs(TypedDict):
+    """One worker."""
+
+    host: Member
+    """Where it runs: a `Host`'s `member`."""
+    workload: WorkloadArgs
+    """What runs."""
+    clients: list[str]
+    """Mesh addresses that may connect to it: the edge's."""
+    database: DatabaseArgs
+    """Where its data is."""
+    database_password: pulumi.Input[str]
+    """Secret; the workload reads it from $CREDENTIALS_DIRECTORY/database-password."""
+    private_key: NotRequired[pulumi.Input[str]]
+    """SSH private key; the SSH agent's when not given."""
+
+
+class EphemeralWorker(pulumi.ComponentResource):
+    """A workload under systemd, sandboxed, healthy before anything depends on it."""
+
+    ready: pulumi.Output[bool]
+    """True once the workload has answered its health check."""
+
+    def __init__(self, name: str, args: EphemeralWorkerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("fortress:index:EphemeralWorker", name, {}, opts)
+        host, work, database = args["host"], args["workload"], args["database"]
+        target: Target = {"member": host, "private_key": args.get("private_key")}
+        options = child_options(self, opts)
+        folder = f"/etc/fortress/{work['name']}"
+        restart = f"systemctl try-restart {work['name']}.service"
+
+        packages = command(
+            f"{name}-packages",
+            target,
+            lambda machine: push.packages(["python3", *work.get("packages", [])], machine=machine),
+            options,
+        )
+        files = [
+            put(f"{name}-{PurePosixPath(path).name}", target, path, content, options, apply=restart)
+            for path, content in work.get("files", {}).items()
+        ]
+        ca = put(
+            f"{name}-database-ca.pem", target, f"{folder}/database-ca.pem", database["ca_pem"], options, apply=restart
+        )
+        password = put(
+            f"{name}-database-password",
+            target,
+            f"{folder}/database-password",
+            pulumi.Output.secret(args["database_password"]),
+            options,
+            mode="0400",
+            apply=restart,
+        )
+        put(
+            f"{name}-firewall",
+            target,
+            f"{firewall.FOLDER}/30-{work['name']}.nft",
+            firewall.render_fragment(
+                firewall.Fragment(
+                    "The workload, for the edge.",
+                    [firewall.Opening(int(work["port"]), work["name"], sources=args["clients"], interface="wg0")],
+                )
+            ),
+            options,
+            check='nft -c -f "$1"',
+            apply=firewall.APPLY,
+        )
+        unit = put(
+            f"{name}-{work['name']}.service",
+            target,
+            f"/etc/systemd/system/{work['name']}.service",
+            pulumi.Output.from_input(database["address"]).apply(
+                lambda address: workload.render(
+                    workload.Workload(
+                        name=work["name"],
+                        command=work["command"],
+                        port=int(work["port"]),
+                        environment={
+                            **work.get("environment", {}),
+                            "FORTRESS_HOST": host["name"],
+                            "FORTRESS_SITE": host["site"],
+                            "FORTRESS_LISTEN": f"{host['mesh_address']}:{int(work['port'])}",
+                            "FORTRESS_DATABASE_ADDRESS": address,
+                            "FORTRESS_DATABASE_PORT": str(int(database["port"])),
+                            "FORTRESS_DATABASE_NAME": database["name"],
+                            "FORTRESS_DATABASE_USER": database["user"],
+                            "FORTRESS_DATABASE_CA": f"{folder}/database-ca.pem",
+                        },
+                        credentials={"database-password": f"{folder}/database-password"},
+                    )
+                )
+            ),
+            after(options, packages, ca, password, *files),
+            apply=f"systemctl daemon-reload && systemctl -q enable {work['name']} && systemctl restart {work['name']}",
+            remove_apply=f"systemctl -q disable --now {work['name']}; systemctl daemon-reload",
+            unit=work["name"],
+        )
+        gate = put_script(f"{name}-wait-healthy", target, "wait-healthy", options)
+        url = f"http://{host['mesh_address']}:{int(work['port'])}{work['health']}"
+        limit = str(int(work.get("healthy_within_s", 60)))
+        healthy = command(
+            f"{name}-healthy",
+            target,
+            lambda machine: push.on(machine, push.script("wait-healthy", url, limit, work["name"])),
+            after(options, unit, gate),
+        )
+        self.ready = healthy.stdout.apply(lambda _: True)
+        self.register_outputs({"ready": self.ready})

@@ -1,0 +1,162 @@
+"""The edge: HAProxy in front of the workers of two sites."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict
+
+import pulumi
+
+from fortress import firewall, haproxy, push
+
+from .host_file import put, put_script
+from .remote import Member, Target, after, child_options, command
+
+SELF_SIGNED_DAYS = 90
+RENEW_DAYS = 30
+
+
+class BackendArgs(TypedDict):
+    """Workers of one site."""
+
+    site: str
+    """Name of the site, and of the backend."""
+    servers: Mapping[str, str]
+    """Host name to address:port in the mesh."""
+    maxconn: int
+    """Requests that each server takes at a time."""
+
+
+class TlsArgs(TypedDict):
+    """A certificate from elsewhere."""
+
+    certificate: pulumi.Input[str]
+    """Certificate and chain, PEM."""
+    key: pulumi.Input[str]
+    """Private key, PEM; secret."""
+
+
+class ChecksArgs(TypedDict):
+    """Health checks; see `fortress.haproxy.Checks` for what each costs."""
+
+    inter_ms: int
+    """Between two checks."""
+    fastinter_ms: int
+    """The same while a server's state changes."""
+    timeout_ms: int
+    """For an answer."""
+    connect_ms: int
+    """For a connection."""
+    rise: int
+    """Checks passed until a server is up."""
+    fall: int
+    """Checks failed until it is down."""
+
+
+class HAProxyEdgeArgs(TypedDict):
+    """One edge."""
+
+    host: Member
+    """Where it runs: a `Host`'s `member`."""
+    server_name: str
+    """DNS name that clients ask for."""
+    primary: BackendArgs
+    """The site that answers."""
+    overflow: BackendArgs
+    """The site that answers when the primary has no live server, or no room."""
+    checks: ChecksArgs
+    """How a dead server is found."""
+    tls: NotRequired[TlsArgs]
+    """The certificate; self-signed on the host when not given."""
+    health_path: NotRequired[str]
+    """Path that answers 200 while a worker can work, `/health` when not given."""
+    maxconn: NotRequired[int]
+    """Client connections at a time, 2000 when not given."""
+    timeout_client_ms: NotRequired[int]
+    """10000 when not given."""
+    timeout_server_ms: NotRequired[int]
+    """10000 when not given."""
+    private_key: NotRequired[pulumi.Input[str]]
+    """SSH private key; the SSH agent's when not given."""
+
+
+class HAProxyEdge(pulumi.ComponentResource):
+    """HAProxy on :80 and :443: one site first, the other when that one fails or is full."""
+
+    url: pulumi.Output[str]
+    """Where clients reach it."""
+
+    def __init__(self, name: str, args: HAProxyEdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("fortress:index:HAProxyEdge", name, {}, opts)
+        host = args["host"]
+        target: Target = {"member": host, "private_key": args.get("private_key")}
+        options = child_options(self, opts)
+        edge = haproxy.Edge(
+            server_name=args["server_name"],
+            primary=haproxy.Backend(**args["primary"]),
+            overflow=haproxy.Backend(**args["overflow"]),
+            maxconn=int(args.get("maxconn", 2000)),
+            timeouts=haproxy.Timeouts(
+                client_ms=int(args.get("timeout_client_ms", 10_000)),
+                server_ms=int(args.get("timeout_server_ms", 10_000)),
+            ),
+            checks=haproxy.Checks(**args["checks"]),
+            health_path=args.get("health_path", "/health"),
+        )
+
+        packages = command(
+            f"{name}-packages",
+            target,
+            lambda machine: push.packages(["haproxy", "openssl"], machine=machine),
+            options,
+        )
+        if tls := args.get("tls"):
+            certificate = put(
+                f"{name}-certificate",
+                target,
+                edge.certificate,
+                pulumi.Output.secret(pulumi.Output.concat(tls["certificate"], tls["key"])),
+                after(options, packages),
+                mode="0600",
+                check='openssl x509 -noout -checkend 0 -in "$1" && openssl pkey -noout -check -in "$1"',
+                apply="systemctl try-reload-or-restart haproxy",
+                remove_apply="true",
+            )
+        else:
+            wanted = (edge.certificate, str(SELF_SIGNED_DAYS), str(RENEW_DAYS), edge.server_name)
+            tool = put_script(f"{name}-certificate-tool", target, "edge-certificate", options)
+            certificate = command(
+                f"{name}-certificate",
+                target,
+                lambda machine: push.on(machine, push.script("edge-certificate", "--reload", "haproxy", *wanted)),
+                after(options, packages, tool),
+                delete=lambda machine: push.on(machine, f"rm -f {edge.certificate}"),
+            )
+        put(
+            f"{name}-haproxy.cfg",
+            target,
+            "/etc/haproxy/haproxy.cfg",
+            haproxy.render(edge),
+            after(options, certificate),
+            mode="0640",
+            owner="root:haproxy",
+            check='haproxy -c -q -f "$1"',
+            apply="systemctl -q enable haproxy && systemctl reload-or-restart haproxy",
+            remove_apply="systemctl -q disable --now haproxy",
+            unit="haproxy",
+        )
+        put(
+            f"{name}-firewall",
+            target,
+            f"{firewall.FOLDER}/40-edge.nft",
+            firewall.render_fragment(
+                firewall.Fragment(
+                    "The edge, for everyone.", [firewall.Opening(80, "HTTP"), firewall.Opening(443, "HTTPS")]
+                )
+            ),
+            options,
+            check='nft -c -f "$1"',
+            apply=firewall.APPLY,
+        )
+        self.url = pulumi.Output.concat("https://", host["address"])
+        self.register_outputs({"url": self.url})

@@ -1,0 +1,223 @@
+"""One machine and its first contact: pinned key, push.sh, base firewall, and a tunnel interface without peers."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import NotRequired, TypedDict
+
+import pulumi
+from pulumi_command import local
+
+from fortress import firewall, push, text, wireguard
+
+from .host_file import confirm, put, put_script
+from .remote import Bastion, Member, Target, after, child_options, command
+
+PACKAGES = ["nftables", "wireguard-tools"]
+GATE_DIALS = 30
+"""Attempts of the readiness gate: a machine that is booting refuses the first ones."""
+FIREWALL_CONFIRM_S = 45
+"""Seconds within which a new connection must succeed, or the firewall before this one comes back."""
+
+
+class HostArgs(TypedDict):
+    """A machine that exists, and its place in the mesh."""
+
+    address: pulumi.Input[str]
+    """Where it answers SSH."""
+    site: str
+    """The site it stands at."""
+    mesh_address: str
+    """Its IPv4 address in the mesh."""
+    mesh_network: str
+    """The mesh's IPv4 network, such as 10.100.0.0/24."""
+    operators: list[str]
+    """Address ranges that may open SSH connections."""
+    user: NotRequired[str]
+    """Who logs in, with password-less sudo unless root; `debian` when not given."""
+    port: NotRequired[int]
+    """TCP port of SSH, 22 when not given."""
+    mesh_port: NotRequired[int]
+    """UDP port of WireGuard, 51820 when not given."""
+    host_key: NotRequired[str]
+    """Pinned SSH host key; learnt at first contact and pinned from there on when not given."""
+    private_key: NotRequired[pulumi.Input[str]]
+    """SSH private key; the SSH agent's when not given."""
+    bastion: NotRequired[Bastion]
+    """A jump host in front; `host_key` must be given then."""
+    memory_mb: NotRequired[int]
+    """Memory to size services by, in MB; the machine's own when not given."""
+    incarnation: NotRequired[int]
+    """Raised by one when another machine took this name; 1 when not given."""
+    gone: NotRequired[bool]
+    """The machine is lost: nothing contacts it any more, and its removal does not either."""
+
+
+class Host(pulumi.ComponentResource):
+    """A machine that other components can use: `member` is what they take."""
+
+    address: pulumi.Output[str]
+    """Where it answers SSH."""
+    user: pulumi.Output[str]
+    """Who logs in."""
+    host_key: pulumi.Output[str]
+    """Its pinned SSH host key, type and base64."""
+    public_key: pulumi.Output[str]
+    """Its WireGuard public key, base64. The private one never leaves the machine."""
+    machine_id: pulumi.Output[str]
+    """Which machine stands behind the name."""
+    ram_mb: pulumi.Output[int]
+    """Memory to size services by, in MB."""
+    member: Member
+    """The host as other components take it."""
+
+    def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("fortress:index:Host", name, {}, opts)
+        options = child_options(self, opts)
+        port = int(args.get("port", 22))
+        machine_id = f"{name}.{int(args.get('incarnation', 1))}"
+        given_key = args.get("host_key")
+        if args.get("bastion") and not given_key:
+            raise ValueError(f"host {name}: host_key is needed with a bastion; it cannot be learnt through one")
+        host_key = (
+            pulumi.Output.from_input(given_key)
+            if given_key
+            else _learn(f"{name}-host-key", args["address"], port, machine_id, options)
+        )
+        member: Member = {
+            "name": name,
+            "site": args["site"],
+            "address": args["address"],
+            "port": port,
+            "user": args.get("user", "debian"),
+            "host_key": host_key,
+            "machine_id": machine_id,
+            "mesh_address": args["mesh_address"],
+            "public_key": "",
+            "ram_mb": 0,
+            "gone": bool(args.get("gone", False)),
+        }
+        if bastion := args.get("bastion"):
+            member["bastion"] = bastion
+        target: Target = {"member": member, "private_key": args.get("private_key")}
+
+        ready = command(
+            f"{name}-ready",
+            target,
+            lambda machine: push.on(machine, "true"),
+            options,
+            dials=GATE_DIALS,
+            ignore_changes=_CONNECTION_HABITS,
+        )
+        pushed = command(
+            f"{name}-push",
+            target,
+            lambda machine: push.install(machine=machine),
+            after(options, ready),
+            delete=lambda machine: push.uninstall(machine=machine),
+            stdin=push.content(text.push_script()),
+        )
+        packages = command(
+            f"{name}-packages",
+            target,
+            lambda machine: push.packages(PACKAGES, machine=machine),
+            after(options, pushed),
+        )
+        rules = firewall.render_base(args["operators"], port)
+        guarded = put(
+            f"{name}-firewall",
+            target,
+            firewall.BASE,
+            rules,
+            after(options, packages),
+            mode="0755",
+            check='nft -c -f "$1"',
+            apply=f"{firewall.APPLY} && systemctl -q enable nftables",
+            remove_apply="nft delete table inet fortress; systemctl -q disable nftables",
+            confirm_s=FIREWALL_CONFIRM_S,
+        )
+        confirmed = confirm(f"{name}-firewall-confirmed", target, firewall.BASE, rules, after(options, guarded))
+        tool = put_script(f"{name}-wireguard", target, "wireguard", after(options, confirmed))
+        interface = put(
+            f"{name}-wg0.conf",
+            target,
+            "/etc/wireguard/wg0.conf",
+            wireguard.render_interface(
+                IPv4Address(args["mesh_address"]),
+                IPv4Network(args["mesh_network"]),
+                int(args.get("mesh_port", 51820)),
+            ),
+            after(options, tool),
+            mode="0600",
+            apply=f"{push.LIBRARY}/wireguard reload wg0",
+        )
+        key = command(
+            f"{name}-key",
+            target,
+            lambda machine: push.on(machine, push.script("wireguard", "start", "wg0")),
+            after(options, interface),
+            delete=lambda machine: push.on(machine, push.script("wireguard", "stop", "wg0")),
+            ignore_changes=_CONNECTION_HABITS,
+        )
+        self.public_key = key.stdout.apply(str.strip)
+        memory = args.get("memory_mb")
+        if memory is None:
+            facts = command(
+                f"{name}-facts",
+                target,
+                lambda machine: push.on(machine, "awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo"),
+                after(options, ready),
+                ignore_changes=_CONNECTION_HABITS,
+            )
+            self.ram_mb = facts.stdout.apply(int)
+        else:
+            self.ram_mb = pulumi.Output.from_input(int(memory))
+        self.address = pulumi.Output.from_input(args["address"])
+        self.user = pulumi.Output.from_input(member["user"])
+        # Whoever pushes to this host uses the pinned key, and so waits until the host is prepared.
+        self.host_key = pulumi.Output.all(host_key, key.stdout).apply(lambda known: str(known[0]))
+        self.machine_id = pulumi.Output.from_input(machine_id)
+        self.member = {
+            **member,
+            "host_key": self.host_key,
+            "public_key": self.public_key,
+            "ram_mb": self.ram_mb,
+        }
+        self.register_outputs(
+            {
+                "address": self.address,
+                "user": self.user,
+                "host_key": self.host_key,
+                "public_key": self.public_key,
+                "machine_id": self.machine_id,
+                "ram_mb": self.ram_mb,
+                "member": self.member,
+            }
+        )
+
+
+# A changed login or time limit is no reason to ask again what the host is: the answer would be unknown at preview,
+# and with it every file of every host that is made from it.
+_CONNECTION_HABITS = [
+    f"connection.{part}" for part in ("user", "privateKey", "perDialTimeout", "dialErrorLimit", "proxy")
+]
+
+
+def _learn(
+    name: str, address: pulumi.Input[str], port: int, machine_id: str, opts: pulumi.ResourceOptions
+) -> pulumi.Output[str]:
+    """The host key, learnt once a machine and refused ever after when it changes.
+
+    By a command on the engine's side: one over SSH would learn an impostor's key at any change of the connection.
+    """
+    learnt = local.Command(
+        name,
+        create="sh -s",
+        update="sh -s",
+        stdin=text.script("learn-host-key"),
+        environment={"ADDRESS": address, "PORT": str(port)},
+        triggers=[machine_id],
+        logging=local.Logging.NONE,
+        opts=opts,
+    )
+    return learnt.stdout.apply(str.strip)

@@ -1,0 +1,106 @@
+"""One file on a host."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import NotRequired, TypedDict
+
+import pulumi
+from pulumi_command import remote
+
+from fortress import push, text
+
+from .remote import Member, Target, child_options, command
+
+
+class HostFileArgs(TypedDict):
+    """What to put where."""
+
+    host: Member
+    """A `Host`'s `member`."""
+    path: str
+    """Absolute path on the host."""
+    content: pulumi.Input[str]
+    """The file's text."""
+    private_key: NotRequired[pulumi.Input[str]]
+    """SSH private key; the SSH agent's when not given."""
+    mode: NotRequired[str]
+    """Octal, `0644` when not given."""
+    owner: NotRequired[str]
+    """`user:group`, `root:root` when not given."""
+    check: NotRequired[str]
+    """Shell command that refuses a bad candidate, which it sees as "$1"."""
+    apply: NotRequired[str]
+    """Shell command that makes the file take effect."""
+    unit: NotRequired[str]
+    """systemd unit that must be active afterwards; the old file comes back if it is not."""
+
+
+class HostFile(pulumi.ComponentResource):
+    """A file that is written beside its target, validated, put in place by a rename and applied, or taken back."""
+
+    path: pulumi.Output[str]
+    """Where it stands."""
+
+    def __init__(self, name: str, args: HostFileArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("fortress:index:HostFile", name, {}, opts)
+        pushed = put(
+            f"{name}-push",
+            {"member": args["host"], "private_key": args.get("private_key")},
+            args["path"],
+            args["content"],
+            child_options(self, opts),
+            mode=args.get("mode", "0644"),
+            owner=args.get("owner", "root:root"),
+            check=args.get("check"),
+            apply=args.get("apply"),
+            unit=args.get("unit"),
+        )
+        self.path = pushed.stdout.apply(lambda _: args["path"])
+        self.register_outputs({"path": self.path})
+
+
+def put(
+    name: str,
+    target: Target,
+    path: str,
+    content: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+    *,
+    mode: str = "0644",
+    owner: str = "root:root",
+    check: str | None = None,
+    apply: str | None = None,
+    remove_apply: str | None = None,
+    unit: str | None = None,
+    confirm_s: int | None = None,
+) -> remote.Command:
+    """A file as one resource, so that a preview shows its lines once. `remove_apply` is `apply` unless given."""
+    return command(
+        name,
+        target,
+        lambda machine: push.put(
+            path,
+            machine=machine,
+            mode=mode,
+            owner=owner,
+            check=check,
+            apply=apply,
+            unit=unit,
+            confirm_s=confirm_s,
+        ),
+        opts,
+        delete=lambda machine: push.remove(path, machine=machine, apply=remove_apply or apply),
+        stdin=pulumi.Output.from_input(content).apply(push.content),
+    )
+
+
+def confirm(name: str, target: Target, path: str, content: str, opts: pulumi.ResourceOptions) -> remote.Command:
+    """A new connection that confirms a file pushed with `confirm_s`; must depend on it."""
+    sha256 = hashlib.sha256(content.encode()).hexdigest()
+    return command(name, target, lambda machine: push.confirm(path, sha256, machine=machine), opts)
+
+
+def put_script(name: str, target: Target, script: str, opts: pulumi.ResourceOptions) -> remote.Command:
+    """A host script of `fortress/scripts`, in its folder on the host."""
+    return put(name, target, f"{push.LIBRARY}/{script}", text.script(script), opts, mode="0755", check='sh -n "$1"')

@@ -1,0 +1,185 @@
+"""Commands on a host over SSH: how every other module of this folder reaches one."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NotRequired, TypedDict
+
+import pulumi
+from pulumi_command import remote
+
+DIALS = 5
+"""Attempts to connect, once a host has answered its readiness gate."""
+
+
+class Bastion(TypedDict):
+    """A jump host in front of the hosts."""
+
+    address: pulumi.Input[str]
+    """Where it answers SSH."""
+    user: pulumi.Input[str]
+    """Who logs in."""
+    port: pulumi.Input[int]
+    """TCP port of its SSH."""
+    host_key: pulumi.Input[str]
+    """Its pinned key, type and base64."""
+
+
+class Member(TypedDict):
+    """A host as other components see it: a plain dict with Output leaves, and nothing secret in it."""
+
+    name: str
+    """The host's name, unique in the stack."""
+    site: str
+    """The site it stands at."""
+    address: pulumi.Input[str]
+    """Where it answers SSH, and WireGuard when it is a hub."""
+    port: pulumi.Input[int]
+    """TCP port of SSH."""
+    user: pulumi.Input[str]
+    """Who logs in; commands run by sudo unless it is root."""
+    host_key: pulumi.Input[str]
+    """Its pinned SSH key, type and base64. Known once the host is prepared, so using it waits for that."""
+    machine_id: pulumi.Input[str]
+    """Which machine stands behind the name."""
+    mesh_address: str
+    """IPv4 address inside the mesh."""
+    public_key: pulumi.Input[str]
+    """WireGuard public key, base64."""
+    ram_mb: pulumi.Input[int]
+    """Memory to size services by, in MB."""
+    gone: bool
+    """The machine is lost: no command goes to it any more."""
+    bastion: NotRequired[Bastion]
+    """The jump host in front of it."""
+
+
+class Target(TypedDict):
+    """A member, and the key to it when no SSH agent holds one."""
+
+    member: Member
+    private_key: pulumi.Input[str] | None
+
+
+def command(
+    name: str,
+    target: Target,
+    create: Callable[[str], str],
+    opts: pulumi.ResourceOptions,
+    *,
+    delete: Callable[[str], str] | None = None,
+    stdin: pulumi.Input[str] | None = None,
+    dials: int = DIALS,
+    ignore_changes: Sequence[str] = (),
+) -> remote.Command:
+    """One command on a host. `create` and `delete` make its text from the machine's identity.
+
+    The identity stands in the text and never in `triggers`: those replace, and a replacement deletes through the old
+    connection. Secrets go by `stdin` only, since a failing command's text is printed whole.
+    """
+    member = target["member"]
+    connection = remote.ConnectionArgs(
+        host=member["address"],
+        port=member["port"],
+        user=member["user"],
+        host_key=member["host_key"],
+        private_key=target["private_key"],
+        dial_error_limit=dials,
+        per_dial_timeout=15,
+        proxy=_proxy(member.get("bastion"), target["private_key"]),
+    )
+    return remote.Command(
+        name,
+        connection=connection,
+        create=_by_sudo(member, create),
+        delete=_by_sudo(member, delete) if delete else None,
+        stdin=stdin,
+        add_previous_output_in_env=False,
+        logging=remote.Logging.NONE,
+        opts=pulumi.ResourceOptions.merge(
+            opts,
+            pulumi.ResourceOptions(
+                ignore_changes=["connection", "create", "delete", "stdin"] if member["gone"] else list(ignore_changes),
+                hooks=pulumi.ResourceHookBinding(before_create=[refuse_impostor], before_update=[refuse_impostor]),
+            ),
+        ),
+    )
+
+
+def child_options(parent: pulumi.Resource, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
+    """Options of a component's children: the component's own `depends_on`, which the SDK does not hand down."""
+    return pulumi.ResourceOptions(parent=parent, depends_on=opts.depends_on if opts else None)
+
+
+def after(opts: pulumi.ResourceOptions, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
+    """The same options, waiting for further resources too: for order that no value carries."""
+    return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(resources)))
+
+
+def fingerprint(host_key: str) -> str:
+    """An SSH key's fingerprint as `ssh-keygen -l` prints it."""
+    blob = base64.b64decode(host_key.split()[1])
+    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
+
+
+async def refuse_impostor(hook: pulumi.ResourceHookArgs) -> None:
+    """Look at a host's key before anything is sent to it, since the command's own refusal names no fingerprints.
+
+    A host behind a bastion cannot be looked at from here, and one that does not answer is left to the command.
+    """
+    connection: Mapping[str, Any] = (hook.new_inputs or {}).get("connection") or {}
+    pinned = connection.get("hostKey")
+    if not pinned or connection.get("proxy"):
+        return
+    address, port = str(connection["host"]), int(connection.get("port") or 22)
+    shown = await _shown_key(address, port, pinned.split()[0])
+    if shown and shown.split()[:2] != pinned.split()[:2]:
+        raise RuntimeError(
+            f"{address} shows another host key than the pinned one, so nothing was sent.\n"
+            f"  pinned  {fingerprint(pinned)}\n  shown   {fingerprint(shown)}\n"
+            "If this is a new machine, raise the host's `incarnation` in the settings; if not, find out who answers."
+        )
+
+
+_looked_at: dict[tuple[str, int, str], asyncio.Task[str]] = {}
+
+
+async def _shown_key(address: str, port: int, kind: str) -> str:
+    """The key a host shows now, or nothing when it does not answer; asked once a run."""
+    key = (address, port, kind)
+    if key not in _looked_at:
+        _looked_at[key] = asyncio.create_task(_scan(*key))
+    return await _looked_at[key]
+
+
+async def _scan(address: str, port: int, kind: str) -> str:
+    kind = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}.get(kind, "ecdsa")
+    scan = await asyncio.create_subprocess_exec(
+        *("ssh-keyscan", "-T", "5", "-p", str(port), "-t", kind, address),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+    )
+    out, _ = await scan.communicate()
+    lines = [line for line in out.decode().splitlines() if line and not line.startswith("#")]
+    return lines[0].split(" ", 1)[1] if lines else ""
+
+
+def _by_sudo(member: Member, text: Callable[[str], str]) -> pulumi.Output[str]:
+    return pulumi.Output.all(member["user"], member["machine_id"]).apply(
+        lambda known: text(known[1]) if known[0] == "root" else f"sudo {text(known[1])}"
+    )
+
+
+def _proxy(bastion: Bastion | None, private_key: pulumi.Input[str] | None) -> remote.ProxyConnectionArgs | None:
+    if bastion is None:
+        return None
+    return remote.ProxyConnectionArgs(
+        host=bastion["address"],
+        port=bastion["port"],
+        user=bastion["user"],
+        host_key=bastion["host_key"],
+        private_key=private_key,
+    )

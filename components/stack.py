@@ -1,0 +1,304 @@
+"""From a stack's settings to the arguments of its components, and to the facts that it gives out."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from pulumi.runtime import config as runtime_config
+
+from fortress import mariadb, settings
+from fortress.settings import PROJECT, Settings, SettingsError
+from fortress.wireguard import plan
+
+from .data_fortress import DataFortress, DataFortressArgs
+from .ephemeral_worker import EphemeralWorkerArgs
+from .haproxy_edge import HAProxyEdge, HAProxyEdgeArgs
+from .host import Host, HostArgs
+from .remote import Member
+from .wireguard_mesh import FlowArgs, WireGuardMeshArgs
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The secret settings. Each is a leaf of its own, so that nothing else becomes unreadable in previews."""
+
+    project: Path
+    database_password: pulumi.Output[str]
+    ssh_private_key: pulumi.Output[str] | None
+    edge_tls_key: pulumi.Output[str] | None
+
+
+SECRETS = ("database_password", "ssh_private_key", "edge_tls_key")
+
+
+def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
+    """Read and check everything that the stack file says. Raises `SettingsError` before anything is made."""
+    prefix = f"{PROJECT}:"
+    given = {key.removeprefix(prefix): value for key, value in _all_settings().items() if key.startswith(prefix)}
+    plain = {key: _parsed(value) for key, value in given.items() if key not in SECRETS}
+    problems = [
+        f"{prefix}{key}: holds a secret, and would make all that is made from it unreadable in previews; "
+        f"the secret settings are {', '.join(SECRETS)}"
+        for key in plain
+        if config.get_secret(key) is not None and f"{prefix}{key}" in _secret_keys()
+    ]
+    if "database_password" not in given:
+        problems.append(
+            f"{prefix}database_password: missing; set it with `pulumi config set --secret {prefix}database_password`"
+        )
+    try:
+        checked = settings.parse(plain, project)
+    except SettingsError as bad:
+        problems += str(bad).splitlines()
+    else:
+        if checked.edge.certificate and "edge_tls_key" not in given:
+            problems.append(f"{prefix}edge_tls_key: missing; edge.certificate is given and needs its private key")
+        problems += _agent_problems("ssh_private_key" in given)
+    if problems:
+        raise SettingsError("\n".join(["these settings cannot stand:", *problems]))
+    return checked, Secrets(
+        project,
+        config.require_secret("database_password"),
+        config.get_secret("ssh_private_key"),
+        config.get_secret("edge_tls_key"),
+    )
+
+
+def _all_settings() -> Mapping[str, str]:
+    return dict(runtime_config.CONFIG.get())
+
+
+def _secret_keys() -> list[str]:
+    return list(json.loads(os.environ.get("PULUMI_CONFIG_SECRET_KEYS") or "[]"))
+
+
+def _parsed(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _agent_problems(key_given: bool) -> list[str]:
+    """A dead agent fails every command, even with a key given, so it is found here. A preview alone needs none."""
+    path = os.environ.get("SSH_AUTH_SOCK")
+    if path:
+        with socket.socket(socket.AF_UNIX) as agent:
+            try:
+                agent.connect(path)
+            except OSError as bad:
+                cure = "start one with `eval $(ssh-agent)` and `ssh-add`, or unset SSH_AUTH_SOCK"
+                return [f"SSH_AUTH_SOCK: {path}: the SSH agent does not answer ({bad.strerror}); {cure}"]
+    elif not key_given and not pulumi.runtime.is_dry_run():
+        return [
+            "SSH_AUTH_SOCK: no SSH agent, and no secret setting ssh_private_key; start an agent with "
+            f"`eval $(ssh-agent)` and `ssh-add`, or `pulumi config set --secret {PROJECT}:ssh_private_key`"
+        ]
+    return []
+
+
+def lifetime(s: Settings, host: str) -> pulumi.ResourceOptions:
+    """What is on a host that is gone is forgotten, not deleted: its delete commands would dial a dead machine."""
+    return pulumi.ResourceOptions(retain_on_delete=True if s.hosts[host].gone else None)
+
+
+def host_args(s: Settings, secrets: Secrets, name: str) -> HostArgs:
+    """Arguments of one `Host`."""
+    host = s.hosts[name]
+    args: HostArgs = {
+        "address": host.address,
+        "site": host.site,
+        "mesh_address": str(s.mesh_address(name)),
+        "mesh_network": str(s.mesh.network),
+        "operators": s.ssh.operators,
+        "user": s.ssh.user,
+        "port": s.ssh.port,
+        "mesh_port": s.mesh.port,
+        "incarnation": host.incarnation,
+        "gone": host.gone,
+    }
+    if host.host_key:
+        args["host_key"] = host.host_key
+    if host.memory_mb:
+        args["memory_mb"] = host.memory_mb
+    if secrets.ssh_private_key:
+        args["private_key"] = secrets.ssh_private_key
+    if s.ssh.bastion:
+        args["bastion"] = {
+            "address": s.ssh.bastion.address,
+            "user": s.ssh.bastion.user,
+            "port": s.ssh.bastion.port,
+            "host_key": s.ssh.bastion.host_key,
+        }
+    return args
+
+
+def mesh_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> WireGuardMeshArgs:
+    """Arguments of the mesh: flows that roles imply open no port here, since their services do."""
+    implied, extra = s.flows()[: -len(s.extra_flows()) or None], s.extra_flows()
+    flows: list[FlowArgs] = [
+        {
+            "source": flow.source,
+            "destination": flow.destination,
+            "port": flow.port,
+            "protocol": flow.protocol,
+            "open": opened,
+        }
+        for found, opened in ((implied, False), (extra, True))
+        for flow in found
+    ]
+    args: WireGuardMeshArgs = {
+        "members": members,
+        "hubs": s.mesh.hubs,
+        "flows": flows,
+        "mtu": s.mesh.mtu,
+        "port": s.mesh.port,
+        "keepalive_s": s.mesh.keepalive_s,
+    }
+    if secrets.ssh_private_key:
+        args["private_key"] = secrets.ssh_private_key
+    return args
+
+
+def database_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> DataFortressArgs:
+    """Arguments of the database."""
+    args: DataFortressArgs = {
+        "host": members[s.database_host],
+        "database": s.database.name,
+        "user": s.database.user,
+        "password": secrets.database_password,
+        "clients": str(s.mesh.network),
+        "privileges": s.database.privileges,
+        "flush_log_at_commit": s.database.flush_log_at_commit,
+        "cross_cloud_copy": s.database.cross_cloud_copy,
+        "keep_data": s.database.keep_data,
+    }
+    if s.database.buffer_pool_mb:
+        args["buffer_pool_mb"] = s.database.buffer_pool_mb
+    if secrets.ssh_private_key:
+        args["private_key"] = secrets.ssh_private_key
+    return args
+
+
+def worker_args(
+    s: Settings, secrets: Secrets, members: Mapping[str, Member], name: str, database: DataFortress
+) -> EphemeralWorkerArgs:
+    """Arguments of one worker."""
+    work = s.workload
+    args: EphemeralWorkerArgs = {
+        "host": members[name],
+        "workload": {
+            "name": work.name,
+            "packages": work.packages,
+            "files": {there: (secrets.project / here).read_text() for there, here in work.files.items()},
+            "command": work.command,
+            "port": work.port,
+            "health": work.health,
+            "environment": work.environment,
+            "healthy_within_s": work.healthy_within_s,
+        },
+        "clients": [str(s.mesh_address(s.edge_host))],
+        "database": {
+            "address": database.address,
+            "port": mariadb.PORT,
+            "name": s.database.name,
+            "user": s.database.user,
+            "ca_pem": database.ca_pem,
+        },
+        "database_password": secrets.database_password,
+    }
+    if secrets.ssh_private_key:
+        args["private_key"] = secrets.ssh_private_key
+    return args
+
+
+def edge_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> HAProxyEdgeArgs:
+    """Arguments of the edge."""
+    checks = s.edge.checks
+    args: HAProxyEdgeArgs = {
+        "host": members[s.edge_host],
+        "server_name": s.edge.server_name,
+        "primary": {
+            "site": s.edge.primary,
+            "servers": s.servers(s.edge.primary),
+            "maxconn": s.edge.server_maxconn,
+        },
+        "overflow": {
+            "site": s.edge.overflow,
+            "servers": s.servers(s.edge.overflow),
+            "maxconn": s.edge.server_maxconn,
+        },
+        "checks": {
+            "inter_ms": checks.inter_ms,
+            "fastinter_ms": checks.fastinter_ms,
+            "timeout_ms": checks.timeout_ms,
+            "connect_ms": s.edge.timeout_connect_ms,
+            "rise": checks.rise,
+            "fall": checks.fall,
+        },
+        "health_path": s.workload.health,
+        "maxconn": s.edge.maxconn,
+        "timeout_client_ms": s.edge.timeout_client_ms,
+        "timeout_server_ms": s.edge.timeout_server_ms,
+    }
+    if s.edge.certificate and secrets.edge_tls_key:
+        certificate = (secrets.project / s.edge.certificate.file).read_text()
+        args["tls"] = {"certificate": certificate, "key": secrets.edge_tls_key}
+    if secrets.ssh_private_key:
+        args["private_key"] = secrets.ssh_private_key
+    return args
+
+
+def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: HAProxyEdge) -> dict[str, Any]:
+    """What `fortress verify` and other stacks read: where everything is and which limits hold. Nothing secret."""
+    peers = plan({name: s.mesh_address(name) for name in s.hosts}, s.mesh.hubs, s.flows()).peers
+    return {
+        "hosts": {
+            name: {
+                "address": host.address,
+                "port": s.ssh.port,
+                "user": s.ssh.user,
+                "host_key": host.host_key,
+                "public_key": host.public_key,
+                "mesh_address": str(s.mesh_address(name)),
+                "site": s.hosts[name].site,
+                "role": s.hosts[name].role,
+                "peers": [peer.name for peer in peers[name]],
+                "open_tcp": [s.ssh.port, 80, 443] if name == s.edge_host else [s.ssh.port],
+            }
+            for name, host in hosts.items()
+            if not s.hosts[name].gone
+        },
+        "mesh": {
+            "network": str(s.mesh.network),
+            "port": s.mesh.port,
+            "mtu": s.mesh.mtu,
+            "hubs": s.mesh.hubs,
+            "interface": "wg0",
+        },
+        "database": {
+            "host": s.database_host,
+            "address": database.address,
+            "port": mariadb.PORT,
+            "name": s.database.name,
+            "user": s.database.user,
+            "ca_pem": database.ca_pem,
+        },
+        "edge": {
+            "host": s.edge_host,
+            "url": edge.url,
+            "server_name": s.edge.server_name,
+            "health_path": s.workload.health,
+            "stats_socket": "/run/haproxy/admin.sock",
+            "backends": {site: s.servers(site) for site in (s.edge.primary, s.edge.overflow)},
+        },
+        "bastion": s.ssh.bastion.model_dump() if s.ssh.bastion else None,
+        "limits": s.verify.model_dump(),
+    }

@@ -1,0 +1,167 @@
+"""The WireGuard mesh between hosts: a file a peer, so that one that comes or goes touches no other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+from typing import NotRequired, TypedDict
+
+import pulumi
+
+from fortress import firewall, push, wireguard
+
+from .host_file import put
+from .remote import Member, Target, child_options
+
+SYNC = f"{push.LIBRARY}/wireguard sync wg0"
+
+
+class FlowArgs(TypedDict):
+    """Connections that one host opens to another."""
+
+    source: str
+    """Name of the member that opens them."""
+    destination: str
+    """Name of the member that they go to."""
+    port: int
+    """Port at the destination."""
+    protocol: NotRequired[str]
+    """`tcp` when not given, or `udp`."""
+    open: NotRequired[bool]
+    """Whether the mesh opens the port at the destination; no when not given, since services open their own."""
+
+
+class WireGuardMeshArgs(TypedDict):
+    """Who is in the mesh, and what goes through it."""
+
+    members: Mapping[str, Member]
+    """Hosts by name: each a `Host`'s `member`."""
+    hubs: list[str]
+    """Names of the members that the others dial; they need an address that stays."""
+    flows: list[FlowArgs]
+    """What must reach what: peers are the pairs that these need."""
+    mtu: int
+    """The tunnel's MTU in bytes, the same on all hosts."""
+    port: NotRequired[int]
+    """UDP port of the hubs, 51820 when not given."""
+    keepalive_s: NotRequired[int]
+    """Seconds between keepalives towards hubs, 25 when not given."""
+    private_key: NotRequired[pulumi.Input[str]]
+    """SSH private key; the SSH agent's when not given."""
+
+
+class WireGuardMesh(pulumi.ComponentResource):
+    """The mesh; `members[name]` is what a service on that host waits for."""
+
+    members: dict[str, WireGuardMember]
+
+    def __init__(self, name: str, args: WireGuardMeshArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("fortress:index:WireGuardMesh", name, {}, opts)
+        flows = [
+            wireguard.Flow(f["source"], f["destination"], int(f["port"]), f.get("protocol", "tcp"))
+            for f in args["flows"]
+        ]
+        opened = [flow for flow, given in zip(flows, args["flows"], strict=True) if given.get("open", False)]
+        addresses = {host: IPv4Address(member["mesh_address"]) for host, member in args["members"].items()}
+        plan = wireguard.plan(addresses, args["hubs"], flows)
+        self.members = {
+            host: WireGuardMember(
+                f"{name}-{host}",
+                _MemberArgs(
+                    target={"member": member, "private_key": args.get("private_key")},
+                    others=args["members"],
+                    peers=plan.peers[host],
+                    openings=_openings(host, host in args["hubs"], int(args.get("port", 51820)), opened, addresses),
+                    relays=plan.relays.get(host, ()),
+                    port=int(args.get("port", 51820)),
+                    keepalive_s=int(args.get("keepalive_s", 25)),
+                    mtu=int(args["mtu"]),
+                ),
+                child_options(self, opts),
+            )
+            for host, member in args["members"].items()
+        }
+        self.register_outputs({})
+
+
+class _MemberArgs(TypedDict):
+    target: Target
+    others: Mapping[str, Member]
+    peers: tuple[wireguard.Peer, ...]
+    openings: list[firewall.Opening]
+    relays: tuple[wireguard.Relay, ...]
+    port: int
+    keepalive_s: int
+    mtu: int
+
+
+class WireGuardMember(pulumi.ComponentResource):
+    """One host's part of the mesh."""
+
+    def __init__(self, name: str, args: _MemberArgs, opts: pulumi.ResourceOptions) -> None:
+        host = args["target"]["member"]
+        lost = pulumi.ResourceOptions(retain_on_delete=True) if host["gone"] else None
+        super().__init__("fortress:index:WireGuardMember", name, {}, pulumi.ResourceOptions.merge(opts, lost))
+        options = child_options(self, opts)
+        target = args["target"]
+        put(
+            f"{name}-mtu",
+            target,
+            "/etc/wireguard/wg0.d/mtu",
+            wireguard.render_mtu(args["mtu"]),
+            options,
+            apply=SYNC,
+        )
+        for peer in args["peers"]:
+            other = args["others"][peer.name]
+            put(
+                f"{name}-peer-{peer.name}",
+                target,
+                f"/etc/wireguard/wg0.d/{peer.name}.conf",
+                _peer_file(peer, other, args["port"], args["keepalive_s"]),
+                options,
+                check=f'{push.LIBRARY}/wireguard check "$1"',
+                apply=SYNC,
+            )
+        if args["openings"] or args["relays"]:
+            put(
+                f"{name}-firewall",
+                target,
+                f"{firewall.FOLDER}/20-mesh.nft",
+                firewall.render_fragment(firewall.Fragment("The mesh.", args["openings"], args["relays"])),
+                options,
+                check='nft -c -f "$1"',
+                apply=firewall.APPLY,
+            )
+        if args["relays"]:
+            put(
+                f"{name}-forwarding",
+                target,
+                "/etc/sysctl.d/60-fortress-relay.conf",
+                firewall.render_forwarding(),
+                options,
+                apply='if [ -e "$1" ]; then sysctl -q -p "$1"; else sysctl -q -w net.ipv4.ip_forward=0; fi',
+            )
+        self.register_outputs({})
+
+
+def _peer_file(peer: wireguard.Peer, other: Member, port: int, keepalive_s: int) -> pulumi.Output[str]:
+    """One peer's text; the address of a peer that dials us stands in no file, so that it may change."""
+    if not peer.dial:
+        return pulumi.Output.from_input(other["public_key"]).apply(
+            lambda key: wireguard.render_peer(peer, key, None, keepalive_s)
+        )
+    return pulumi.Output.all(other["public_key"], other["address"]).apply(
+        lambda known: wireguard.render_peer(peer, known[0], wireguard.endpoint(known[1], port), keepalive_s)
+    )
+
+
+def _openings(
+    host: str, hub: bool, port: int, flows: list[wireguard.Flow], addresses: Mapping[str, IPv4Address]
+) -> list[firewall.Opening]:
+    openings = [firewall.Opening(port, "WireGuard", "udp")] if hub else []
+    return openings + [
+        firewall.Opening(flow.port, f"from {flow.source}", flow.protocol, [str(addresses[flow.source])], "wg0")
+        for flow in flows
+        if flow.destination == host
+    ]

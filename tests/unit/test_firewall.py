@@ -1,0 +1,39 @@
+"""The firewall's files."""
+
+from ipaddress import IPv4Address
+
+import pytest
+
+from fortress import firewall
+from fortress.firewall import Fragment, Opening
+from fortress.wireguard import Relay
+from tests.unit.golden import check_golden
+
+
+def test_base() -> None:
+    check_golden("nftables.conf", firewall.render_base(["192.0.2.10/32", "198.51.100.0/24", "2001:db8::/48"], 22))
+
+
+def test_fragments() -> None:
+    relay = Relay(IPv4Address("10.100.0.2"), IPv4Address("10.100.0.5"), 9000, "tcp")
+    check_golden(
+        "20-mesh.nft",
+        firewall.render_fragment(Fragment("The mesh.", [Opening(51820, "WireGuard", "udp")], [relay])),
+    )
+    check_golden(
+        "30-database.nft",
+        firewall.render_fragment(
+            Fragment("MariaDB.", [Opening(3306, "MariaDB", sources=["10.100.0.0/24"], interface="wg0")])
+        ),
+    )
+    check_golden(
+        "40-edge.nft", firewall.render_fragment(Fragment("The edge.", [Opening(80, "HTTP"), Opening(443, "HTTPS")]))
+    )
+
+
+@pytest.mark.parametrize("hostile", ["0.0.0.0/0 accept", "192.0.2.1; accept", "192.0.2.1\naccept", ""])
+def test_what_is_no_address_range_does_not_become_a_rule(hostile: str) -> None:
+    with pytest.raises(ValueError, match="does not appear|not permitted|Expected"):
+        firewall.render_base([hostile], 22)
+    with pytest.raises(ValueError, match="does not appear|not permitted|Expected"):
+        firewall.render_fragment(Fragment("x", [Opening(80, "HTTP", sources=[hostile])]))
