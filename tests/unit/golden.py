@@ -4,11 +4,11 @@ import difflib
 import os
 from pathlib import Path
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parent / "goldens"
 
 
 def check_golden(name: str, text: str) -> None:
-    """Compare `text` with `tests/unit/golden/<name>`, byte for byte; raise AssertionError with the diff if they differ.
+    """Compare `text` with `tests/unit/goldens/<name>`, byte for byte; raise AssertionError with the diff if they differ.
 
     With UPDATE_GOLDEN=1 in the environment a file that differs is rewritten, and the test fails all the same:
     what a host will get is looked at by a person before it is committed.
@@ -18,10 +18,10 @@ def check_golden(name: str, text: str) -> None:
     if path.exists() and wanted == text:
         return
     diff = "".join(
-        difflib.unified_diff(wanted.splitlines(True), text.splitlines(True), f"golden/{name}", f"{name} as rendered")
+        difflib.unified_diff(wanted.splitlines(True), text.splitlines(True), f"goldens/{name}", f"{name} as rendered")
     )
     if os.environ.get("UPDATE_GOLDEN") == "1":
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(text.encode())
-        raise AssertionError(f"rewrote golden/{name}: look at the diff, then commit it\n{diff}")
-    raise AssertionError(f"golden/{name} differs (UPDATE_GOLDEN=1 rewrites it)\n{diff or repr(text)}")
+        raise AssertionError(f"rewrote goldens/{name}: look at the diff, then commit it\n{diff}")
+    raise AssertionError(f"goldens/{name} differs (UPDATE_GOLDEN=1 rewrites it)\n{diff or repr(text)}")
