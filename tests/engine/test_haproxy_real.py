@@ -1,0 +1,647 @@
+"""The rendered haproxy.cfg in a real HAProxy 2.6 on loopback: who answers when servers die, load spikes, files change.
+
+Each test has an edge, sites and clients of its own on free ports; the figures of the measured ones are printed (-rP).
+"""
+
+import asyncio
+import contextlib
+import dataclasses
+import fcntl
+import json
+import os
+import random
+import re
+import signal
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from fortress.haproxy import Backend, Checks, Edge, detection_bound_ms, render
+
+SCRIPTS = Path(__file__).parents[2] / "fortress" / "scripts"
+SERVER_NAME = "lab.fortress.example"
+CHECKS = Checks()
+# What a busy machine may add to a bound that counts HAProxy's own waiting only.
+SLACK_S = 0.6
+
+
+# HAProxy as Debian 12 packages it, unpacked beside the other caches: nothing on the machine changes.
+
+
+@dataclasses.dataclass(frozen=True)
+class Program:
+    path: Path
+    libraries: Path
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {**os.environ, "LD_LIBRARY_PATH": str(self.libraries)}
+
+    def check(self, config: Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [self.path, "-c", "-f", config], env=self.environment, capture_output=True, text=True, timeout=30
+        )
+
+
+@pytest.fixture(scope="session")
+def haproxy() -> Program:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "data-fortress"
+    cache.mkdir(parents=True, exist_ok=True)
+    root = cache / "haproxy-2.6"
+    with (cache / "haproxy-2.6.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not root.exists():
+            unpack(["haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"], root)
+    (libraries,) = (root / "usr" / "lib").glob("*-linux-gnu")
+    program = Program(root / "usr" / "sbin" / "haproxy", libraries)
+    version = subprocess.run([program.path, "-v"], env=program.environment, capture_output=True, text=True, check=True)
+    assert version.stdout.startswith("HAProxy version 2.6."), version.stdout
+    return program
+
+
+def unpack(packages: Sequence[str], root: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=root.parent) as work:
+        download = ["apt-get", "download", *packages]
+        if subprocess.run(download, cwd=work, capture_output=True, timeout=300).returncode:
+            subprocess.run(["apt-get", "update"], check=True, capture_output=True, timeout=300)
+            subprocess.run(download, cwd=work, check=True, capture_output=True, timeout=300)
+        for package in Path(work).glob("*.deb"):
+            subprocess.run(["dpkg", "-x", package, Path(work) / "root"], check=True, timeout=60)
+        (Path(work) / "root").rename(root)
+
+
+# Servers that can die in three ways.
+
+
+class Server:
+    """A worker on a loopback port; answers JSON naming itself and echoing the headers it got."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.port = free_port()
+        self.in_flight = self.most_in_flight = 0
+        self.seen: Counter[str] = Counter()  # "POST /notes" -> how often it came in
+        self.awake = asyncio.Event()
+        self.awake.set()
+        self.drops_after_reading = False
+        self.dies_of = ""  # this target kills it once read
+        self._listener: asyncio.Server | None = None
+        self._connections: set[asyncio.StreamWriter] = set()
+        self._silent: list[socket.socket] = []
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    async def start(self) -> None:
+        """Serve, be it for the first time or after a death."""
+        await self.refuse()
+        for silent in self._silent:
+            silent.close()
+        self._silent.clear()
+        self._listener = await asyncio.start_server(self._serve, "127.0.0.1", self.port, backlog=512)
+
+    async def refuse(self) -> None:
+        """The process is dead: connections break, new ones are refused."""
+        if self._listener:
+            self._listener.close()
+            self._listener = None
+        self.awake.set()
+        for writer in list(self._connections):
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+    async def hang(self) -> None:
+        """The process stands still: the kernel takes connections, nothing comes back."""
+        self.awake.clear()
+
+    async def vanish(self) -> None:
+        """The host is gone: a full backlog drops the packets that would open a connection."""
+        await self.refuse()
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(("127.0.0.1", self.port))
+        listener.listen(0)
+        self._silent.append(listener)
+        for _ in range(3):
+            filler = socket.socket()
+            filler.setblocking(False)
+            filler.connect_ex(("127.0.0.1", self.port))
+            self._silent.append(filler)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._connections.add(writer)
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).decode()
+                request, *lines = head.strip().split("\r\n")
+                headers = dict(line.lower().split(": ", 1) for line in lines)
+                await reader.readexactly(int(headers.get("content-length", 0)))
+                method, target, _ = request.split(" ")
+                self.seen[f"{method} {target}"] += 1
+                if self.drops_after_reading and target != "/health":
+                    writer.transport.abort()
+                    return
+                if target == self.dies_of:
+                    await self.refuse()
+                    return
+                await self._answer(writer, target, lines)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            pass
+        finally:
+            self._connections.discard(writer)
+            writer.transport.abort()
+
+    async def _answer(self, writer: asyncio.StreamWriter, target: str, lines: list[str]) -> None:
+        if target == "/health":
+            body = b"{}"
+        else:
+            self.in_flight += 1
+            self.most_in_flight = max(self.most_in_flight, self.in_flight)
+            try:
+                if "ms=" in target:
+                    await asyncio.sleep(int(target.split("ms=")[1]) / 1000)
+            finally:
+                self.in_flight -= 1
+            body = json.dumps({"host": self.name, "headers": lines}).encode()
+        await self.awake.wait()
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+
+
+# The edge: HAProxy as Debian's unit runs it, with master and worker.
+
+
+def free_port() -> int:
+    """Give a port below those that outgoing connections take, so that none takes it before its server does."""
+    while True:
+        port = random.randrange(15_000, 32_000)  # noqa: S311 - no secret
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+
+
+@dataclasses.dataclass
+class RunningEdge:
+    program: Program
+    config: Path
+    facts: Edge
+    process: asyncio.subprocess.Process
+    tls: ssl.SSLContext
+
+    @property
+    def https_port(self) -> int:
+        return int(self.facts.bind_https.split(":")[1])
+
+    async def ask(self, command: str) -> str:
+        reader, writer = await asyncio.open_unix_connection(self.facts.stats_socket)
+        writer.write(command.encode() + b"\n")
+        answer = (await reader.read()).decode()
+        writer.close()
+        return answer
+
+    async def states(self, column: str = "status") -> dict[str, str]:
+        """Server name -> UP, DOWN, … as `show stat` has it, or another column of it."""
+        rows = [line.split(",") for line in (await self.ask("show stat")).splitlines() if line]
+        field = {name.lstrip("# "): index for index, name in enumerate(rows[0])}
+        return {row[field["svname"]]: row[field[column]] for row in rows[1:]}
+
+    async def until(self, wanted: Callable[[dict[str, str]], bool], seconds: float) -> float:
+        """Give the seconds until the servers' states are as wanted."""
+        start = time.monotonic()
+        while not wanted(await self.states()):
+            assert time.monotonic() - start < seconds, await self.states()
+            await asyncio.sleep(0.02)
+        return time.monotonic() - start
+
+    async def reload(self, facts: Edge) -> None:
+        """What `systemctl reload haproxy` does: check the file, then tell the master; wait for the new worker."""
+        self.config.write_text(render(facts))
+        before = await self.ask("show info")
+        self.process.send_signal(signal.SIGUSR2)
+        deadline = time.monotonic() + 10
+        while True:
+            with contextlib.suppress(OSError):
+                now = await self.ask("show info")
+                if now and pid_of(now) != pid_of(before):
+                    return
+            assert time.monotonic() < deadline, "no new worker after the reload"
+            await asyncio.sleep(0.05)
+
+    async def get(self, target: str, method: str = "GET", headers: str = "", body: str = "") -> tuple[int, str]:
+        """One request on a connection of its own; give status and the host that answered."""
+        async with connection(self) as client:
+            return await client.request(target, method, headers, body)
+
+
+def pid_of(info: str) -> str:
+    return next(line for line in info.splitlines() if line.startswith("Pid:"))
+
+
+class Client:
+    """One kept connection to the edge."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader, self.writer = reader, writer
+        self.closed = False
+        self.answer: dict[str, object] = {}
+
+    async def request(self, target: str, method: str = "GET", headers: str = "", body: str = "") -> tuple[int, str]:
+        head = f"{method} {target} HTTP/1.1\r\nHost: {SERVER_NAME}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
+        self.writer.write((head + body).encode())
+        head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
+        status = int(head.split(" ")[1])
+        length = re.search(r"content-length: (\d+)", head)
+        text = await (self.reader.readexactly(int(length[1])) if length else self.reader.read())
+        self.closed = "connection: close" in head or not length
+        self.answer = json.loads(text) if status == 200 else {}
+        return status, str(self.answer.get("host", ""))
+
+
+@contextlib.asynccontextmanager
+async def connection(edge: RunningEdge) -> AsyncIterator[Client]:
+    reader, writer = await asyncio.open_connection(
+        "127.0.0.1", edge.https_port, ssl=edge.tls, server_hostname=SERVER_NAME
+    )
+    try:
+        yield Client(reader, writer)
+    finally:
+        writer.transport.abort()
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    # Short: the path of a unix socket has a limit of 107 bytes.
+    with tempfile.TemporaryDirectory(prefix="edge-") as path:
+        Path(path).chmod(0o755)
+        yield Path(path)
+
+
+@contextlib.asynccontextmanager
+async def running(
+    program: Program, folder: Path, oslo: Sequence[Server], frankfurt: Sequence[Server], maxconn: int = 50
+) -> AsyncIterator[RunningEdge]:
+    """An edge before two sites, all servers up."""
+    certificate = folder / "site.pem"
+    made = subprocess.run(
+        ["dash", SCRIPTS / "edge-certificate", certificate, "30", "14", SERVER_NAME, "127.0.0.1"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    facts = Edge(
+        SERVER_NAME,
+        Backend("oslo", {server.name: server.address for server in oslo}, maxconn),
+        Backend("frankfurt", {server.name: server.address for server in frankfurt}, maxconn),
+        checks=CHECKS,
+        certificate=str(certificate),
+        stats_socket=str(folder / "admin.sock"),
+        bind_http=f"127.0.0.1:{free_port()}",
+        bind_https=f"127.0.0.1:{free_port()}",
+        user="nobody",
+        group="nogroup",
+        chroot=str(folder),
+    )
+    config = folder / "haproxy.cfg"
+    config.write_text(render(facts))
+    for server in (*oslo, *frankfurt):
+        await server.start()
+    log = (folder / "log").open("w")
+    process = await asyncio.create_subprocess_exec(
+        program.path, "-W", "-f", config, env=program.environment, stdout=log, stderr=log
+    )
+    try:
+        edge = RunningEdge(program, config, facts, process, ssl.create_default_context(cadata=made.stdout))
+        await checked(edge, [server.name for server in (*oslo, *frankfurt)])
+        yield edge
+    finally:
+        log.close()
+        with contextlib.suppress(ProcessLookupError):
+            process.send_signal(signal.SIGTERM)
+        try:
+            await asyncio.wait_for(process.wait(), 10)
+        except TimeoutError:
+            process.kill()
+            await process.wait()
+        for server in (*oslo, *frankfurt):
+            await server.refuse()
+            for silent in server._silent:
+                silent.close()
+
+
+async def checked(edge: RunningEdge, servers: Sequence[str]) -> None:
+    """Wait until each server has passed a check: until its first one HAProxy only supposes that it is up."""
+    deadline = time.monotonic() + 10
+    while True:
+        with contextlib.suppress(OSError):
+            results = await edge.states("check_status")
+            if all(results[server] == "L7OK" for server in servers):
+                return
+        assert time.monotonic() < deadline, (edge.config.parent / "log").read_text()
+        await asyncio.sleep(0.05)
+
+
+# Clients that keep asking.
+
+
+@dataclasses.dataclass
+class Load:
+    """What clients saw: when each answer came, its status (0: the connection broke), and who answered."""
+
+    answers: list[tuple[float, int, str]] = dataclasses.field(default_factory=list)
+    stopped: bool = False
+
+    def failed(self) -> list[tuple[float, int, str]]:
+        return [answer for answer in self.answers if answer[1] != 200]
+
+    def share(self, prefix: str, since: float = 0.0) -> float:
+        hosts = [host for when, status, host in self.answers if status == 200 and when >= since]
+        assert hosts, "no answers to share out"
+        return sum(host.startswith(prefix) for host in hosts) / len(hosts)
+
+    async def keep_asking(self, edge: RunningEdge, target: str, pause: float, kept: bool) -> None:
+        """Ask until stopped, on a kept connection where the edge keeps it, or on a new one each time."""
+        while not self.stopped:
+            try:
+                async with connection(edge) as client:
+                    while not self.stopped and not client.closed:
+                        status, host = await client.request(target)
+                        self.answers.append((time.monotonic(), status, host))
+                        await asyncio.sleep(pause)
+                        if not kept:
+                            break
+            except (OSError, asyncio.IncompleteReadError) as broken:
+                self.answers.append((time.monotonic(), 0, repr(broken)))
+                await asyncio.sleep(0.05)
+
+
+@contextlib.asynccontextmanager
+async def asking(
+    edge: RunningEdge, clients: int, target: str = "/", pause: float = 0.02, kept: bool = True
+) -> AsyncIterator[Load]:
+    load = Load()
+    tasks = [asyncio.create_task(load.keep_asking(edge, target, pause, kept)) for _ in range(clients)]
+    try:
+        yield load
+    finally:
+        load.stopped = True
+        await asyncio.wait_for(asyncio.gather(*tasks), 15)
+
+
+def measure(scenario: Coroutine[None, None, None]) -> None:
+    asyncio.run(asyncio.wait_for(scenario, 50))
+
+
+# What must be seen.
+
+
+def test_the_primary_site_answers_everything(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        async with running(haproxy, folder, [Server("oslo-a"), Server("oslo-b")], [Server("fra-1")]) as edge:
+            async with asking(edge, clients=6) as load:
+                await asyncio.sleep(0.7)
+            assert not load.failed()
+            assert load.share("oslo") == 1
+            assert {host for _, _, host in load.answers} == {"oslo-a", "oslo-b"}
+
+    measure(scenario())
+
+
+@pytest.mark.parametrize("death", ["refuse", "vanish", "hang"])
+def test_the_overflow_site_takes_over_within_the_bound_and_no_read_fails(
+    haproxy: Program, folder: Path, death: str
+) -> None:
+    bound = detection_bound_ms(CHECKS, black_hole=death != "refuse") / 1000
+
+    async def scenario() -> None:
+        oslo, frankfurt = Server("oslo-web"), Server("fra-1")
+        async with running(haproxy, folder, [oslo], [frankfurt]) as edge:
+            async with asking(edge, clients=4) as kept, asking(edge, clients=2, kept=False) as fresh:
+                await asyncio.sleep(0.5)
+                died = time.monotonic()
+                await getattr(oslo, death)()
+                down = await edge.until(lambda states: states["oslo-web"].startswith("DOWN"), 10)
+                await asyncio.sleep(0.5)
+                marked = died + down
+                await oslo.start()
+                back = await edge.until(lambda states: states["oslo-web"] == "UP", 10)
+                home = time.monotonic() + 0.2
+                await asyncio.sleep(0.6)
+            answers = sorted(kept.answers + fresh.answers)
+            taken_over = next(when for when, _, host in answers if host == "fra-1") - died
+            print(
+                f"{death}: down {down:.2f} s, first answer {taken_over:.2f} s, bound {bound:.2f} s, back {back:.2f} s"
+            )
+            assert down <= bound + SLACK_S
+            assert taken_over <= bound + CHECKS.connect_ms / 1000 + SLACK_S
+            after = [host for when, _, host in answers if marked + SLACK_S < when < home - back - 0.2]
+            assert set(after) <= {"fra-1"}
+            assert kept.share("oslo", since=home) == fresh.share("oslo", since=home) == 1
+            assert not kept.failed()
+            assert not fresh.failed()
+
+    measure(scenario())
+
+
+def test_a_spike_bleeds_without_a_refusal_and_stops_bleeding_with_it(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        oslo = [Server("oslo-a"), Server("oslo-b")]
+        async with running(haproxy, folder, oslo, [Server("fra-1"), Server("fra-2")], maxconn=8) as edge:
+            async with asking(edge, clients=4, target="/slow?ms=50") as normal:
+                await asyncio.sleep(0.5)
+                async with asking(edge, clients=2 * 16, target="/slow?ms=50", pause=0) as spike:
+                    await asyncio.sleep(2.5)
+                ended = time.monotonic()
+                await asyncio.sleep(2)
+            assert not normal.failed() + spike.failed()
+            left = spike.share("fra")
+            last = max((when for when, _, host in normal.answers if host.startswith("fra")), default=ended) - ended
+            print(f"spike: {len(spike.answers)} answers, Frankfurt's share {left:.0%}, last one {last:+.2f} s after it")
+            assert 0.2 < left < 0.8
+            assert last < 1  # the promise is 10 s
+            assert normal.share("fra", since=ended + 1) == 0
+            assert max(server.most_in_flight for server in oslo) == 8
+
+    measure(scenario())
+
+
+def test_beyond_both_sites_requests_wait(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        servers = oslo, frankfurt = Server("oslo-web"), Server("fra-1")
+        async with running(haproxy, folder, [oslo], [frankfurt], maxconn=4) as edge:
+            async with asking(edge, clients=24, target="/slow?ms=50", pause=0) as load:
+                await asyncio.sleep(1.5)
+            assert not load.failed()
+            assert [server.most_in_flight for server in servers] == [4, 4]
+
+    measure(scenario())
+
+
+def test_a_spike_stays_at_home_when_the_overflow_site_is_dead(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        oslo, frankfurt = Server("oslo-web"), Server("fra-1")
+        async with running(haproxy, folder, [oslo], [frankfurt], maxconn=4) as edge:
+            await frankfurt.refuse()
+            await edge.until(lambda states: states["fra-1"].startswith("DOWN"), 10)
+            async with asking(edge, clients=8, target="/slow?ms=50", pause=0) as load:
+                await asyncio.sleep(1)
+            assert not load.failed()
+            assert load.share("oslo") == 1
+
+    measure(scenario())
+
+
+def test_a_reload_under_load_fails_no_request(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        oslo, more = Server("oslo-web"), Server("oslo-web2")
+        await more.start()
+        async with running(haproxy, folder, [oslo], [Server("fra-1")]) as edge:
+            both = Backend("oslo", {"oslo-web": oslo.address, "oslo-web2": more.address}, 50)
+            async with (
+                asking(edge, clients=4, pause=0.005) as kept,
+                asking(edge, clients=3, pause=0.005, kept=False) as fresh,
+                asking(edge, clients=1, target="/slow?ms=1500") as slow,
+            ):
+                for facts in (dataclasses.replace(edge.facts, primary=both), edge.facts, edge.facts):
+                    await asyncio.sleep(0.5)
+                    await edge.reload(facts)
+                await asyncio.sleep(0.5)
+            answers = kept.answers + fresh.answers + slow.answers
+            print(f"reload: {len(answers)} answers over 3 reloads, {len(kept.failed() + fresh.failed())} failed")
+            assert not kept.failed() + fresh.failed() + slow.failed()
+            assert len(slow.answers) >= 1
+            assert {host for _, _, host in answers} == {"oslo-web", "oslo-web2"}
+        await more.refuse()
+
+    measure(scenario())
+
+
+def test_a_broken_file_is_refused_with_its_line_and_the_old_one_goes_on(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        async with running(haproxy, folder, [Server("oslo-web")], [Server("fra-1")]) as edge:
+            lines = edge.config.read_text().splitlines()
+            line = next(index for index, text in enumerate(lines) if "server oslo-web" in text)
+            lines[line] = "    server oslo-web 127.0.0.1:80 wieght 10"
+            edge.config.write_text("\n".join(lines) + "\n")
+            result = edge.program.check(edge.config)
+            assert result.returncode == 1
+            assert f"[{edge.config}:{line + 1}]" in result.stderr
+            assert "wieght" in result.stderr
+            edge.process.send_signal(signal.SIGUSR2)
+            await asyncio.sleep(0.5)
+            assert await edge.get("/") == (200, "oslo-web")
+
+    measure(scenario())
+
+
+def test_only_what_changes_nothing_is_sent_again(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        good, bad = Server("oslo-good"), Server("oslo-bad")
+        async with running(haproxy, folder, [good, bad], [Server("fra-1")]) as edge:
+            bad.drops_after_reading = True
+            reads = [await edge.get("/read") for _ in range(4)]
+            writes = [await edge.get("/write", "POST", body="x") for _ in range(4)]
+        assert reads == [(200, "oslo-good")] * 4
+        assert bad.seen["GET /read"] >= 1
+        assert sorted(writes) == [(200, "oslo-good")] * 2 + [(502, "")] * 2
+        assert bad.seen["POST /write"] + good.seen["POST /write"] == 4
+
+    measure(scenario())
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_read_in_flight_to_a_dying_server_is_answered_by_the_overflow_site(
+    haproxy: Program, folder: Path, kept: bool
+) -> None:
+    async def scenario() -> None:
+        oslo = Server("oslo-web")
+        async with running(haproxy, folder, [oslo], [Server("fra-1")]) as edge, connection(edge) as client:
+            if kept:
+                assert await client.request("/") == (200, "oslo-web")
+            oslo.dies_of = "/last"
+            assert await client.request("/last") == (200, "fra-1")
+
+    measure(scenario())
+
+
+def test_a_write_that_was_never_sent_goes_elsewhere(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        oslo = Server("oslo-web")
+        async with running(haproxy, folder, [oslo], [Server("fra-1")]) as edge:
+            await oslo.refuse()
+            assert await edge.get("/write", "POST", body="x") == (200, "fra-1")
+
+    measure(scenario())
+
+
+def test_no_overflow_servers(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        oslo = Server("oslo-web")
+        async with running(haproxy, folder, [oslo], [], maxconn=2) as edge:
+            assert haproxy.check(edge.config).returncode == 0
+            async with asking(edge, clients=6, target="/slow?ms=20", pause=0) as load:
+                await asyncio.sleep(0.5)
+            assert not load.failed()
+            assert load.share("oslo") == 1
+            await oslo.refuse()
+            await edge.until(lambda states: states["oslo-web"].startswith("DOWN"), 10)
+            assert (await edge.get("/"))[0] == 503
+
+    measure(scenario())
+
+
+@pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
+def test_what_clients_and_servers_are_told(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        async with running(haproxy, folder, [Server("oslo-web")], [Server("fra-1")]) as edge:
+            forged = "".join(
+                f"{name}: forged\r\n"
+                for name in ("X-Forwarded-For", "x-forwarded-for", "X-Forwarded-Host", "Forwarded", "X-Real-IP")
+            )
+            async with connection(edge) as client:
+                assert await client.request("/", headers=forged) == (200, "oslo-web")
+                headers = client.answer["headers"]
+                assert isinstance(headers, list)
+                told = sorted(line.lower() for line in headers if "forwarded" in line.lower() or "real" in line.lower())
+                assert told == ["x-forwarded-for: 127.0.0.1", "x-forwarded-proto: https"]
+
+            port = edge.facts.bind_http.split(":")[1]
+            reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
+            writer.write(f"POST /notes?a=b HTTP/1.1\r\nHost: {SERVER_NAME}\r\nConnection: close\r\n\r\n".encode())
+            answer = (await reader.read()).decode().lower()
+            writer.close()
+            assert answer.startswith("http/1.1 308 ")
+            assert f"\r\nlocation: https://{SERVER_NAME}/notes?a=b\r\n" in answer
+
+            edge.tls.set_alpn_protocols(["h2", "http/1.1"])
+            _, writer = await asyncio.open_connection(
+                "127.0.0.1", edge.https_port, ssl=edge.tls, server_hostname=SERVER_NAME
+            )
+            assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+            assert writer.get_extra_info("ssl_object").version() == "TLSv1.3"
+            writer.transport.abort()
+
+            assert await handshake(edge, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
+            with pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"):
+                await handshake(edge, ssl.TLSVersion.TLSv1_1)
+
+    measure(scenario())
+
+
+async def handshake(edge: RunningEdge, version: ssl.TLSVersion) -> str | None:
+    """Give the TLS version of a connection by a client that knows no other."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")
+    context.minimum_version = context.maximum_version = version
+    _, writer = await asyncio.open_connection("127.0.0.1", edge.https_port, ssl=context)
+    found = writer.get_extra_info("ssl_object").version()
+    writer.transport.abort()
+    return str(found)
