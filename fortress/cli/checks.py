@@ -1,0 +1,323 @@
+"""What holds and what does not: what hosts answered, turned into checks. Plain functions, no network."""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+import re
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from enum import StrEnum
+
+from fortress.cli.errors import printable
+from fortress.cli.ssh import Result
+
+ICMP_HEADERS = 28
+"""Bytes of a ping beside its load: 20 of IPv4, 8 of ICMP."""
+
+DAY_S = 86_400.0
+
+
+# sudo also warns about harmless things, a host name that does not resolve for one.
+_SUDO_FINDS_NONE = re.compile(r"sudo: .*command not found")
+_SUDO_REFUSES = re.compile(r"password is required|terminal is required|sudoers|may not run sudo|is not allowed to")
+
+
+class Status(StrEnum):
+    OK = "ok"
+    FAIL = "fail"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing measured on one host; `name` and `host` together name it once."""
+
+    name: str
+    host: str
+    status: Status = Status.UNKNOWN
+    value: float | str | None = None
+    unit: str | None = None
+    limit: float | str | tuple[float, float] | None = None
+    detail: str = ""
+
+    def ok(self, value: float | str | None, detail: str = "") -> Check:
+        return replace(self, status=Status.OK, value=value, detail=printable(detail))
+
+    def fail(self, value: float | str | None, detail: str) -> Check:
+        return replace(self, status=Status.FAIL, value=value, detail=printable(detail))
+
+    def unknown(self, detail: str) -> Check:
+        return replace(self, status=Status.UNKNOWN, value=None, detail=printable(detail))
+
+    def judge(self, holds: bool, value: float | str | None, detail: str = "") -> Check:
+        return self.ok(value, detail) if holds else self.fail(value, detail)
+
+    def as_json(self) -> dict[str, object]:
+        return asdict(self) | {"status": str(self.status)}
+
+
+def exit_status(checks: Iterable[Check]) -> int:
+    """0 when all hold, 1 when some fail, 2 when none fails but some could not be asked."""
+    found = {check.status for check in checks}
+    if Status.FAIL in found:
+        return 1
+    return 2 if Status.UNKNOWN in found or not found else 0
+
+
+def not_asked(result: Result, host: str) -> str | None:
+    """Why a command on a host measured nothing, None where it did: a program that is missing, sudo that is refused."""
+    stderr = printable(result.stderr)
+    if result.status == 127 or (result.status and _SUDO_FINDS_NONE.search(stderr)):  # 127: the shell found no such one
+        return f"{host} lacks a program ({stderr})"
+    if result.status and _SUDO_REFUSES.search(stderr):
+        return f"sudo on {host} refuses ({stderr})"
+    return None
+
+
+# What hosts print
+
+
+def read_handshakes(text: str) -> tuple[float, dict[str, float]]:
+    """The host's own clock, then `wg show wg0 latest-handshakes`: public key to age in seconds, infinite for never.
+
+    Raises ValueError for anything else.
+    """
+    clock, *lines = text.splitlines() or [""]
+    now = float(clock)
+    ages = {}
+    for line in lines:
+        key, epoch = line.split()
+        ages[key] = now - float(epoch) if float(epoch) else math.inf
+    return now, ages
+
+
+@dataclass(frozen=True)
+class Pings:
+    """Round trips in milliseconds, one for each answer."""
+
+    sent: int
+    round_trips: tuple[float, ...]
+
+
+def read_pings(text: str) -> Pings:
+    """What iputils' ping prints, whether it was answered or not. Raises ValueError for anything else."""
+    sent = re.search(r"^(\d+) packets transmitted", text, re.MULTILINE)
+    if not sent:
+        raise ValueError("ping printed no statistics")
+    times = re.findall(r"^\d+ bytes from .* time=([\d.]+) ms", text, re.MULTILINE)
+    return Pings(int(sent[1]), tuple(float(time) for time in times))
+
+
+def read_servers(text: str) -> dict[tuple[str, str], dict[str, str]]:
+    """The CSV of HAProxy's `show stat`: (backend, server) to its columns. Raises ValueError for anything else."""
+    if not text.startswith("# pxname,svname,"):
+        raise ValueError("HAProxy's statistics have no header")
+    rows = csv.DictReader(text.removeprefix("# ").splitlines())
+    return {
+        (row["pxname"], row["svname"]): row
+        for row in rows
+        if row["svname"] not in ("FRONTEND", "BACKEND") and row["status"]
+    }
+
+
+@dataclass(frozen=True)
+class DatabaseAnswer:
+    """What probe_database.py found from a worker."""
+
+    server: str = ""
+    tls: str = ""
+    cipher: str = ""
+    not_after: float = 0.0
+    error: str | None = None
+
+
+def read_database(text: str) -> DatabaseAnswer:
+    """The JSON that probe_database.py prints. Raises ValueError for anything else."""
+    found = json.loads(text)
+    try:
+        return DatabaseAnswer(**found)
+    except TypeError as error:
+        raise ValueError(str(error)) from None
+
+
+# What that means
+
+
+def handshakes(
+    checks: Mapping[str, Check],
+    strangers: Check,
+    result: Result,
+    keys: Mapping[str, str],
+    limit_s: float,
+    *,
+    gone: int = 0,
+) -> list[Check]:
+    """Age of the handshake with each direct peer, and peers that the stack does not know.
+
+    `checks` has one check a peer, `keys` every host's public key by name; `gone` is the number of peers that are set
+    as gone, whose keys nobody knows any more.
+    """
+    if result.status != 0:
+        return [check.fail(None, result.stderr or "wg show failed") for check in (*checks.values(), strangers)]
+    try:
+        _, ages = read_handshakes(result.stdout)
+    except ValueError:
+        return [check.unknown(f"wg printed {result.stdout!r}") for check in (*checks.values(), strangers)]
+    found = []
+    for peer, check in checks.items():
+        age = ages.get(keys[peer])
+        if age is None:
+            found.append(check.fail(None, f"{peer} is not a peer on {check.host}"))
+        elif math.isinf(age):
+            found.append(check.fail(None, f"{peer} never answered {check.host}"))
+        else:
+            found.append(check.judge(age <= limit_s, round(age), "" if age <= limit_s else "the tunnel is silent"))
+    unknown_keys = sorted(set(ages) - set(keys.values()))
+    found.append(strangers.judge(len(unknown_keys) <= gone, len(unknown_keys), ", ".join(unknown_keys)))
+    return found
+
+
+def round_trip(check: Check, result: Result, limit: tuple[float, float] | None) -> Check:
+    """Median round trip through the tunnel."""
+    try:
+        pings = read_pings(result.stdout)
+    except ValueError:
+        return check.unknown(result.stderr or "ping printed nothing")
+    if not pings.round_trips:
+        return check.fail(None, "no answer through the tunnel")
+    median = round(statistics.median(pings.round_trips), 2)
+    answered = f"{len(pings.round_trips)} of {pings.sent} answered"
+    return check.judge(limit is None or limit[0] <= median <= limit[1], median, answered)
+
+
+def full_packet(check: Check, full: Result, larger: Result, mtu: int) -> Check:
+    """A packet as large as the tunnel's MTU passes whole, and one byte more does not."""
+    try:
+        fits, too_large = read_pings(full.stdout), read_pings(larger.stdout)
+    except ValueError:
+        return check.unknown(full.stderr or larger.stderr or "ping printed nothing")
+    if not fits.round_trips:
+        why = printable(full.stderr).split("; ")[0] or "lost on the way"
+        return check.fail(None, f"a packet of {mtu} bytes does not pass ({why})")
+    if too_large.round_trips:
+        return check.fail(mtu + 1, f"a packet of {mtu + 1} bytes passes too: the tunnel is wider than set")
+    return check.ok(mtu)
+
+
+def interface_mtu(check: Check, result: Result, mtu: int) -> Check:
+    """The interface's own MTU."""
+    if result.status != 0:
+        return check.fail(None, result.stderr or "the interface is not there")
+    try:
+        found = int(result.stdout)
+    except ValueError:
+        return check.unknown(f"the host printed {result.stdout!r}")
+    return check.judge(found == mtu, found, "" if found == mtu else "differs from the setting mesh.mtu")
+
+
+def certificate_days(check: Check, not_after: float, now: float, limit_days: float, detail: str = "") -> Check:
+    """Days until a certificate ends; times in seconds since 1970."""
+    days = math.floor((not_after - now) / DAY_S * 10) / 10
+    if days < 0:
+        return check.fail(days, "expired")
+    return check.judge(days >= limit_days, days, detail if days >= limit_days else "renew it")
+
+
+def database_over_tls(check: Check, answer: DatabaseAnswer) -> Check:
+    if answer.error is not None:
+        return check.fail(None, answer.error)
+    return check.ok(answer.tls, f"{answer.cipher}, MariaDB {answer.server}")
+
+
+def database_without_tls(check: Check, result: Result) -> Check:
+    """The server's own word: to a client without a password it says the same with and without this (10.11)."""
+    if result.status != 0:
+        return check.unknown(result.stderr or "mariadb failed")
+    refused = result.stdout.strip() == "1"
+    return check.judge(
+        refused, "refused" if refused else "offered", "" if refused else "require_secure_transport is off on the server"
+    )
+
+
+def backends(
+    checks: Mapping[tuple[str, str], Check], addresses: Mapping[tuple[str, str], str], text: str
+) -> list[Check]:
+    """Each server as HAProxy sees it. `checks` and `addresses` are by (backend, server)."""
+    try:
+        rows = read_servers(text)
+    except ValueError as error:
+        return [check.unknown(str(error)) for check in checks.values()]
+    return [_server(check, rows.get(key), addresses[key]) for key, check in checks.items()]
+
+
+def _server(check: Check, row: Mapping[str, str] | None, address: str) -> Check:
+    if row is None:
+        return check.fail(None, "HAProxy has no such server")
+    status = row["status"]
+    last = " ".join(part for part in (row["check_status"], row["check_code"], row.get("last_chk") or "") if part)
+    if row.get("addr") and row["addr"] != address:
+        return check.fail(status, f"HAProxy sends to {row['addr']}, the stack says {address}")
+    if status == "no check":
+        return check.fail(status, "HAProxy does not check this server")
+    return check.judge(status == "UP" or status.startswith("UP "), status, f"last check: {last or 'none'}")
+
+
+@dataclass(frozen=True)
+class ClockSample:
+    """One question for the time: our clock before and after, the host's in between; seconds since 1970."""
+
+    before: float
+    host: float
+    after: float
+
+    @property
+    def round_trip(self) -> float:
+        return self.after - self.before
+
+    @property
+    def offset(self) -> float:
+        """Seconds that the host is ahead, half the round trip taken off."""
+        return self.host - (self.before + self.after) / 2
+
+
+def clock_offset(check: Check, samples: Sequence[ClockSample], limit_ms: float) -> Check:
+    """The host's clock against the operator's, by the quickest of some answers (the least room for error)."""
+    best = min(samples, key=lambda sample: sample.round_trip)
+    offset_ms = round(best.offset * 1000, 1)
+    detail = f"within {best.round_trip * 500:.1f} ms either way"
+    if abs(offset_ms) > limit_ms:
+        detail = f"{'ahead of' if offset_ms > 0 else 'behind'} this clock, {detail}"
+    return check.judge(abs(offset_ms) <= limit_ms, offset_ms, detail)
+
+
+def open_ports(
+    check: Check,
+    found: Mapping[int, bool],
+    expected: Iterable[int],
+    *,
+    answers: bool,
+    not_from_here: Iterable[int] = (),
+) -> Check:
+    """Exactly the expected TCP ports are open as seen from here.
+
+    `found` says of each port tried whether it is open; `answers` whether the host answered at all, since nothing is
+    open on a machine that is off; `not_from_here` are expected ports that this place need not see.
+    """
+    seen = {port for port, is_open in found.items() if is_open}
+    wanted = set(expected)
+    extra, missing = sorted(seen - wanted), sorted(wanted - seen - set(not_from_here))
+    value = _ports(seen) or "none"
+    if extra:
+        return check.fail(value, f"open and should not be: {_ports(extra)}")
+    if missing and not answers:
+        return check.unknown("the host does not answer")
+    if missing:
+        return check.fail(value, f"closed and should be open: {_ports(missing)}")
+    return check.ok(value)
+
+
+def _ports(ports: Iterable[int]) -> str:
+    return " ".join(str(port) for port in sorted(ports))

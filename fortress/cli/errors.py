@@ -1,0 +1,13 @@
+"""What the `fortress` command says when it cannot go on."""
+
+from __future__ import annotations
+
+
+class CannotAskError(Exception):
+    """Something is missing before any check could be made: one line that names it, and the cure. Exit status 2."""
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere as one line that is safe on a terminal: control characters become `?`, breaks become `; `."""
+    joined = "; ".join(line.strip() for line in text.splitlines() if line.strip())
+    return "".join(character if character.isprintable() else "?" for character in joined)

@@ -1,0 +1,186 @@
+"""`fortress forget`: a host that is lost leaves the state of its stack, without a word to the host itself."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from fortress.cli import engine
+from fortress.cli.errors import CannotAskError
+
+HOST = "fortress:index:Host"
+COMMAND = "command:remote:Command"
+STACK = "pulumi:pulumi:Stack"
+
+_FOR_MACHINE = re.compile(r"(?:--machine |FORTRESS_MACHINE=)(\S+)")
+"""How a command says which machine it is for (fortress/push.py). Its connection, being secret, cannot be read here."""
+
+Resource = Mapping[str, Any]
+"""One resource as `pulumi stack export` writes it."""
+
+
+class RefusedError(Exception):
+    """The host stays in the state; the text says why and what to do. Exit status 1."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What leaves the state with a host, those that depend on others first."""
+
+    host: str
+    resources: tuple[Resource, ...]
+
+    @property
+    def urns(self) -> frozenset[str]:
+        return frozenset(resource["urn"] for resource in self.resources)
+
+    @property
+    def protected(self) -> list[str]:
+        """URNs that somebody protected from deletion."""
+        return [resource["urn"] for resource in self.resources if resource.get("protect")]
+
+    @property
+    def left_behind(self) -> list[Resource]:
+        """Machines, volumes and the like: made by this stack, and still there afterwards."""
+        return [
+            resource
+            for resource in self.resources
+            if resource.get("custom") and not resource["type"].startswith(("command:", "pulumi:"))
+        ]
+
+
+def name_of(urn: str) -> str:
+    """The name at the end of a URN."""
+    return urn.rsplit("::", 1)[-1]
+
+
+def plan(deployment: Mapping[str, Any], host: str) -> Plan:
+    """Find what belongs to a host.
+
+    That is its Host with all children, what is deleted with it, every command for its machine, and the components
+    that have nothing but these: its part of the mesh, the services on it. Files that tell other hosts about it are
+    for other machines, and the next `up`'s to remove. Raises CannotAskError for a host that the state does not know.
+    """
+    resources: list[Resource] = list(deployment.get("resources") or [])
+    own = {r["urn"] for r in resources if r["type"] == HOST and name_of(r["urn"]) == host}
+    if not own:
+        known = sorted({name_of(r["urn"]) for r in resources if r["type"] == HOST})
+        raise CannotAskError(f"the state knows no host {host!r}; it knows {', '.join(known) or 'none'}")
+    own = _with_dependants(resources, own)
+    machines = {machine for r in resources if r["urn"] in own and (machine := _machine(r))}
+    found = own | {r["urn"] for r in resources if _machine(r) in machines}
+    found = _with_dependants(resources, found)
+    found = _with_empty_components(resources, found)
+    # The state lists what others depend on first.
+    return Plan(host, tuple(r for r in reversed(resources) if r["urn"] in found))
+
+
+def _machine(resource: Resource) -> str | None:
+    """Identity of the machine that a command is for."""
+    create = (resource.get("inputs") or {}).get("create")
+    if resource["type"] != COMMAND or not isinstance(create, str):
+        return None
+    named = _FOR_MACHINE.search(create)
+    return named[1] if named else None
+
+
+def _with_dependants(resources: list[Resource], found: set[str]) -> set[str]:
+    """`found`, and all that cannot exist without one of them: children, and what is deleted with it or made by it."""
+    found = set(found)
+    for r in resources:  # a parent always stands before its children
+        provider = r.get("provider", "").rpartition("::")[0]
+        if found & {r.get("parent"), r.get("deletedWith"), provider}:
+            found.add(r["urn"])
+    return found
+
+
+def _with_empty_components(resources: list[Resource], found: set[str]) -> set[str]:
+    """`found`, and the components that lose all their children by it."""
+    found = set(found)
+    children: dict[str, set[str]] = {}
+    for r in resources:
+        children.setdefault(r.get("parent", ""), set()).add(r["urn"])
+    for r in reversed(resources):
+        urn = r["urn"]
+        if not r.get("custom") and r["type"] != STACK and urn in children and children[urn] <= found:
+            found.add(urn)
+    return found
+
+
+def without(exported: Mapping[str, Any], urns: frozenset[str]) -> dict[str, Any]:
+    """An exported stack without these resources, and without any mention of them in those that stay."""
+    stack: dict[str, Any] = copy.deepcopy(dict(exported))
+    deployment = stack["deployment"]
+    deployment["resources"] = [r for r in deployment["resources"] if r["urn"] not in urns]
+    for resource in deployment["resources"]:
+        _unmention(resource, "dependencies", urns)
+        _unmention(resource, "replaceWith", urns)
+        for name in resource.get("propertyDependencies") or {}:
+            _unmention(resource["propertyDependencies"], name, urns)
+    if "pending_operations" in deployment:
+        pending = deployment["pending_operations"] or []
+        deployment["pending_operations"] = [p for p in pending if p["resource"]["urn"] not in urns]
+    return stack
+
+
+def _unmention(holder: dict[str, Any], key: str, urns: frozenset[str]) -> None:
+    if holder.get(key):
+        holder[key] = [urn for urn in holder[key] if urn not in urns]
+
+
+def export(stack: str) -> dict[str, Any]:
+    """The state of a stack, secrets encrypted. Raises CannotAskError."""
+    try:
+        found = json.loads(engine.run("stack", "export", stack=stack))
+    except ValueError:
+        raise CannotAskError("`pulumi stack export` did not print JSON") from None
+    if not isinstance(found, dict) or not (found.get("deployment") or {}).get("resources"):
+        raise CannotAskError(f"stack {stack!r} has never been brought up; there is nothing to forget")
+    return found
+
+
+def forget(stack: str, plan_shown: Plan, exported: Mapping[str, Any]) -> None:
+    """Write the state without the host, by the engine, which checks it once more.
+
+    `exported` is the state that the plan was made from: where it changed since, nothing is written.
+    Raises RefusedError, and CannotAskError where the engine is not there.
+    """
+    if plan_shown.protected:
+        listed = "\n".join(f"  pulumi state unprotect --stack {stack} '{urn}'" for urn in plan_shown.protected)
+        raise RefusedError(f"some of it is protected; where it may be forgotten all the same, first run\n{listed}")
+    if export(stack) != exported:
+        raise RefusedError("the state changed in the meantime; nothing was written, run this again")
+    text = json.dumps(without(exported, plan_shown.urns))
+    try:
+        engine.run("stack", "import", stack=stack, text=text)
+    except engine.EngineError as error:
+        raise RefusedError(f"the engine refused the state without {plan_shown.host}: {error}") from None
+
+
+def listing(stack: str, found: Plan) -> str:
+    """What leaves the state, for whoever confirms it."""
+    lines = [f"{len(found.resources)} resources of {found.host} leave the state of {stack}, in this order:"]
+    lines += [
+        f"  {r['type']}  {name_of(r['urn'])}{'  (protected)' if r.get('protect') else ''}" for r in found.resources
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def farewell(stack: str, found: Plan) -> str:
+    """What was done, and what is left to do."""
+    host = found.host
+    lines = [
+        f"{host} is out of the state of {stack}; it was not contacted, and what was pushed to it is still there.",
+        "Still to do:",
+        f"  - remove {host} from hosts in Pulumi.{stack.rpartition('/')[2]}.yaml, or raise its incarnation when a new",
+        "    machine takes the name; otherwise the next `pulumi up` contacts it again",
+        f"  - pulumi up --stack {stack}: the other hosts drop it as a peer, the edge as a server",
+    ]
+    if found.left_behind:
+        lines.append("  - delete what this stack made for it, which exists as before and may cost money:")
+        lines += [f"      {r['type']}  {name_of(r['urn'])}  {r.get('id', '')}" for r in found.left_behind]
+    return "\n".join(lines) + "\n"

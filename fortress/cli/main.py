@@ -1,0 +1,207 @@
+"""The `fortress` command: what it takes, what it prints, how it ends."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from fortress.cli.errors import CannotAskError
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
+
+COULD_NOT_ASK = 2
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # plain text, which reads the same in a pipe
+)
+
+Stack = Annotated[str, typer.Option("--stack", "-s", metavar="STACK", help="The stack, as `pulumi stack ls` names it.")]
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        _say(f"fortress {version('data-fortress')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def fortress(
+    _version: Annotated[
+        bool, typer.Option("--version", help="Print the version.", callback=_print_version, is_eager=True)
+    ] = False,
+) -> None:
+    """Look after a data fortress that `pulumi up` has brought up.
+
+    Run it in the folder of Pulumi.yaml, from where the hosts can be reached. The hosts are opened by the keys of
+    your SSH agent.
+
+    \b
+    Examples:
+      fortress verify --stack lab            does everything hold?
+      fortress verify --stack lab --json     the same, for a program
+      fortress forget fra-1 --stack lab      take out a host that is lost
+    """
+
+
+@app.command()
+def verify(
+    stack: Stack,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1.0, max=600.0, help="How long a host may take for one answer.")
+    ] = 10.0,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A private key that opens the hosts, beside those of the agent.")
+    ] = None,
+) -> None:
+    """Measure the standing fortress and say what holds.
+
+    Host keys, handshakes, round trips and full packets through the tunnel, the database over TLS and from outside,
+    each backend, certificates, clocks, open ports. Hosts are only read from; nothing is changed. What is seen from
+    outside is seen from where this runs.
+
+    \b
+    Examples:
+      fortress verify --stack lab
+      fortress verify --stack lab --json | jq '.checks[] | select(.status != "ok")'
+      fortress verify --stack oslo --timeout 30      over a slow line
+
+    \b
+    Exit status:
+      0  every check holds
+      1  some fail
+      2  none fails, but some could not be asked: no such stack, no engine, no SSH key, a silent host
+    """
+    # The command answers `--help` in a moment because what it stands on is only loaded when it is needed.
+    from fortress.cli import output, ssh
+    from fortress.cli import stack as stacks
+    from fortress.cli.checks import exit_status
+    from fortress.cli.verify import measure
+
+    def tell_in_json(error: CannotAskError) -> None:
+        if json:
+            _say(output.as_json(stack, [], str(error)) + "\n")
+
+    with _orderly(tell_in_json):
+        access = ssh.prepare(key, os.environ)
+        with _progress(f"reading stack {stack}") as tell:
+            standing = stacks.read(stack)
+            tell(f"asking {len(standing.hosts)} hosts")
+            checks = measure(
+                standing,
+                access,
+                timeout=timeout,
+                tell=lambda done, total: tell(f"asking {len(standing.hosts)} hosts: {done} of {total} answers"),
+            )
+        if json:
+            text = output.as_json(stack, checks) + "\n"
+        else:
+            screen = output.console(sys.stdout)
+            with screen.capture() as shown:
+                output.show(screen, stack, checks)
+            text = shown.get()
+        _say(text)
+        raise typer.Exit(exit_status(checks))
+
+
+@app.command()
+def forget(
+    host: Annotated[str, typer.Argument(metavar="HOST", help="The host's name in the settings.")],
+    stack: Stack,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Take a host that is lost out of a stack's state.
+
+    Everything the stack put on the host leaves the state; the host is not contacted, and no machine is deleted.
+    Other hosts learn of it at the next `pulumi up`, which would put the host back while the settings still name it:
+    remove it there first, or give it a new incarnation.
+
+    \b
+    Examples:
+      fortress forget fra-1 --stack lab              lists what leaves, and asks
+      fortress forget fra-1 --stack lab --yes        in a script
+
+    \b
+    Exit status:
+      0  the host is out
+      1  nothing was written: not confirmed, something is protected, the state changed meanwhile
+      2  could not ask: no such stack, no such host, no engine
+    """
+    from fortress.cli import forget as forgetting
+
+    with _orderly():
+        with _progress(f"reading the state of {stack}"):
+            exported = forgetting.export(stack)
+            found = forgetting.plan(exported["deployment"], host)
+        _say(forgetting.listing(stack, found))
+        if not yes:
+            if not sys.stdin.isatty():
+                _complain("nothing was written; say --yes to forget it without being asked")
+                raise typer.Exit(1)
+            if not _confirmed(f"Forget {host}? [y/N] "):
+                _complain("nothing was written")
+                raise typer.Exit(1)
+        try:
+            with _progress("writing the state"):
+                forgetting.forget(stack, found, exported)
+        except forgetting.RefusedError as error:
+            _complain(str(error))
+            raise typer.Exit(1) from None
+        _say(forgetting.farewell(stack, found))
+
+
+@contextmanager
+def _orderly(tell: Callable[[CannotAskError], None] = lambda _error: None) -> Iterator[None]:
+    """End as a command should: one line and status 2 where something is missing, 130 and nothing for Ctrl-C."""
+    try:
+        yield
+    except CannotAskError as error:
+        _complain(str(error))
+        tell(error)
+        raise typer.Exit(COULD_NOT_ASK) from None
+    except KeyboardInterrupt:
+        raise typer.Exit(INTERRUPTED) from None
+
+
+@contextmanager
+def _progress(message: str) -> Iterator[Callable[[str], None]]:
+    """Say on a terminal's standard error what takes its time, and wipe it away at the end."""
+    if not sys.stderr.isatty():
+        yield lambda _message: None
+        return
+    from rich.console import Console
+
+    with Console(stderr=True, markup=False, highlight=False).status(message, spinner="line") as status:
+        yield status.update
+
+
+def _say(text: str) -> None:
+    """Print to standard output; a reader that went away (`| head`) is no error, a full disk is one."""
+    try:
+        print(text, end="", flush=True)
+    except OSError as error:
+        # Python would try once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            _complain(f"cannot write to standard output: {error.strerror}")
+            raise typer.Exit(COULD_NOT_ASK) from None
+
+
+def _confirmed(question: str) -> bool:
+    print(question, end="", file=sys.stderr, flush=True)
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
+def _complain(text: str) -> None:
+    print(f"fortress: {text}", file=sys.stderr, flush=True)

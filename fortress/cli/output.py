@@ -1,0 +1,95 @@
+"""How checks are shown: a table for people, one JSON object for programs."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import TextIO
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from fortress.cli.checks import Check, Status
+
+NARROW = 60
+"""Columns below which a table of five columns cannot be read."""
+
+STYLES = {Status.OK: "green", Status.FAIL: "bold red", Status.UNKNOWN: "yellow"}
+WORDS = {Status.OK: "ok", Status.FAIL: "FAIL", Status.UNKNOWN: "unknown"}
+"""Told apart without colour too."""
+
+
+def as_json(stack: str, checks: Sequence[Check], error: str | None = None) -> str:
+    """One object; `ok` only when every check holds. `error` is there only when nothing could be asked."""
+    ok = error is None and bool(checks) and all(check.status is Status.OK for check in checks)
+    found: dict[str, object] = {"ok": ok, "stack": stack, "checks": [check.as_json() for check in checks]}
+    if error is not None:
+        found["error"] = error
+    return json.dumps(found, indent=2)
+
+
+def console(stream: TextIO) -> Console:
+    """A console that takes every text as it is. In a pipe it is 80 columns wide and has no colour."""
+    return Console(file=stream, markup=False, highlight=False, emoji=False)
+
+
+def show(screen: Console, stack: str, checks: Sequence[Check]) -> None:
+    """The checks as a table, or as a list on a narrow terminal; then what does not hold, and the tally."""
+    if screen.width < NARROW:
+        for check in checks:
+            screen.print(_status(check), Text(f"{check.name}, {check.host}: {_measured(check)}"))
+    else:
+        screen.print(_table(checks))
+    for check in checks:
+        if check.status is not Status.OK:
+            screen.print(_status(check), Text(f"{check.name}, {check.host}"))
+            screen.print(Padding(Text(check.detail or "no reason given"), (0, 0, 0, 4)))
+    screen.print(Text(f"{stack}: {tally(checks)}"))
+
+
+def tally(checks: Sequence[Check]) -> str:
+    """How many checks hold, fail and are unknown, in words."""
+    counts = {status: sum(check.status is status for check in checks) for status in Status}
+    said = [f"{len(checks)} checks", f"{counts[Status.OK]} ok"]
+    said += [f"{counts[status]} {status}" for status in (Status.FAIL, Status.UNKNOWN) if counts[status]]
+    return ", ".join(said)
+
+
+def _table(checks: Sequence[Check]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("", "check", "host"):
+        table.add_column(title, overflow="fold")
+    for title in ("value", "limit"):
+        table.add_column(title, justify="right", overflow="fold")
+    for check in checks:
+        table.add_row(_status(check), Text(check.name), Text(check.host), Text(_with_unit(check)), Text(_limit(check)))
+    return table
+
+
+def _status(check: Check) -> Text:
+    return Text(WORDS[check.status], style=STYLES[check.status])
+
+
+def _measured(check: Check) -> str:
+    limit = _limit(check)
+    return f"{_with_unit(check)} (limit {limit})" if limit else _with_unit(check)
+
+
+def _with_unit(check: Check) -> str:
+    if check.value is None:
+        return "-"
+    return f"{_number(check.value)} {check.unit}" if check.unit else _number(check.value)
+
+
+def _limit(check: Check) -> str:
+    if check.limit is None:
+        return ""
+    if isinstance(check.limit, tuple):
+        return "-".join(_number(end) for end in check.limit)
+    return _number(check.limit)
+
+
+def _number(value: float | str) -> str:
+    return value if isinstance(value, str) else f"{value:.10g}"

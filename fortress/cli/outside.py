@@ -1,0 +1,147 @@
+"""What is seen of a fortress from where the command runs: open ports, the edge's answers, its certificate."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import socket
+import ssl
+from collections.abc import Iterable, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from cryptography import x509
+
+from fortress.cli.errors import printable
+
+PORT_ANSWERS_S = 2.5
+"""Seconds for one port: the first SYN is sent again after one (RFC 6298), so one lost packet is forgiven."""
+
+HTTP_PORT, HTTPS_PORT = 80, 443
+
+AT_ONCE = 100
+"""Ports tried at a time; a home router's tables hold thousands."""
+
+
+class SilentError(Exception):
+    """Nothing answered at all, as from a machine that is off or a network that is down."""
+
+
+class RefusedError(Exception):
+    """Something answered, and not as it should; one line."""
+
+
+def scan(targets: Mapping[str, Iterable[int]]) -> dict[str, dict[int, bool]]:
+    """Try to connect to TCP ports of addresses, all at once: address to port to whether it is open."""
+    return asyncio.run(_scan({address: sorted(set(ports)) for address, ports in targets.items()}))
+
+
+async def _scan(targets: Mapping[str, list[int]]) -> dict[str, dict[int, bool]]:
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def is_open(address: str, port: int) -> bool:
+        async with turn:
+            try:
+                _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), PORT_ANSWERS_S)
+            except OSError:  # refused, unreachable, timed out
+                return False
+            writer.transport.abort()
+            return True
+
+    async def one(address: str, ports: list[int]) -> dict[int, bool]:
+        answers = await asyncio.gather(*(is_open(address, port) for port in ports))
+        return dict(zip(ports, answers, strict=True))
+
+    found = await asyncio.gather(*(one(address, ports) for address, ports in targets.items()))
+    return dict(zip(targets, found, strict=True))
+
+
+@dataclass(frozen=True)
+class HttpsAnswer:
+    """What the edge answered over HTTPS, and the certificate that it showed."""
+
+    status: int
+    not_after: float
+    """Seconds since 1970."""
+    names: tuple[str, ...]
+    """DNS names and addresses that the certificate is for."""
+    self_signed: bool
+
+
+def https(url: str, server_name: str, path: str, timeout: float) -> HttpsAnswer:
+    """GET the path from the edge's own address, asking for `server_name`.
+
+    The chain is not verified: the lab's edge signs for itself. Raises SilentError and RefusedError.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    parts = urlsplit(url)
+    plain = _dial(parts.hostname or "", parts.port or HTTPS_PORT, timeout)
+    try:
+        with closing(context.wrap_socket(plain, server_hostname=server_name)) as secure:
+            certificate = x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
+            status, _ = _get(secure, server_name, path)
+    except (ssl.SSLError, http.client.HTTPException, OSError, ValueError) as error:
+        raise RefusedError(_why(error)) from None
+    finally:
+        plain.close()
+    return HttpsAnswer(
+        status,
+        certificate.not_valid_after_utc.timestamp(),
+        _names(certificate),
+        certificate.issuer == certificate.subject,
+    )
+
+
+def http_redirect(url: str, server_name: str, path: str, timeout: float) -> tuple[int, str]:
+    """GET the path over plain HTTP from the edge's own address: status and Location. Raises as `https` does."""
+    with closing(_dial(urlsplit(url).hostname or "", HTTP_PORT, timeout)) as plain:
+        try:
+            return _get(plain, server_name, path)
+        except (http.client.HTTPException, OSError) as error:
+            raise RefusedError(_why(error)) from None
+
+
+def _dial(address: str, port: int, timeout: float) -> socket.socket:
+    try:
+        return socket.create_connection((address, port), timeout)
+    except ConnectionRefusedError:
+        raise RefusedError("connection refused") from None
+    except OSError as error:
+        raise SilentError(_why(error)) from None
+
+
+def _get(connection: socket.socket, host: str, path: str) -> tuple[int, str]:
+    client = http.client.HTTPConnection(host)
+    client.sock = connection
+    client.request("GET", path, headers={"Host": host, "User-Agent": "fortress-verify", "Connection": "close"})
+    answer = client.getresponse()
+    return answer.status, answer.getheader("Location", "")
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return (
+        *found.get_values_for_type(x509.DNSName),
+        *(str(address) for address in found.get_values_for_type(x509.IPAddress)),
+    )
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "hung up without an answer"
+    return printable(getattr(error, "strerror", None) or str(error)) or type(error).__name__
+
+
+def covers(names: Iterable[str], wanted: str) -> bool:
+    """Whether a certificate for `names` is good for `wanted`; a wildcard stands for one label (RFC 9525)."""
+    labels = wanted.split(".")
+    wildcard = ".".join(["*", *labels[1:]])
+    return any(name.lower() in (wanted.lower(), wildcard.lower()) for name in names)

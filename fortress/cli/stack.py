@@ -1,0 +1,136 @@
+"""A standing stack as its outputs describe it: what `fortress verify` measures against."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from fortress.cli import engine
+from fortress.cli.errors import CannotAskError
+
+OUTPUT = "fortress"
+"""The stack output that holds all this; see __main__.py."""
+
+
+class Facts(BaseModel):
+    """Read-only, and open to outputs that a later version adds."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class Host(Facts):
+    """One machine: where it answers, who it must be, and its place in the mesh."""
+
+    address: str
+    port: int
+    user: str
+    host_key: str
+    public_key: str
+    mesh_address: str
+    site: str
+    role: Literal["database", "edge", "worker"]
+    peers: tuple[str, ...]
+    """Direct peers. One that is no host of the stack is set as gone, and still a peer until it leaves the settings."""
+    open_tcp: tuple[int, ...]
+
+
+class Mesh(Facts):
+    mtu: int
+    interface: str = "wg0"
+
+
+class Database(Facts):
+    host: str
+    address: str
+    port: int
+    ca_pem: str
+
+
+class Edge(Facts):
+    host: str
+    url: str
+    server_name: str
+    health_path: str
+    stats_socket: str
+    backends: dict[str, dict[str, str]]
+    """Backend to server to address:port, as HAProxy names them."""
+
+
+class Bastion(Facts):
+    address: str
+    port: int
+    user: str
+    host_key: str
+
+
+class Limits(Facts):
+    """What holds and what does not: milliseconds, seconds, days; see the settings under `verify`."""
+
+    rtt_ms: dict[str, tuple[float, float]]
+    handshake_s: float
+    certificate_days: float
+    clock_offset_ms: float
+    ports: tuple[int, ...]
+
+    def rtt(self, one: str, other: str) -> tuple[float, float] | None:
+        """Least and most milliseconds between two sites, None where no limit is set."""
+        return self.rtt_ms.get("-".join(sorted((one, other))))
+
+
+class Standing(Facts):
+    """The fortress that stands."""
+
+    hosts: dict[str, Host]
+    mesh: Mesh
+    database: Database
+    edge: Edge
+    bastion: Bastion | None
+    limits: Limits
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Direct peers, each pair once; the first is the one that measures, and the work is spread over the hosts."""
+        found = {
+            tuple(sorted((name, peer)))
+            for name, host in self.hosts.items()
+            for peer in host.peers
+            if peer in self.hosts
+        }
+        load = dict.fromkeys(self.hosts, 0)
+        pairs = []
+        for one, other in sorted(found):
+            first, second = (one, other) if load[one] <= load[other] else (other, one)
+            load[first] += 1
+            pairs.append((first, second))
+        return pairs
+
+
+def parse(outputs: Any, stack: str) -> Standing:
+    """The outputs of a stack, as `pulumi stack output --json` prints them, checked. Raises CannotAskError."""
+    found = outputs.get(OUTPUT) if isinstance(outputs, dict) else None
+    if found is None:
+        raise CannotAskError(f"stack {stack!r} has never been brought up; run `pulumi up --stack {stack}` first")
+    if found == "[secret]":
+        raise CannotAskError(
+            f"output {OUTPUT!r} of stack {stack!r} is secret as a whole; a secret value went into it: pick leaves"
+        )
+    try:
+        return Standing.model_validate(found)
+    except ValidationError as bad:
+        first = bad.errors()[0]
+        where = ".".join(str(part) for part in (OUTPUT, *first["loc"]))
+        raise CannotAskError(
+            f"output {where} of stack {stack!r} is not what this version reads ({first['msg'].lower()}); "
+            f"run `pulumi up --stack {stack}` with the same version"
+        ) from None
+
+
+def read(stack: str) -> Standing:
+    """What stands, by the engine. Raises CannotAskError: no such stack, never brought up, no engine."""
+    text = engine.run("stack", "output", "--json", stack=stack)
+    try:
+        outputs = json.loads(text)
+    except ValueError:
+        raise CannotAskError("`pulumi stack output --json` did not print JSON") from None
+    return parse(outputs, stack)
