@@ -235,6 +235,10 @@ class Session:
                     raise EOFError("the command ended early")
                 yield line
 
+    def alive(self) -> bool:
+        """Whether the host can be asked anything more."""
+        return self.transport.is_active()
+
     def close(self) -> None:
         self.transport.close()
 
@@ -253,7 +257,8 @@ def connect(target: Target, access: Access, timeout: float, through: Session | N
     transport = paramiko.Transport(_dial(target, deadline, through))
     try:
         _prefer(transport, target.host_key.split()[0])
-        transport.banner_timeout = transport.handshake_timeout = deadline.left()
+        # Longer than our own limit, so that running out of time is told as that and not as a bad banner.
+        transport.banner_timeout = transport.handshake_timeout = 2 * timeout
         transport.start_client(timeout=deadline.left())
         if not transport.initial_kex_done:
             raise SshError(f"does not answer on {where} within {timeout:.0f} s")
@@ -312,8 +317,9 @@ def _authenticate(transport: paramiko.Transport, user: str, access: Access, dead
     finally:
         if agent:
             agent.close()
-    count = f"{len(keys)} keys" if len(keys) != 1 else "the one key"
-    raise LoginError(f"lets user {user} in with none of {count} offered; add the right one with `ssh-add`")
+    raise LoginError(
+        f"refuses user {user}: none of the keys fits ({len(keys)} tried); add the right one with `ssh-add`"
+    )
 
 
 def _why(error: BaseException) -> str:

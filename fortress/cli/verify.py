@@ -115,13 +115,15 @@ class _Survey:
         self._count()
         found = [key]
         for question in questions:
-            if session and not trouble:
-                try:
-                    found += question.ask(session)
-                except ssh.SshError as error:
-                    trouble = f"{name} {error}"
-            if trouble:
-                found += [check.unknown(trouble) for check in question.checks]
+            try:
+                if session is None or trouble:
+                    raise ssh.SshError(trouble or "")
+                found += question.ask(session)
+            except ssh.SshError as error:
+                why = trouble or f"{name} {error}"
+                found += [check.unknown(why) for check in question.checks]
+                if session and not session.alive():
+                    trouble = why
             self._count()
         if session:
             session.close()
