@@ -1,0 +1,97 @@
+"""wait-healthy: the gate that a worker must pass, on real sockets and under dash."""
+
+import http.server
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "fortress" / "scripts" / "wait-healthy"
+
+
+class Server(http.server.ThreadingHTTPServer):
+    """Gives its statuses one by one, the last one for ever; "hang" is no answer at all."""
+
+    daemon_threads = True
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.statuses: list[int | str] = [200]
+        self.url = f"http://127.0.0.1:{self.server_address[1]}/health"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    server: Server
+
+    def do_GET(self) -> None:
+        statuses = self.server.statuses
+        status = statuses.pop(0) if len(statuses) > 1 else statuses[0]
+        if isinstance(status, str):
+            time.sleep(1.5)
+            return
+        self.send_response(status)
+        self.send_header("Location", "/elsewhere")
+        self.end_headers()
+        self.wfile.write(b"database: no\nanswer\n" if status == 503 else b"")
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    with Server() as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        yield server
+        server.shutdown()
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> str:
+    """A PATH with a journal that tells how it was asked."""
+    journal = tmp_path / "journalctl"
+    journal.write_text('#!/bin/sh\necho "journal of: $*"\n')
+    journal.chmod(0o755)
+    return f"{tmp_path}:/usr/bin:/bin"
+
+
+def wait(path: str, url: str, seconds: str = "1") -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        ["dash", SCRIPT, url, seconds, "app"], env={"PATH": path}, capture_output=True, text=True, timeout=20
+    )
+
+
+def test_waits_until_200(server: Server, path: str) -> None:
+    server.statuses = [503, 503, 200]
+    result = wait(path, server.url, "10")
+    assert (result.returncode, result.stdout, result.stderr) == (0, "", "")
+    assert server.statuses == [200]
+
+
+@pytest.mark.parametrize(
+    ("status", "last"), [(503, "503 database: no answer"), (302, "302"), (204, "204"), ("hang", "timed out")]
+)
+def test_gives_up_with_the_last_answer_and_the_journal(server: Server, path: str, status: int | str, last: str) -> None:
+    server.statuses = [status]
+    start = time.monotonic()
+    result = wait(path, server.url)
+    assert result.returncode == 1
+    assert result.stdout == ""
+    first, second = result.stderr.splitlines()
+    assert first.endswith(f": app: {server.url} did not answer 200 within 1 s, last: {last}")
+    assert second == "journal of: --no-pager --quiet --output=cat --lines=5 --unit=app"
+    assert time.monotonic() - start < 4
+
+
+def test_says_that_nothing_listens(path: str) -> None:
+    assert "Connection refused" in wait(path, "http://127.0.0.1:1/").stderr
+
+
+@pytest.mark.parametrize("seconds", ["", "1s", "-1", "100000"])
+def test_refuses_what_is_no_time(path: str, seconds: str) -> None:
+    result = wait(path, "http://127.0.0.1:1/", seconds)
+    assert result.returncode == 1
+    assert f"SECONDS: '{seconds}' is not a number of seconds" in result.stderr
