@@ -1,0 +1,323 @@
+"""What hosts print, read and judged."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from fortress.cli import checks
+from fortress.cli.checks import Check, ClockSample, Status
+from fortress.cli.ssh import Result
+
+RECORDED = Path(__file__).parent / "recorded"
+FRA_1, FRA_2, STRANGER = (
+    "CFOyWjTXA/8F3xSCpBpsYp7PXgYbYVg9OjiY/ST0y1w=",
+    "OBx5tBRJd6jAvRHDuerwWGMLW0jvfpppQ1MLlKwS2RQ=",
+    "JO3DAX6krQcfuZWHIMrnkjISivZUTFLPCKnl8PIIoko=",
+)
+
+
+def recorded(name: str) -> str:
+    return (RECORDED / name).read_text()
+
+
+def printed(stdout: str, stderr: str = "", status: int = 0) -> Result:
+    return Result(status, stdout, stderr)
+
+
+@pytest.mark.parametrize(
+    ("found", "status"),
+    [
+        ([Status.OK, Status.OK], 0),
+        ([Status.OK, Status.FAIL], 1),
+        ([Status.OK, Status.UNKNOWN], 2),
+        ([Status.UNKNOWN, Status.FAIL, Status.OK], 1),
+        ([], 2),
+    ],
+)
+def test_exit_status(found: list[Status], status: int) -> None:
+    assert checks.exit_status([Check("a", "b", one) for one in found]) == status
+
+
+def test_a_check_as_json_has_exactly_the_promised_keys() -> None:
+    check = Check("round trip to fra-1", "oslo-db", unit="ms", limit=(20.0, 30.0)).ok(22.9, "9 of 10 answered")
+    assert json.loads(json.dumps(check.as_json())) == {
+        "name": "round trip to fra-1",
+        "host": "oslo-db",
+        "status": "ok",
+        "value": 22.9,
+        "unit": "ms",
+        "limit": [20.0, 30.0],
+        "detail": "9 of 10 answered",
+    }
+
+
+def test_what_a_host_says_cannot_move_the_cursor() -> None:
+    assert Check("a", "b").fail(None, "one\x1b[2Jtwo\r\n\nthree").detail == "one?[2Jtwo; three"
+
+
+@pytest.mark.parametrize(
+    ("result", "why"),
+    [
+        (printed("", "sh: 1: ping: not found\n", 127), "fra-1 lacks a program (sh: 1: ping: not found)"),
+        (printed("", "sudo: wg: command not found\n", 1), "fra-1 lacks a program (sudo: wg: command not found)"),
+        (printed("", "sudo: a password is required\n", 1), "sudo on fra-1 refuses (sudo: a password is required)"),
+        (
+            printed("", "Sorry, user ops is not allowed to execute '/usr/bin/wg show' as root on fra-1.\n", 1),
+            "sudo on fra-1 refuses (Sorry, user ops is not allowed to execute '/usr/bin/wg show' as root on fra-1.)",
+        ),
+        (printed("", "sudo: unable to resolve host fra-1: Name or service not known\n", 1), None),
+        (printed("", "Unable to access interface: No such device\n", 1), None),
+        (printed("fine", "sudo: unable to resolve host fra-1\n", 0), None),
+    ],
+)
+def test_what_was_not_even_asked(result: Result, why: str | None) -> None:
+    assert checks.not_asked(result, "fra-1") == why
+
+
+# Handshakes
+
+
+def handshakes(text: str, *, gone: int = 0, status: int = 0, stderr: str = "") -> dict[str, Check]:
+    rows = {name: Check(f"handshake with {name}", "oslo-db", unit="s", limit=180) for name in ("fra-1", "fra-2")}
+    keys = {"fra-1": FRA_1, "fra-2": FRA_2, "oslo-db": "own"}
+    strangers = Check("unknown peers", "oslo-db", limit=gone)
+    found = checks.handshakes(rows, strangers, printed(text, stderr, status), keys, 180, gone=gone)
+    return {check.name: check for check in found}
+
+
+def test_handshakes_by_name_against_the_hosts_own_clock() -> None:
+    found = handshakes(recorded("latest-handshakes.txt"))
+    assert (found["handshake with fra-1"].status, found["handshake with fra-1"].value) == (Status.OK, 37)
+    assert found["handshake with fra-2"].status is Status.FAIL
+    assert found["handshake with fra-2"].detail == "fra-2 never answered oslo-db"
+    assert (found["unknown peers"].status, found["unknown peers"].value) == (Status.OK, 0)
+
+
+def test_a_handshake_at_the_limit_holds_and_one_older_does_not() -> None:
+    for age, status in ((180, Status.OK), (181, Status.FAIL)):
+        found = handshakes(f"1700000000\n{FRA_1}\t{1700000000 - age}\n{FRA_2}\t1700000000\n")
+        assert (found["handshake with fra-1"].status, found["handshake with fra-1"].value) == (status, age)
+
+
+def test_a_peer_that_is_missing_and_one_that_nobody_knows() -> None:
+    text = f"1700000000\n{FRA_1}\t1699999990\n{STRANGER}\t1699999990\n"
+    found = handshakes(text)
+    assert found["handshake with fra-2"].detail == "fra-2 is not a peer on oslo-db"
+    assert found["unknown peers"].status is Status.FAIL
+    assert found["unknown peers"].detail == STRANGER
+    assert handshakes(text, gone=1)["unknown peers"].status is Status.OK
+
+
+def test_no_interface_fails_and_garbage_is_unknown() -> None:
+    found = handshakes("1700000000\n", status=1, stderr="Unable to access interface: No such device\n")
+    assert {check.status for check in found.values()} == {Status.FAIL}
+    assert found["unknown peers"].detail == "Unable to access interface: No such device"
+    assert {check.status for check in handshakes("what\n").values()} == {Status.UNKNOWN}
+    assert {check.status for check in handshakes("").values()} == {Status.UNKNOWN}
+
+
+# Pings
+
+RTT = Check("round trip to fra-1", "oslo-db", unit="ms")
+FULL = Check("full packet to fra-1", "oslo-db", unit="bytes", limit=1360)
+
+
+def test_round_trip_is_the_median_so_one_slow_ping_does_not_count() -> None:
+    found = checks.round_trip(RTT, printed(recorded("ping-ten.txt")), (20.0, 30.0))
+    assert (found.status, found.value, found.detail) == (Status.OK, 22.9, "9 of 10 answered")
+
+
+@pytest.mark.parametrize(
+    ("limit", "status"),
+    [(None, Status.OK), ((22.9, 22.9), Status.OK), ((23.0, 30.0), Status.FAIL), ((1.0, 22.8), Status.FAIL)],
+)
+def test_round_trips_have_a_least_and_a_most(limit: tuple[float, float] | None, status: Status) -> None:
+    assert checks.round_trip(RTT, printed(recorded("ping-ten.txt")), limit).status is status
+
+
+def test_no_answer_fails_and_no_ping_is_unknown() -> None:
+    lost = checks.round_trip(RTT, printed(recorded("ping-unreachable.txt"), status=1), None)
+    assert (lost.status, lost.detail) == (Status.FAIL, "no answer through the tunnel")
+    broken = checks.round_trip(RTT, printed("", "ping: socktype: SOCK_RAW\nOperation not permitted\n", 2), None)
+    assert (broken.status, broken.detail) == (Status.UNKNOWN, "ping: socktype: SOCK_RAW; Operation not permitted")
+
+
+def test_a_full_packet_passes_and_one_byte_more_does_not() -> None:
+    fits = printed(recorded("ping-full.txt"))
+    too_large = printed(recorded("ping-too-large.txt"), recorded("ping-too-large.stderr.txt"), 1)
+    assert checks.full_packet(FULL, fits, too_large, 1360).status is Status.OK
+    narrow = checks.full_packet(FULL, too_large, too_large, 1360)
+    assert narrow.status is Status.FAIL
+    assert narrow.detail == ("a packet of 1360 bytes does not pass (ping: local error: message too long, mtu=1360)")
+    lost = checks.full_packet(FULL, printed(recorded("ping-unreachable.txt"), status=1), too_large, 1360)
+    assert lost.detail == "a packet of 1360 bytes does not pass (lost on the way)"
+    wide = checks.full_packet(FULL, fits, fits, 1360)
+    assert (wide.status, wide.value) == (Status.FAIL, 1361)
+    assert checks.full_packet(FULL, printed("", "nonsense", 2), too_large, 1360).status is Status.UNKNOWN
+
+
+def test_the_interfaces_mtu() -> None:
+    check = Check("interface MTU", "fra-1", unit="bytes", limit=1360)
+    assert checks.interface_mtu(check, printed("1360\n"), 1360) == check.ok(1360)
+    assert checks.interface_mtu(check, printed("1420\n"), 1360).status is Status.FAIL
+    missing = printed("", "cat: /sys/class/net/wg0/mtu: No such file or directory\n", 1)
+    assert checks.interface_mtu(check, missing, 1360).status is Status.FAIL
+    assert checks.interface_mtu(check, printed("wide\n"), 1360).status is Status.UNKNOWN
+
+
+# HAProxy
+
+SERVERS = {
+    ("oslo", "oslo-web"): "10.100.0.3:80",
+    ("frankfurt", "fra-1"): "10.100.0.4:80",
+    ("frankfurt", "fra-2"): "10.100.0.5:80",
+    ("frankfurt", "fra-3"): "10.100.0.6:80",
+}
+
+
+def backends(text: str, servers: dict[tuple[str, str], str] = SERVERS) -> dict[str, Check]:
+    rows = {key: Check(key[1], "oslo-edge", limit="UP") for key in servers}
+    return {check.name: check for check in checks.backends(rows, servers, text)}
+
+
+def test_servers_as_haproxy_sees_them() -> None:
+    found = backends(recorded("show-stat.csv"))
+    assert {name: (str(check.status), check.value) for name, check in found.items()} == {
+        "oslo-web": ("ok", "UP"),
+        "fra-1": ("fail", "DOWN"),
+        "fra-2": ("ok", "UP"),
+        "fra-3": ("fail", "no check"),
+    }
+    assert found["oslo-web"].detail == "last check: L7OK 200"
+    assert found["fra-1"].detail == "last check: L4CON Connection refused"
+
+
+@pytest.mark.parametrize(
+    ("status", "holds"),
+    [("UP", True), ("UP 1/3", True), ("DOWN 1/2", False), ("DRAIN", False), ("MAINT", False), ("NOLB", False)],
+)
+def test_only_up_is_up(status: str, holds: bool) -> None:
+    text = recorded("show-stat.csv").replace(",UP,1,1,0,1,1,3,", f",{status},1,1,0,1,1,3,")
+    assert backends(text)["oslo-web"].status is (Status.OK if holds else Status.FAIL)
+
+
+def test_a_server_that_haproxy_lacks_or_sends_elsewhere() -> None:
+    found = backends(
+        recorded("show-stat.csv"), {("oslo", "oslo-web"): "10.100.0.9:80", ("oslo", "oslo-web-2"): "10.100.0.8:80"}
+    )
+    assert found["oslo-web"].detail == "HAProxy sends to 10.100.0.3:80, the stack says 10.100.0.9:80"
+    assert found["oslo-web-2"].detail == "HAProxy has no such server"
+    assert {check.status for check in found.values()} == {Status.FAIL}
+    assert {check.status for check in backends("Unknown command\n").values()} == {Status.UNKNOWN}
+
+
+# The database, certificates
+
+TLS = Check("database over TLS", "fra-1")
+DAYS = Check("edge certificate", "oslo-edge", unit="days", limit=14)
+
+
+def test_the_database_over_tls() -> None:
+    answer = checks.read_database(
+        '{"server": "10.11.19-MariaDB-0+deb12u1", "tls": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384",'
+        ' "not_after": 1826947450}\n'
+    )
+    assert answer.not_after == 1826947450
+    found = checks.database_over_tls(TLS, answer)
+    assert found == TLS.ok("TLSv1.3", "TLS_AES_256_GCM_SHA384, MariaDB 10.11.19-MariaDB-0+deb12u1")
+    refused = checks.database_over_tls(TLS, checks.read_database('{"error": "the server does not offer TLS"}'))
+    assert (refused.status, refused.detail) == (Status.FAIL, "the server does not offer TLS")
+    for bad in ("", "[1]", '{"surprise": 1}', "Traceback"):
+        with pytest.raises(ValueError):  # noqa: PT011 - whatever reads it words it
+            checks.read_database(bad)
+
+
+def test_the_database_refuses_plain_connections() -> None:
+    check = Check("database without TLS", "oslo-db", limit="refused")
+    assert checks.database_without_tls(check, printed("1\n")) == check.ok("refused")
+    assert checks.database_without_tls(check, printed("0\n")).status is Status.FAIL
+    down = printed("", "ERROR 2002 (HY000): Can't connect to local server through socket\n", 1)
+    assert checks.database_without_tls(check, down).status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("left_s", "status", "days"),
+    [(14 * 86400, Status.OK, 14.0), (14 * 86400 - 1, Status.FAIL, 13.9), (-1, Status.FAIL, -0.1)],
+)
+def test_days_of_a_certificate(left_s: float, status: Status, days: float) -> None:
+    found = checks.certificate_days(DAYS, 1_800_000_000 + left_s, 1_800_000_000, 14, "self-signed")
+    assert (found.status, found.value) == (status, days)
+    assert found.detail == {14.0: "self-signed", 13.9: "renew it", -0.1: "expired"}[days]
+
+
+# Clocks
+
+OFFSET = Check("clock offset", "fra-1", unit="ms", limit=100)
+
+
+@given(
+    offset=st.floats(-5, 5),
+    there=st.floats(0, 1),
+    back=st.floats(0, 1),
+)
+def test_half_the_round_trip_is_taken_off_an_offset(offset: float, there: float, back: float) -> None:
+    """The error is never more than half of what the ways differ by, which is within the bound that is told."""
+    before = 1_800_000_000.0
+    sample = ClockSample(before, before + there + offset, before + there + back)
+    assert math.isclose(sample.offset, offset + (there - back) / 2, abs_tol=1e-5)
+    assert abs(sample.offset - offset) <= sample.round_trip / 2 + 1e-5
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "status"), [(0.0, Status.OK), (0.099, Status.OK), (0.101, Status.FAIL), (-0.25, Status.FAIL)]
+)
+def test_a_clock_offset_is_judged_by_the_quickest_answer(ahead_s: float, status: Status) -> None:
+    now = 1_800_000_000.0
+    slow = ClockSample(now, now + 3.0, now + 3.2)
+    quick = ClockSample(now, now + 0.011 + ahead_s, now + 0.022)
+    found = checks.clock_offset(OFFSET, [slow, quick, slow], 100)
+    assert found.status is status
+    assert found.value == round(ahead_s * 1000, 1)
+    assert "within 11.0 ms either way" in found.detail
+    assert found.detail.startswith({"-": "behind this clock", "+": "ahead of this clock"}[f"{ahead_s:+}"[0]]) is (
+        status is Status.FAIL
+    )
+
+
+# Ports
+
+PORTS = Check("open ports", "oslo-edge", limit="22 80 443")
+
+
+def ports(*seen: int, answers: bool = True, not_from_here: tuple[int, ...] = ()) -> Check:
+    found = {port: port in seen for port in (22, 23, 80, 443, 3306)}
+    return checks.open_ports(PORTS, found, (22, 80, 443), answers=answers, not_from_here=not_from_here)
+
+
+def test_exactly_the_expected_ports_are_open() -> None:
+    assert ports(443, 22, 80) == PORTS.ok("22 80 443")
+    extra = ports(22, 80, 443, 3306, 23)
+    assert (extra.status, extra.value, extra.detail) == (
+        Status.FAIL,
+        "22 23 80 443 3306",
+        "open and should not be: 23 3306",
+    )
+    missing = ports(22, 443)
+    assert (missing.status, missing.detail) == (Status.FAIL, "closed and should be open: 80")
+
+
+def test_a_machine_that_is_off_has_no_open_ports_and_that_says_nothing() -> None:
+    assert ports(answers=False).status is Status.UNKNOWN
+    assert ports(23, answers=False).status is Status.FAIL
+
+
+def test_behind_a_bastion_ssh_need_not_be_seen() -> None:
+    assert ports(80, 443, not_from_here=(22,)) == PORTS.ok("80 443")
+    assert ports(22, 80, 443, not_from_here=(22,)).status is Status.OK
+    assert ports(80, not_from_here=(22,)).detail == "closed and should be open: 443"
