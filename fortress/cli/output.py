@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from collections.abc import Sequence
 from typing import TextIO
 
 from rich.console import Console
-from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
@@ -39,14 +39,23 @@ def show(screen: Console, stack: str, checks: Sequence[Check]) -> None:
     """The checks as a table, or as a list on a narrow terminal; then what does not hold, and the tally."""
     if screen.width < NARROW:
         for check in checks:
-            screen.print(_status(check), Text(f"{check.name}, {check.host}: {_measured(check)}"))
+            screen.print(_line(check.status, f"{check.name}, {check.host}: {_measured(check)}", screen.width))
     else:
         screen.print(_table(checks))
+    screen.print()
+    for (status, host, detail), names in _reasons(checks).items():
+        screen.print(_line(status, f"{', '.join(names)} on {host}: {detail}", screen.width))
+    screen.print(Text(f"{stack}: {tally(checks)}"))
+
+
+def _reasons(checks: Sequence[Check]) -> dict[tuple[Status, str, str], list[str]]:
+    """What does not hold, by host and reason: a silent host leaves a dozen checks unknown for one."""
+    found: dict[tuple[Status, str, str], list[str]] = {}
     for check in checks:
         if check.status is not Status.OK:
-            screen.print(_status(check), Text(f"{check.name}, {check.host}"))
-            screen.print(Padding(Text(check.detail or "no reason given"), (0, 0, 0, 4)))
-    screen.print(Text(f"{stack}: {tally(checks)}"))
+            key = (check.status, check.host, check.detail or "no reason given")
+            found.setdefault(key, []).append(check.name)
+    return found
 
 
 def tally(checks: Sequence[Check]) -> str:
@@ -66,6 +75,14 @@ def _table(checks: Sequence[Check]) -> Table:
     for check in checks:
         table.add_row(_status(check), Text(check.name), Text(check.host), Text(_with_unit(check)), Text(_limit(check)))
     return table
+
+
+def _line(status: Status, said: str, width: int) -> Text:
+    """Something about a check, with what does not fit the line hanging below."""
+    word = WORDS[status]
+    line = Text(textwrap.fill(f"{word}  {said}", width, subsequent_indent="    ", break_on_hyphens=False))
+    line.stylize(STYLES[status], 0, len(word))
+    return line
 
 
 def _status(check: Check) -> Text:

@@ -1,0 +1,113 @@
+"""How checks are shown: to people on any terminal or none, and to programs."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+from rich.console import Console
+
+from fortress.cli import output
+from fortress.cli.checks import Check
+from tests.unit.golden import check_golden
+
+CHECKS = [
+    Check("host key", "oslo-db", limit="as pinned").ok("as pinned", "ssh-ed25519 SHA256:abc"),
+    Check("clock offset", "oslo-db", unit="ms", limit=100.0).ok(-0.4, "within 0.3 ms either way"),
+    Check("open ports", "oslo-edge", limit="22 80 443").fail("22 80 443 3306", "open and should not be: 3306"),
+    Check("handshake with oslo-edge", "frankfurt-worker-12", unit="s", limit=180.0).ok(37),
+    Check("round trip to oslo-edge", "frankfurt-worker-12", unit="ms", limit=(20.0, 30.0)).ok(22.9, "all answered"),
+    Check("full packet to oslo-db", "fra-1", unit="bytes", limit=1360).unknown(
+        "fra-1 does not answer on 203.0.113.21:22 within 10 s"
+    ),
+    Check("database over TLS", "oslo-web").ok("TLSv1.3", "TLS_AES_256_GCM_SHA384, MariaDB 10.11.19"),
+    Check("backend frankfurt/fra-1", "oslo-edge", limit="UP").fail("DOWN", "last check: L4TOUT [red]not markup[/red]"),
+    Check("edge certificate", "oslo-edge", unit="days", limit=14.0).ok(89.9, "self-signed"),
+]
+
+
+def shown(width: int) -> str:
+    stream = io.StringIO()
+    screen = output.console(stream)
+    screen.width = width
+    output.show(screen, "lab", CHECKS)
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("width", [80, 40])
+def test_as_it_reads(width: int) -> None:
+    text = shown(width)
+    check_golden(f"verify-{width}.txt", text)
+    assert max(len(line) for line in text.splitlines()) <= width
+
+
+@pytest.mark.parametrize("width", [200, 80, 60, 59, 40, 20])
+def test_nothing_is_cut_off_at_any_width(width: int) -> None:
+    text = shown(width)
+    assert max(len(line) for line in text.splitlines()) <= width
+    squeezed = "".join(text.split())
+    for check in CHECKS:
+        if check.status != "ok":
+            assert "".join(f"{check.name} on {check.host}: {check.detail}".split()) in squeezed
+    if width in (200, 59, 40, 20):
+        # Between those the table folds cells, and the words of one are not in a row.
+        assert all("".join(check.name.split()) in squeezed for check in CHECKS)
+
+
+def test_one_reason_is_told_once() -> None:
+    silent = [Check(name, "fra-1").unknown("fra-1 does not answer") for name in ("host key", "clock offset")]
+    stream = io.StringIO()
+    output.show(output.console(stream), "lab", [*silent, Check("host key", "fra-2").unknown("fra-2 does not answer")])
+    told = stream.getvalue().splitlines()[-3:]
+    assert told == [
+        "unknown  host key, clock offset on fra-1: fra-1 does not answer",
+        "unknown  host key on fra-2: fra-2 does not answer",
+        "lab: 3 checks, 0 ok, 3 unknown",
+    ]
+
+
+def test_a_pipe_gets_plain_text_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR"):
+        monkeypatch.delenv(variable, raising=False)
+    stream = io.StringIO()
+    output.show(output.console(stream), "lab", CHECKS)
+    text = stream.getvalue()
+    assert text == shown(80)
+    assert text.isascii()
+    assert "\x1b" not in text
+
+
+def test_colour_only_adds_to_the_words() -> None:
+    stream = io.StringIO()
+    screen = Console(file=stream, markup=False, highlight=False, emoji=False, force_terminal=True, width=80)
+    output.show(screen, "lab", CHECKS)
+    assert "\x1b[32mok" in stream.getvalue()
+    assert "FAIL" in shown(80)
+
+
+def test_json_is_one_object() -> None:
+    found = json.loads(output.as_json("lab", CHECKS))
+    assert found.keys() == {"ok", "stack", "checks"}
+    assert (found["ok"], found["stack"]) == (False, "lab")
+    assert [set(check) for check in found["checks"]] == [
+        {"name", "host", "status", "value", "unit", "limit", "detail"}
+    ] * len(CHECKS)
+    assert {check["status"] for check in found["checks"]} == {"ok", "fail", "unknown"}
+    held = [check for check in CHECKS if check.status == "ok"]
+    assert json.loads(output.as_json("lab", held))["ok"] is True
+    assert json.loads(output.as_json("lab", []))["ok"] is False
+
+
+def test_json_of_what_could_not_be_asked() -> None:
+    assert json.loads(output.as_json("lab", [], "no such stack")) == {
+        "ok": False,
+        "stack": "lab",
+        "checks": [],
+        "error": "no such stack",
+    }
+
+
+def test_the_tally() -> None:
+    assert output.tally(CHECKS) == "9 checks, 6 ok, 2 fail, 1 unknown"
+    assert output.tally(CHECKS[:2]) == "2 checks, 2 ok"
