@@ -24,10 +24,12 @@ DROP_IN_PATH = "/etc/systemd/system/mariadb.service.d/50-fortress.conf"
 COLLATION = "utf8mb4_unicode_520_ci"
 
 # For `fortress-push put --check`: the server itself reads the candidate, with every plugin's variables, and starts
-# nothing. Only its errors are shown; it also warns of limits that the unit file sets.
+# nothing. A wrong value of InnoDB's and a value out of range do not change its exit status, so its words are read too;
+# what else it warns of depends on limits that only the unit sets.
 CONFIG_CHECK = (
-    'said=$(mariadbd --defaults-file="$1" --user=mysql --help --verbose 2>&1 >/dev/null) || '
-    "{ printf '%s\\n' \"$said\" | grep -F '[ERROR]' >&2; exit 1; }"
+    'said=$(mariadbd --defaults-file="$1" --user=mysql --help --verbose 2>&1 >/dev/null); status=$?; '
+    "wrong=$(printf '%s\\n' \"$said\" | grep -e '\\[ERROR\\]' -e 'adjusted to'); "
+    '[ "$status" -eq 0 ] && [ -z "$wrong" ] || { printf \'%s\\n\' "${wrong:-$said}" >&2; exit 1; }'
 )
 
 # The article's buffer pool as a share of RAM; the most that a server of its own should give it; and the least in MB
@@ -253,5 +255,5 @@ def render(server: Server) -> str:
 
 
 def wait_for_tunnel() -> str:
-    """Give the systemd drop-in at DROP_IN_PATH: MariaDB starts after the tunnel, and tries again without it."""
+    """Give the systemd drop-in at DROP_IN_PATH: MariaDB starts after the tunnel, stops before it, and tries again."""
     return (files("fortress") / "templates" / "mariadb-wait-for-tunnel.conf").read_text()
