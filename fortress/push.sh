@@ -20,7 +20,7 @@
 #     old               what stood there before a put that has not ended well yet or is unconfirmed; old.none: nothing
 #     applied           SHA256 MODE OWNER:GROUP of the file that was put and is active
 #     first             no put of this file has succeeded yet
-#     apply unit seconds   of the last put, for the revert
+#     put               unit, seconds and --apply of the last put, for the revert
 #     confirm           this file is unconfirmed: boot id, end in seconds of uptime, timer
 #     unconfirmed       copy of a file put with --confirm; without `confirm` beside it, it was taken back
 #   dirs/               a mark for each folder that put made
@@ -92,29 +92,26 @@ said() { # the last lines of it, with PATH where it named the candidate
 
 key() { printf '%s\n' "$1" | sed -e 's/%/%25/g' -e 's,/,%2F,g'; }
 
-about() { # PATH: what the functions below work on
-    path=$1
-    name=$(key "$path")
-    record=$STATE/files/$name
-    candidate=${path%/*}/.${path##*/}.fortress-new
+about() { # PATH NAME-OF-ITS-RECORD: what the functions below work on
+    path=$1 record=$STATE/files/$2 candidate=${1%/*}/.${1##*/}.fortress-new
 }
 
 facts() { # FILE -> SHA256 MODE OWNER:GROUP
     sum=$(sha256sum <"$1") && printf '%s %s\n' "${sum%% *}" "$(stat -c '%04a %U:%G' -- "$1")"
 }
 
-recall() { cat "$record/$1" 2>/dev/null; } # NAME
-recall_commands() { apply=$(recall apply) unit=$(recall unit) seconds=$(recall seconds); }
+recall() { { IFS='' read -r recalled <"$record/$1"; } 2>/dev/null && printf '%s\n' "$recalled"; } # NAME
+recall_put() { { read -r unit && read -r seconds && apply=$(cat); } <"$record/put"; }
 
 save() { # NAME TEXT
-    printf '%s\n' "$2" >"$record/$1.tmp" || fail record "cannot write $record/$1"
-    must record mv -fT -- "$record/$1.tmp" "$record/$1"
+    printf '%s\n' "$2" >"$STATE/part.record" || fail record "cannot write in $STATE"
+    must record mv -fT -- "$STATE/part.record" "$record/$1"
 }
 
 store() { # FILE NAME: a copy of FILE, with its mode and owner, in the record
-    must record cp -p --remove-destination -- "$1" "$record/$2.tmp"
-    must record sync "$record/$2.tmp"
-    must record mv -fT -- "$record/$2.tmp" "$record/$2"
+    must record cp -p --remove-destination -- "$1" "$STATE/part.record"
+    must record sync "$STATE/part.record"
+    must record mv -fT -- "$STATE/part.record" "$record/$2"
     must record sync "$record"
 }
 
@@ -154,14 +151,13 @@ tidy_dirs() { # takes away the folders above PATH that put made, as far as they 
 # --- from the text to the active file ---------------------------------------------------------------------------------
 
 receive() { # stdin -> descriptor 3, a file without a name: a cut leaves nothing
-    exec 3<>"$STATE/incoming.$$"
-    rm -f -- "$STATE/incoming.$$"
+    exec 3<>"$STATE/part.$$"
+    rm -f -- "$STATE/part.$$"
     cat >&3 || fail receive "cannot keep the text in $STATE"
-    case $(tail -c $((${#END} + 2)) /dev/fd/3 | tr '\000' '?' && echo .) in
-        "$NL$END$NL." | "$END$NL.") ;;
-        *) fail receive "the text does not end in the line \"$END\": the connection was cut; nothing was changed" ;;
-    esac
+    tail=$(tail -c $((${#END} + 2)) /dev/fd/3 && echo .)
     must receive truncate -s "-$((${#END} + 1))" /dev/fd/3
+    if [ "$tail" = "$NL$END$NL." ] || { [ "$tail" = "$END$NL." ] && [ ! -s /dev/fd/3 ]; }; then return; fi
+    fail receive "the text does not end in the line \"$END\": the connection was cut; nothing was changed"
 }
 
 land() { # the candidate takes PATH's place
@@ -183,7 +179,7 @@ unit_lives() { # within 10 s, and for a second without another start
         esac
         sleep 0.25
     done
-    printf 'it is %s\n' "$(systemctl is-active -- "$unit" 2>&1)" >"$STATE/output"
+    printf 'did not stay active; now it is %s\n' "$(printf '%s\n' "$now" | sed -n 's/^ActiveState=//p')" >"$STATE/output"
     journalctl -u "$unit" -n 5 --no-pager -o cat >>"$STATE/output" 2>&1
     return 1
 }
@@ -202,7 +198,6 @@ arm() { # the revert of the candidate: a timer of systemd, or a sleeping process
     timer=fortress-push-revert-$$
     boot_unit || fail arm "cannot write $BOOT_UNIT"
     store "$candidate" unconfirmed
-    save seconds "$seconds"
     save confirm "$(boot_id) $(($(uptime) + seconds)) $timer"
     must arm sync "$record/confirm" "$record"
     systemd-run --quiet --collect --unit="$timer" --on-active="$seconds" --timer-property=AccuracySec=100ms \
@@ -238,25 +233,30 @@ settle() { # there is nothing to go back to any more. `old` goes first: a marker
     rm -f -- "$record/confirm"
 }
 
-take_back() { # the old file stands again; succeeds when it is active as well. Says so in $outcome
-    outcome='the old file is back'
-    [ -e "$record/old" ] || { outcome='there was no file before; the new one is gone again' && unit=''; }
+take_back() { # the old file stands again, and is active again unless $outcome says otherwise
+    outcome='the old file is back and active' failure='the old file is back'
+    if [ ! -e "$record/old" ]; then
+        outcome='there was no file before; the new one is gone again' failure=$outcome unit=''
+    fi
     give_back old
-    if activate; then outcome="$outcome and active"; else outcome="$outcome, but $step failed then too: $(said)"; fi
+    if activate; then
+        applied=$(facts "$path" 2>/dev/null)
+    else
+        outcome="$failure, but $step failed then too: $(said)" applied=''
+    fi
     if [ -e "$record/first" ]; then
         forget
         tidy_dirs
-        return
+    else
+        settle
+        [ -z "$applied" ] || save applied "$applied"
     fi
-    settle
-    case $outcome in *active) save applied "$(facts "$path")" ;; esac
 }
 
-swap() { # the candidate becomes the active file at PATH, or else the old one does again and the run fails
-    recorded old || keep old
+swap() { # the candidate, of facts $wanted, becomes the active file; or else the old one does again and the run fails
     rm -f -- "$record/applied"
-    save apply "$apply"
-    save unit "$unit"
+    recorded old || keep old
+    save put "$unit$NL$seconds$NL$apply"
     if [ -n "$seconds" ]; then
         arm
         [ "$seconds" -gt "$limit" ] || limit=$seconds
@@ -268,9 +268,9 @@ swap() { # the candidate becomes the active file at PATH, or else the old one do
         take_back
         fail "$failed" "$outcome"
     fi
-    rm -f -- "$record/first"
     [ -n "$seconds" ] || { settle && rm -f -- "$record/unconfirmed"; }
-    save applied "$(facts "$path")"
+    rm -f -- "$record/first"
+    save applied "$wanted"
 }
 
 # --- the verbs --------------------------------------------------------------------------------------------------------
@@ -278,7 +278,6 @@ swap() { # the candidate becomes the active file at PATH, or else the old one do
 put() {
     if [ -L "$path" ]; then fail target 'is a symbolic link'; fi
     if [ -e "$path" ] && [ ! -f "$path" ]; then fail target 'is a folder or another thing that is no file'; fi
-    rm -f -- "$candidate" # of a run that was killed
     sum=$(sha256sum /dev/fd/3)
     wanted="${sum%% *} $(printf '%04o' "0$mode") $owner"
     if [ ! -e "$record/confirm" ] && [ "$(recall applied)" = "$wanted" ] &&
@@ -301,7 +300,6 @@ put() {
 
 remove() {
     if [ -d "$path" ] && [ ! -L "$path" ]; then fail target 'is a folder'; fi
-    rm -f -- "$candidate"
     if recorded original; then
         rm -f -- "$record/applied"
         give_back original
@@ -314,17 +312,16 @@ remove() {
 
 confirm() {
     recorded original || fail confirm 'this file was never put here'
-    standing=$(facts "$path" 2>/dev/null) rejected=''
-    [ -e "$record/confirm" ] || rejected=$(facts "$record/unconfirmed" 2>/dev/null)
-    if [ "${rejected%% *}" != "$sha" ] || [ "$rejected" = "$standing" ]; then
-        if [ "${standing%% *}" != "$sha" ] || [ "$(recall applied)" != "$standing" ]; then
-            fail confirm "the file on the host is not the one to confirm; run \`pulumi up\` again"
-        fi
+    standing=$(facts "$path" 2>/dev/null) wanted=$(facts "$record/unconfirmed" 2>/dev/null)
+    [ "${wanted%% *}" = "$sha" ] || wanted=''
+    if [ "${standing%% *}" = "$sha" ] && [ "$standing" = "$(recall applied)" ] &&
+        [ "$standing" = "${wanted:-$standing}" ]; then
         settle
         rm -f -- "$record/unconfirmed"
         return
     fi
-    recall_commands
+    [ -n "$wanted" ] || fail confirm "the file on the host is not the one to confirm; run \`pulumi up\` again"
+    recall_put
     must confirm cp -p --remove-destination -- "$record/unconfirmed" "$candidate"
     swap
     fail confirm "the new file was taken back after $seconds s because no new connection came.
@@ -338,9 +335,9 @@ take_back_expired() {
         if [ "$boot" = "$(boot_id)" ] && [ "$(uptime)" -lt "$end" ]; then continue; fi
         ( # in a shell of its own: the caller's path and commands stay as they are
             record=${marker%/*}
-            about "$(recall path)"
+            about "$(recall path)" "${record##*/}"
             subject=$path
-            recall_commands
+            recall_put
             recorded old || { settle && exit; }
             # At boot services read the file when they start, so nothing is run; the next put does, as `applied` is gone.
             [ -z "$at_boot" ] || { give_back old && settle && exit; }
@@ -354,7 +351,7 @@ apt_get() { # speaks to `output`
     waited=0
     # Pattern-Only: a name that is not known is no regular expression. The timeout covers neither the lock on the lists
     # nor the one on downloads.
-    until apt-get -o "DPkg::Lock::Timeout=$LIMIT" -o APT::Cmd::Pattern-Only=true "$@" \
+    until apt-get -qq -o "DPkg::Lock::Timeout=$LIMIT" -o APT::Cmd::Pattern-Only=true "$@" \
         >>"$STATE/output" 2>&1 </dev/null 9>&-; do
         tail -n 3 "$STATE/output" | grep -q '^E: Unable to lock directory' && [ "$waited" -lt "$LIMIT" ] || return 1
         sleep 5
@@ -401,7 +398,10 @@ check_arguments() {
         *[[:cntrl:]]*) misuse 'a path has no control characters' ;;
         *//* | */./* | */../* | */. | */.. | */) misuse "not a normalised path of a file: $path" ;;
         *" $STATE"/*) misuse "this folder is fortress-push's own: $path" ;;
-        *" "/*) [ "$(key "$path" | wc -c)" -lt 240 ] || misuse "this path is too long: $path" ;;
+        *" "/*)
+            name=$(key "$path")
+            [ ${#name} -le 240 ] || misuse "this path is too long: $path"
+            ;;
         *) misuse "not an absolute path: $path" ;;
     esac
     case $mode in '' | [0-7][0-7][0-7] | [0-7][0-7][0-7][0-7]) ;; *) misuse "not a mode: $mode" ;; esac
@@ -424,9 +424,9 @@ main() {
         "put "[4-9] | "put "??) path=$2 mode=${3:--} owner=${4:--} words=4 ;;
         "confirm "[3-9]) path=$2 sha=${3:--} words=3 ;;
         "remove "[2-9]) path=$2 words=2 ;;
-        packages* | uninstall* | revert*) words=1 ;;
-        --help*) usage && exit ;;
-        put* | confirm* | remove*) misuse "$1 wants more words" ;;
+        "packages "* | "uninstall "* | "revert "*) words=1 ;;
+        "--help "*) usage && exit ;;
+        "put "* | "confirm "* | "remove "*) misuse "$1 wants more words" ;;
         " "*) usage && exit 2 ;;
         *) misuse "unknown verb: $1" ;;
     esac
@@ -450,22 +450,18 @@ main() {
         esac
         shift
     done
-    host=$(uname -n) subject=${path:-$verb} candidate='' limit=$LIMIT
+    subject=${path:-$verb} candidate='' limit=$LIMIT
+    read -r host </proc/sys/kernel/hostname
     check_arguments
     [ "$(id -u)" -eq 0 ] || fail arguments 'must be run as root (sudo)'
-    must state mkdir -p "$STATE/files" "$STATE/dirs"
-    must state chmod 0700 "$STATE"
-    if [ "$verb" = put ]; then
-        getent passwd "${owner%:*}" >/dev/null || fail owner "there is no user ${owner%:*} on this host"
-        getent group "${owner#*:}" >/dev/null || fail owner "there is no group ${owner#*:} on this host"
-        receive
-    fi
+    must state install -d -m 0700 "$STATE" "$STATE/files" "$STATE/dirs"
+    [ "$verb" != put ] || receive
     exec 9>>"$LOCK"
     flock -w "$LIMIT" 9 || fail lock "another fortress-push has held the host for $LIMIT s: $(cat "$LOCK")"
     printf 'process %s, %s %s\n' $$ "$verb" "$path" >"$LOCK"
-    rm -f -- "$STATE"/incoming.*
+    [ -z "$path" ] || about "$path" "$name"
+    rm -f -- "$STATE"/part.* ${candidate:+"$candidate"} # left by a run that was killed
     take_back_expired
-    [ -z "$path" ] || about "$path"
     case $verb in
         put) put ;;
         remove) remove ;;

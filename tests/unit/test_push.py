@@ -1,0 +1,836 @@
+"""fortress/push.sh under dash: each verb, each refusal, and a cut at every step."""
+
+import fcntl
+import re
+import stat
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from subprocess import CompletedProcess
+
+import pytest
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from tests.unit.push_host import END, NEVER, Cut, PushHost, sha256
+
+ORIGINAL, OLD, NEW, BAD = b"original\n", b"old\nmore\n", b"new\nmore\n", b"bad\nmore\n"
+
+# Stands for a service that reads the file's first line, and refuses one that says "bad".
+APPLY = """
+line=none
+[ ! -e "$1" ] || read -r line <"$1"
+echo "$line" >>"$LOG"
+[ "$line" != bad ] || { echo "no $line"; false; }
+"""
+
+
+@pytest.fixture
+def host(tmp_path: Path) -> PushHost:
+    """A host that does not sleep long."""
+    host = PushHost(tmp_path / "host")
+    host.shim("sleep", "exec /usr/bin/sleep 0.01\n")
+    return host
+
+
+@pytest.fixture
+def target(host: PushHost) -> Path:
+    """A path two folders below one that is there."""
+    return host.root / "t" / "etc" / "app" / "app.conf"
+
+
+def put(host: PushHost, target: Path, text: bytes, *options: str, cut_at: int = 0) -> CompletedProcess[str]:
+    return host.push("put", target, "0640", "root:daemon", "--apply", APPLY, *options, text=text, cut_at=cut_at)
+
+
+def well(done: CompletedProcess[str]) -> None:
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def refused(done: CompletedProcess[str]) -> list[str]:
+    """What it said, line by line, without the host's name."""
+    assert (done.returncode, done.stdout) == (1, "")
+    lines = done.stderr.splitlines()
+    assert 1 <= len(lines) <= 14
+    return [re.sub(r"^fortress-push: [^:]+: ", "", line) for line in lines]
+
+
+def facts(file: Path) -> tuple[bytes, str]:
+    return file.read_bytes(), f"{stat.S_IMODE(file.stat().st_mode):04o} {file.owner()}:{file.group()}"
+
+
+def place(file: Path, text: bytes) -> None:
+    """A file that was there before, of mode 0600."""
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(text)
+    file.chmod(0o600)
+
+
+# --- put --------------------------------------------------------------------------------------------------------------
+
+
+def test_put_lands_text_mode_and_owner_in_new_folders(host: PushHost, target: Path) -> None:
+    check = 'echo "$(stat -c "%a %U:%G" "$1") $(cat "$1")" >>"$LOG"; [ ! -e "${1%/*}/app.conf" ]'
+    well(put(host, target, b"one\n", "--machine", "i-1", "--check", check))
+    assert facts(target) == (b"one\n", "0640 root:daemon")
+    assert host.logged() == ["640 root:daemon one", "one"]
+    assert host.tree("t") == ["etc", "etc/app", "etc/app/app.conf"]
+    for folder in (target.parent, target.parent.parent):
+        assert (stat.S_IMODE(folder.stat().st_mode), folder.owner()) == (0o755, "root")
+
+
+def test_put_of_what_stands_runs_nothing(host: PushHost, target: Path) -> None:
+    well(put(host, target, NEW))
+    host.logged()
+    inode = target.stat().st_ino
+    well(put(host, target, NEW, "--check", "false", "--unit", "app", "--machine", "another"))
+    assert (host.logged(), host.asked(), target.stat().st_ino) == ([], [], inode)
+
+
+@pytest.mark.parametrize("edit", ["text", "mode", "owner", "removed"])
+def test_put_mends_what_was_changed_by_hand(host: PushHost, target: Path, edit: str) -> None:
+    well(put(host, target, NEW))
+    host.logged()
+    match edit:
+        case "text":
+            target.write_bytes(b"hand\n")
+        case "mode":
+            target.chmod(0o666)
+        case "owner":
+            host.run("chown", "daemon:root", target)
+        case "removed":
+            target.unlink()
+    well(put(host, target, NEW))
+    assert facts(target) == (NEW, "0640 root:daemon")
+    assert host.logged() == ["new"]
+
+
+def test_text_that_stood_there_already_is_applied_once(host: PushHost, target: Path) -> None:
+    place(target, NEW)
+    well(host.push("put", target, "600", "root:root", "--apply", APPLY, text=NEW))
+    well(host.push("put", target, "0600", "root:root", "--apply", APPLY, text=NEW))
+    assert host.logged() == ["new"]
+
+
+def test_a_candidate_is_never_readable_by_others_before_it_has_its_mode(host: PushHost, target: Path) -> None:
+    host.shim("chown", 'stat -c "%a %n" "$3" >>"$LOG"; exec /usr/bin/chown "$@"\n')
+    well(host.push("put", target, "0644", "root:root", text=NEW))
+    [line] = host.logged()
+    assert line == f"600 {target.parent}/.app.conf.fortress-new"
+
+
+def test_a_refused_text_changes_nothing_and_says_where(host: PushHost, target: Path) -> None:
+    place(target, ORIGINAL)
+    check = 'for n in 1 2 3 4 5 6 7 8 9 10 11 12; do echo "parsing [$1:$n]"; done; false'
+    said = refused(put(host, target, b"new\npassword: hunter2\n", "--check", check))
+    assert said[0] == f"{target}: check: parsing [{target}:3]"
+    assert said[1:] == [f"  parsing [{target}:{n}]" for n in range(4, 13)] + ["  nothing was changed"]
+    assert facts(target)[0] == ORIGINAL
+    assert host.logged() == []
+    assert host.tree("t") == ["etc", "etc/app", "etc/app/app.conf"]
+
+
+def test_a_refused_first_text_leaves_no_folder(host: PushHost, target: Path) -> None:
+    refused(put(host, target, NEW, "--check", "echo never; false"))
+    assert host.tree("t") == []
+    assert host.tree("varlib/fortress/files") == host.tree("varlib/fortress/dirs") == []
+
+
+def test_a_failed_apply_brings_the_old_file_back(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    said = refused(put(host, target, BAD))
+    assert said == [f"{target}: apply: no bad", f"{target}: apply: the old file is back and active"]
+    assert facts(target) == (OLD, "0640 root:daemon")
+    assert host.logged() == ["old", "bad", "old"]
+    well(put(host, target, OLD))
+    assert host.logged() == []
+
+
+def test_a_failed_first_apply_leaves_nothing(host: PushHost, target: Path) -> None:
+    said = refused(put(host, target, BAD))
+    assert said[1] == f"{target}: apply: there was no file before; the new one is gone again"
+    assert host.logged() == ["bad", "none"]
+    assert host.tree("t") == host.tree("varlib/fortress/files") == []
+
+
+def test_a_failed_first_apply_gives_the_original_back(host: PushHost, target: Path) -> None:
+    place(target, ORIGINAL)
+    refused(put(host, target, BAD))
+    assert facts(target) == (ORIGINAL, "0600 root:root")
+    assert host.tree("varlib/fortress/files") == []
+
+
+def test_it_says_when_the_old_file_is_not_active_either(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    said = refused(host.push("put", target, "0640", "root:daemon", "--apply", "echo gone; false", text=NEW))
+    assert said[1] == f"{target}: apply: the old file is back, but apply failed then too: gone"
+    assert facts(target)[0] == OLD
+    host.logged()
+    well(put(host, target, OLD))
+    assert host.logged() == ["old"]
+
+
+def test_what_apply_starts_holds_neither_the_connection_nor_the_lock(host: PushHost, target: Path) -> None:
+    start = time.monotonic()
+    apply = 'umask >>"$LOG"; for fd in 3 9; do [ ! -e /proc/$$/fd/$fd ] || echo $fd >>"$LOG"; done; /usr/bin/sleep 50 &'
+    well(host.push("put", target, "0644", "root:root", "--apply", apply, text=NEW))
+    assert time.monotonic() - start < 10
+    assert host.logged() == ["0022"]
+
+
+def test_an_apply_without_end_is_ended(host: PushHost, target: Path) -> None:
+    host.shim("timeout", 'echo "limit $3" >>"$LOG"; shift 3; exec /usr/bin/timeout 0.2 "$@"\n')
+    well(put(host, target, OLD))
+    apply = 'read -r line <"$1"; [ "$line" = old ] || /usr/bin/sleep 50'
+    said = refused(host.push("put", target, "0640", "root:daemon", "--apply", apply, text=NEW))
+    assert said == [f"{target}: apply: no end after 300 s", f"{target}: apply: the old file is back and active"]
+    assert host.logged() == ["limit 300", "old", "limit 300", "limit 300"]
+
+
+# --- the unit ---------------------------------------------------------------------------------------------------------
+
+
+def test_put_waits_until_the_unit_is_steadily_active(host: PushHost, target: Path) -> None:
+    states = ["activating 1", "active 1", "active 1", "failed 1", "activating 2", *["active 2"] * 5]
+    (host.doubles / "unit-states").write_text("\n".join(states) + "\n")
+    well(put(host, target, NEW, "--unit", "app.service"))
+    assert host.asked() == ["systemctl show -p ActiveState -p InvocationID -- app.service"] * len(states)
+
+
+@pytest.mark.parametrize("states", [["failed 1"] * 5, [f"active {n}" for n in range(40)], ["activating 1"] * 40])
+def test_a_unit_that_does_not_live_brings_the_old_file_back(host: PushHost, target: Path, states: list[str]) -> None:
+    well(put(host, target, OLD))
+    (host.doubles / "unit-states").write_text("\n".join(states) + "\nactive 99\n")
+    (host.doubles / "journal").write_text("exec: no such file\nexited\n")
+    said = refused(put(host, target, NEW, "--unit", "app.service"))
+    assert said == [
+        f"{target}: unit app.service: did not stay active; now it is {states[-1].split()[0]}",
+        "  exec: no such file",
+        "  exited",
+        f"{target}: unit app.service: the old file is back and active",
+    ]
+    assert "journalctl -u app.service -n 5 --no-pager -o cat" in host.asked()
+    assert facts(target)[0] == OLD
+    assert host.logged() == ["old", "new", "old"]
+
+
+# --- the text ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_cut_text_is_refused_wherever_it_was_cut(host: PushHost, target: Path) -> None:
+    place(target, ORIGINAL)
+    whole = b"a\n" + END
+    for length in range(len(whole)):
+        done = host.push("put", target, "0600", "root:root", "--apply", APPLY, stdin=whole[:length])
+        assert "the connection was cut; nothing was changed" in refused(done)[0]
+        assert facts(target) == (ORIGINAL, "0600 root:root")
+    assert (host.logged(), host.tree("t")) == ([], ["etc", "etc/app", "etc/app/app.conf"])
+    assert host.tree("varlib/fortress") == ["dirs", "files"]
+
+
+@pytest.mark.parametrize("text", [b"no newline" + END, b"\0" + END, END[:-1], END + b"\n", END + b"more\n"])
+def test_the_last_line_is_the_whole_last_line(host: PushHost, target: Path, text: bytes) -> None:
+    refused(host.push("put", target, "0600", "root:root", stdin=text))
+    assert host.tree("t") == []
+
+
+@given(lines=st.lists(st.binary(max_size=40), max_size=6))
+@example(lines=[])
+@example(lines=[b"\0", b"", b"\xff\xfe"])
+@example(lines=[END[:-1], b"after"])
+@example(lines=[b"%s $(id) `id` \\n '\"", b"-n"])
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_any_bytes_land_as_they_are(host: PushHost, target: Path, lines: list[bytes]) -> None:
+    text = b"".join(line + b"\n" for line in lines)
+    well(host.push("put", target, "0600", "root:root", text=text))
+    assert target.read_bytes() == text
+
+
+# --- arguments --------------------------------------------------------------------------------------------------------
+
+GOOD = ("put", "/t/x", "0644", "root:root")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        *[("put", path, "0644", "root:root") for path in ("t/x", "", "/", "/t/", "//t", "/t/./x", "/t/../x", "/t/..")],
+        *[("put", path, "0644", "root:root") for path in ("/t/a\nb", "/t/a\tb", "/t/a\x7fb", "/t/" + "x" * 240)],
+        ("put", "/var/lib/fortress/files/x", "0644", "root:root"),
+        *[("put", "/t/x", mode, "root:root") for mode in ("", "64", "00644", "0648", "u=rw", "-644")],
+        *[("put", "/t/x", "0644", owner) for owner in ("", "root", "root:", ":root", "0:0", "root:0", "a:b:c", "-x:y")],
+        *[("put", "/t/x", "0644", owner) for owner in ("root:-x", "ro ot:root", "root:root\n", "../x:root")],
+        *[(*GOOD, "--unit", unit) for unit in ("-x", "a b", "a;b", "a/b")],
+        *[(*GOOD, "--confirm", seconds) for seconds in ("0", "-1", "1.5", "030", "99999", "x")],
+        *[(*GOOD, *more) for more in (("--check",), ("--sheck", "true"), ("more",), ("--machine",))],
+        ("put",),
+        ("put", "/t/x"),
+        ("remove",),
+        ("remove", "/t/x", "--check", "true"),
+        ("remove", "/t/x", "/t/y"),
+        ("confirm", "/t/x"),
+        *[("confirm", "/t/x", sha) for sha in ("", "abc", "g" * 64, "a" * 65, "A" * 64)],
+        ("packages",),
+        *[("packages", name) for name in ("", "Nginx", "-y", "nginx-", "ngi nx", "n*", "--reinstall", "a;b", "ngïnx")],
+        ("uninstall", "now"),
+        ("revert", "/t/x"),
+        ("reverts",),
+        ("--halp",),
+    ],
+)
+def test_misuse_is_refused_before_anything_else(host: PushHost, words: tuple[str, ...]) -> None:
+    done = host.push(*words, text=NEW)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"fortress-push: [^\0]+ \(see fortress-push --help\)\n", done.stderr)
+    assert host.tree("varlib") == []
+
+
+def test_the_usage_names_each_verb(host: PushHost) -> None:
+    shown, bare = host.push("--help"), host.push()
+    assert (shown.returncode, bare.returncode, shown.stderr, bare.stderr) == (0, 2, "", "")
+    assert shown.stdout == bare.stdout
+    assert re.findall(r"fortress-push ([a-z]+)", shown.stdout) == ["put", "remove", "confirm", "packages", "uninstall"]
+    assert END.decode().strip() in shown.stdout
+
+
+@pytest.mark.parametrize(("owner", "missing"), [("nobody-here:root", "user"), ("root:nobody-here", "group")])
+def test_an_owner_must_exist(host: PushHost, target: Path, owner: str, missing: str) -> None:
+    done = host.push("put", target, "0644", owner, "--apply", APPLY, text=NEW)
+    assert refused(done) == [f"{target}: owner: chown: invalid {missing}: '{owner}'"]
+    assert (host.tree("t"), host.logged()) == ([], [])
+
+
+def test_a_target_that_is_no_file_is_refused(host: PushHost) -> None:
+    folder, link, below = host.root / "t" / "folder", host.root / "t" / "link", host.root / "t" / "file" / "x"
+    folder.mkdir()
+    link.symlink_to("nowhere")
+    below.parent.write_bytes(b"a file\n")
+    assert "folder" in refused(put(host, folder, NEW))[0]
+    assert "symbolic link" in refused(put(host, link, NEW))[0]
+    assert "Not a directory" in refused(put(host, below, NEW))[0] or "File exists" in refused(put(host, below, NEW))[0]
+    assert host.tree("t") == ["file", "folder", "link"]
+    assert host.tree("varlib/fortress/files") == host.tree("varlib/fortress/dirs") == []
+
+
+def test_odd_names_are_plain_names(host: PushHost) -> None:
+    target = host.root / "t" / "a %2F b" / "$(touch x) 'y' \"z\" \\n*"
+    well(put(host, target, NEW))
+    assert host.tree("t") == ["a %2F b", "a %2F b/" + target.name]
+    well(host.push("remove", target, "--apply", APPLY))
+    assert host.tree("t") == []
+    assert host.logged() == ["new", "none"]
+
+
+def test_only_root_may(host: PushHost, target: Path) -> None:
+    host.shim("id", "echo 1000\n")
+    assert refused(put(host, target, NEW)) == [f"{target}: arguments: must be run as root (sudo)"]
+
+
+# --- remove -----------------------------------------------------------------------------------------------------------
+
+
+def test_remove_gives_back_what_stood_there_before_the_first_put(host: PushHost, target: Path) -> None:
+    place(target, ORIGINAL)
+    well(put(host, target, OLD))
+    well(put(host, target, NEW))
+    target.write_bytes(b"edited by hand\n")
+    for _ in range(2):
+        well(host.push("remove", target, "--machine", "i-1", "--apply", APPLY))
+        assert facts(target) == (ORIGINAL, "0600 root:root")
+    assert host.logged() == ["old", "new", "original"]
+    assert host.tree("t") == ["etc", "etc/app", "etc/app/app.conf"]
+
+
+def test_remove_takes_the_folders_that_put_made_and_no_others(host: PushHost, target: Path) -> None:
+    theirs, ours = host.root / "t" / "theirs" / "x", target.with_name("another")
+    theirs.parent.mkdir()
+    for file in (target, ours, theirs):
+        well(put(host, file, NEW))
+    well(host.push("remove", target))
+    assert host.tree("t") == ["etc", "etc/app", "etc/app/another", "theirs", "theirs/x"]
+    well(host.push("remove", ours))
+    well(host.push("remove", theirs))
+    assert host.tree("t") == ["theirs"]
+    assert host.tree("varlib/fortress/files") == host.tree("varlib/fortress/dirs") == []
+
+
+def test_remove_of_what_was_never_put_does_nothing(host: PushHost, target: Path) -> None:
+    well(host.push("remove", target, "--apply", APPLY))
+    place(target, ORIGINAL)
+    well(host.push("remove", target, "--apply", APPLY))
+    assert (facts(target)[0], host.logged()) == (ORIGINAL, [])
+
+
+def test_remove_of_a_file_that_is_gone_already(host: PushHost, target: Path) -> None:
+    well(put(host, target, NEW))
+    target.unlink()
+    target.parent.rmdir()
+    well(host.push("remove", target, "--apply", APPLY))
+    assert host.tree("t") == []
+
+
+def test_a_removal_whose_apply_fails_is_ended_by_a_repeat(host: PushHost, target: Path) -> None:
+    well(put(host, target, NEW))
+    said = refused(host.push("remove", target, "--apply", "echo busy; false"))
+    assert said == [f"{target}: apply: busy", "  the file is removed; run this again to end the removal"]
+    assert not target.exists()
+    well(host.push("remove", target, "--apply", APPLY))
+    assert host.logged() == ["new", "none"]
+    assert host.tree("t") == []
+
+
+# --- confirm ----------------------------------------------------------------------------------------------------------
+
+
+def expire(host: PushHost, target: Path, *, boot: str = "") -> None:
+    """Lets the time to confirm pass; with `boot`, by a boot."""
+    marker = host.record(target) / "confirm"
+    this_boot, end, timer = marker.read_text().split()
+    marker.write_text(f"{boot or this_boot} {end if boot else 0} {timer}\n")
+
+
+def test_a_confirmed_file_stays(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    well(put(host, target, NEW, "--confirm", "30"))
+    [timer] = [call for call in host.asked() if call.startswith("systemd-run")]
+    assert timer.startswith("systemd-run --quiet --collect --unit=fortress-push-revert-")
+    assert timer.endswith(" --on-active=30 --timer-property=AccuracySec=100ms /usr/local/sbin/fortress-push revert")
+    for _ in range(2):
+        well(host.push("confirm", target, sha256(NEW), "--machine", "i-1"))
+    assert [call.split()[1] for call in host.asked()] == ["stop"]
+    well(host.push("revert"))
+    assert (facts(target)[0], host.logged()) == (NEW, ["old", "new"])
+    assert sorted(p.name for p in host.record(target).iterdir()) == [
+        "applied",
+        "original.none",
+        "path",
+        "put",
+    ]
+
+
+def test_the_revert_is_armed_before_the_apply_and_bounds_it(host: PushHost, target: Path) -> None:
+    host.shim("timeout", 'echo "limit $3" >>"$LOG"; exec /usr/bin/timeout "$@"\n')
+    well(put(host, target, OLD))
+    apply = 'cat "$PUSH_DOUBLES/calls" >>"$LOG"'
+    well(host.push("put", target, "0640", "root:daemon", "--confirm", "30", "--apply", apply, text=NEW))
+    assert [line.split()[0] for line in host.logged()] == ["limit", "old", "limit", "systemd-run"]
+
+
+def test_an_unconfirmed_file_is_taken_back_stands_again_and_is_confirmed(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    well(put(host, target, NEW, "--confirm", "30"))
+    well(host.push("revert"))  # a timer that fires too early finds nothing to do
+    assert facts(target)[0] == NEW
+    expire(host, target)
+    done = host.push("revert")
+    assert (done.returncode, done.stdout) == (0, "")
+    assert done.stderr.endswith(f"{target}: confirm: no new connection came in time: the old file is back and active\n")
+    assert facts(target) == (OLD, "0640 root:daemon")
+    assert host.logged() == ["old", "new", "old"]
+    said = refused(host.push("confirm", target, sha256(NEW)))
+    assert said == [
+        f"{target}: confirm: the new file was taken back after 30 s because no new connection came.",
+        "  It stands again for 30 s: run `pulumi up` again to confirm it, or mend the setting",
+    ]
+    assert facts(target) == (NEW, "0640 root:daemon")
+    well(host.push("confirm", target, sha256(NEW)))
+    well(host.push("revert"))
+    assert (facts(target)[0], host.logged()) == (NEW, ["new"])
+
+
+def test_confirm_after_the_time_takes_back_first(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    well(put(host, target, NEW, "--confirm", "30"))
+    expire(host, target)
+    assert "no new connection came in time" in refused(host.push("confirm", target, sha256(NEW)))[0]
+    assert host.logged() == ["old", "new", "old", "new"]
+
+
+def test_a_change_of_mode_alone_is_confirmed_too(host: PushHost, target: Path) -> None:
+    well(put(host, target, NEW))
+    well(host.push("put", target, "0600", "root:root", "--confirm", "30", "--apply", APPLY, text=NEW))
+    expire(host, target)
+    refused(host.push("confirm", target, sha256(NEW)))
+    well(host.push("confirm", target, sha256(NEW)))
+    assert facts(target) == (NEW, "0600 root:root")
+
+
+def test_an_unconfirmed_file_is_taken_back_by_the_next_run_of_any_kind(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    well(put(host, target, NEW, "--confirm", "30"))
+    expire(host, target, boot="another-boot")
+    done = host.push("put", target.with_name("another"), "0600", "root:root", text=NEW)
+    assert done.returncode == 0
+    assert "the old file is back and active" in done.stderr
+    assert facts(target)[0] == OLD
+
+
+def test_a_boot_puts_the_old_file_back_and_leaves_running_to_the_services(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    well(put(host, target, NEW, "--confirm", "30"))
+    unit = (host.root / "systemd" / "fortress-push-revert.service").read_text()
+    link = host.root / "systemd" / "sysinit.target.wants" / "fortress-push-revert.service"
+    assert str(link.readlink()) == "/etc/systemd/system/fortress-push-revert.service"
+    [start] = re.findall(r"^ExecStart=(.+)$", unit, re.M)
+    [condition] = re.findall(r"^ConditionPathExistsGlob=/var/lib/(.+)$", unit, re.M)
+    assert list((host.root / "varlib").glob(condition))
+    expire(host, target, boot="another-boot")
+    host.logged()
+    well(host.run("dash", *start.split()))
+    assert (facts(target)[0], host.logged()) == (OLD, [])
+    assert not list((host.root / "varlib").glob(condition))
+    well(put(host, target, OLD))
+    assert host.logged() == ["old"]
+
+
+def test_an_unconfirmed_put_is_not_unchanged(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    for _ in range(2):
+        well(put(host, target, NEW, "--confirm", "30"))
+    expire(host, target)
+    host.push("revert")
+    assert (facts(target)[0], host.logged()) == (OLD, ["old", "new", "new", "old"])
+
+
+def test_a_put_without_confirm_ends_an_unconfirmed_one(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    well(put(host, target, NEW, "--confirm", "30"))
+    well(put(host, target, NEW))
+    assert not (host.record(target) / "confirm").exists()
+    refused(put(host, target, BAD))
+    assert facts(target)[0] == NEW
+
+
+def test_a_first_file_nobody_confirms_goes_away(host: PushHost, target: Path) -> None:
+    well(put(host, target, NEW, "--confirm", "30"))
+    expire(host, target)
+    host.push("revert")
+    assert (target.exists(), host.logged()) == (False, ["new", "none"])
+    refused(host.push("confirm", target, sha256(NEW)))
+    well(host.push("confirm", target, sha256(NEW)))
+    well(host.push("remove", target))
+    assert host.tree("t") == []
+
+
+def test_confirm_refuses_another_file(host: PushHost, target: Path) -> None:
+    assert "never put" in refused(host.push("confirm", target, sha256(NEW)))[0]
+    well(put(host, target, OLD))
+    well(put(host, target, NEW, "--confirm", "30"))
+    assert "not the one to confirm" in refused(host.push("confirm", target, sha256(OLD)))[0]
+    assert facts(target)[0] == NEW
+
+
+def test_remove_ends_an_unconfirmed_put(host: PushHost, target: Path) -> None:
+    place(target, ORIGINAL)
+    well(put(host, target, NEW, "--confirm", "30"))
+    well(host.push("remove", target, "--apply", APPLY))
+    well(host.push("revert"))
+    assert (facts(target)[0], host.logged()) == (ORIGINAL, ["new", "original"])
+    assert host.tree("varlib/fortress/files") == []
+
+
+LOCKS_OUT = 'read -r line <"$1"; echo "$line" >>"$LOG"; [ "$line" = old ] || exec /usr/bin/sleep 50'
+
+
+@pytest.mark.parametrize("systemd", [True, False])
+@pytest.mark.parametrize("apply", [APPLY, LOCKS_OUT])
+def test_the_revert_comes_by_itself_after_the_death_of_the_connection(
+    host: PushHost, target: Path, systemd: bool, apply: str
+) -> None:
+    well(put(host, target, OLD))
+    (host.shims / "sleep").unlink()
+    (host.doubles / "timers").unlink()
+    if not systemd:
+        host.shim("systemd-run", "echo Failed to connect to bus >&2; exit 1\n")
+    lose = 'exec 4<&0; fortress-push put "$1" 0640 root:daemon --confirm 1 --apply "$2" <&4 & sleep 0.5; '
+    lose += "kill -KILL $!; sleep 1.3"
+    host.run("dash", "-c", lose, "lose", target, apply, stdin=NEW + END)
+    assert facts(target)[0] == OLD
+    assert host.logged() == ["old", "new", "old"]
+
+
+# --- one at a time ----------------------------------------------------------------------------------------------------
+
+
+def test_one_run_at_a_time_with_a_limit(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    host.shim("flock", 'echo "$*" >>"$LOG"; shift 2; exec /usr/bin/flock -w 0.2 "$@"\n')
+    host.logged()
+    with (host.root / "run" / "fortress-push.lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        for words in (["remove", target], ["confirm", target, sha256(OLD)], ["packages", "nginx"], ["revert"]):
+            said = refused(host.push(*words))
+            assert re.search(r"another fortress-push has held the host for 300 s: process \d+, put /", said[0])
+        refused(put(host, target, NEW))
+    assert host.logged() == ["-w 300 9"] * 5
+    assert facts(target)[0] == OLD
+    assert host.tree("t") == ["etc", "etc/app", "etc/app/app.conf"]
+    well(put(host, target, NEW))
+
+
+def test_a_put_whose_text_does_not_come_keeps_nobody_waiting(host: PushHost, target: Path) -> None:
+    host.shim("flock", 'shift 2; exec /usr/bin/flock -w 0.2 "$@"\n')
+    stalled = '(/usr/bin/sleep 3 | fortress-push put "$1" 0600 root:root) & /usr/bin/sleep 0.3; '
+    both = stalled + 'exec fortress-push put "$1" 0600 root:root'
+    well(host.run("dash", "-c", both, "both", target, stdin=NEW + END))
+    assert facts(target)[0] == NEW
+
+
+# --- packages ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def apt(host: PushHost) -> Path:
+    """What the doubles of apt and dpkg read."""
+    files = {
+        "installed": "curl installed\nwget config-files\n",
+        "known": "",
+        "archive": "nginx\nwget\ng++\n",
+        "locked": "0\n",
+    }
+    for name, text in files.items():
+        (host.doubles / name).write_text(text)
+    return host.doubles
+
+
+def apt_calls(host: PushHost) -> list[str]:
+    return [
+        re.sub(r"^apt-get -qq -o DPkg::Lock::Timeout=300 -o APT::Cmd::Pattern-Only=true ", "", c) for c in host.asked()
+    ]
+
+
+INSTALL = "install -y --no-install-recommends -o Dpkg::Options::=--force-confold"
+
+
+def test_packages_that_are_installed_cost_nothing(host: PushHost, apt: Path) -> None:
+    well(host.push("packages", "curl", "curl"))
+    assert host.asked() == []
+    assert (apt / "installed").read_text().startswith("curl")
+
+
+def test_packages_are_installed_from_lists_that_are_there(host: PushHost, apt: Path) -> None:
+    (apt / "known").write_text("nginx\nwget\n")
+    well(host.push("packages", "--machine", "i-1", "curl", "nginx", "wget"))
+    assert apt_calls(host) == [f"{INSTALL} nginx wget"]
+
+
+def test_lists_are_fetched_when_needed(host: PushHost, apt: Path) -> None:
+    well(host.push("packages", "nginx", "g++"))
+    dpkg = "dpkg --force-confold --configure -a"
+    assert apt_calls(host) == [f"{INSTALL} nginx g++", dpkg, "update", f"{INSTALL} nginx g++"]
+    assert "g++ installed" in (apt / "installed").read_text()
+
+
+def test_a_package_that_cannot_be_had(host: PushHost, apt: Path) -> None:
+    assert (apt / "archive").exists()
+    said = refused(host.push("packages", "nginx", "no-such-thing"))
+    assert said[0] == "packages: install: E: Unable to locate package nginx"
+    assert said[-1] == "  E: Unable to locate package no-such-thing"
+
+
+def test_lists_that_another_apt_holds_are_waited_for(host: PushHost, apt: Path) -> None:
+    (apt / "locked").write_text("3\n")
+    well(host.push("packages", "nginx"))
+    assert [call.split()[0] for call in apt_calls(host)] == [
+        "install",
+        "dpkg",
+        "update",
+        "update",
+        "update",
+        "update",
+        "install",
+    ]
+    (apt / "known").write_text("")
+    (apt / "locked").write_text("1000\n")
+    said = refused(host.push("packages", "wget"))
+    assert said[-1] == "  E: Unable to lock directory /var/lib/apt/lists/"
+    assert 50 < len(apt_calls(host)) < 70
+
+
+# --- uninstall --------------------------------------------------------------------------------------------------------
+
+
+def test_uninstall_names_what_still_stands_and_then_leaves_nothing(host: PushHost, target: Path) -> None:
+    files = [target, target.with_name("another")]
+    for file in files:
+        well(put(host, file, NEW, "--confirm", "30"))
+    said = refused(host.push("uninstall", "--machine", "i-1"))
+    assert said[0] == "uninstall: uninstall: these files were put and not removed:"
+    assert sorted(said[1:]) == sorted(f"  {file}" for file in files)
+    for file in files:
+        well(host.push("remove", file))
+    well(host.push("uninstall"))
+    assert host.tree("varlib") == host.tree("sbin") == host.tree("t") == []
+    assert host.tree("systemd") == ["sysinit.target.wants"]
+    assert not (host.root / "run" / "fortress-push.lock").exists()
+
+
+# --- a cut at every step ----------------------------------------------------------------------------------------------
+
+
+def cuts(host: PushHost, act: Callable[[int], object], *, first: str = "flock") -> Iterator[None]:
+    """Pulls the plug before each command of `act` from `first` on, and lets it end; each time from the same start.
+
+    What comes before the lock is the same in all of them, so only one test asks for it.
+    """
+    host.shim("sync", "")  # counted all the same; a cut of this kind loses nothing that was written
+    host.snapshot("start")
+    act(NEVER)
+    calls = host.calls()
+    yield
+    for cut_at in range(calls.index(first) + 1, len(calls) + 1):
+        host.restore("start")
+        with pytest.raises(Cut):
+            act(cut_at)
+        yield
+
+
+def clean(host: PushHost, target: Path, *, more: tuple[str, ...] = ()) -> None:
+    """Nothing is left over: not beside the target, and not in the state."""
+    assert host.tree("t") == ["etc", "etc/app", "etc/app/app.conf"]
+    names = {path.name for path in host.record(target).iterdir()}
+    assert names - {"original", "original.none", *more} == {"applied", "path", "put"}
+    assert {path.name for path in host.state.iterdir()} == {"dirs", "files", "output"}
+
+
+def whole(target: Path, *texts: bytes | None) -> None:
+    """The target is one of these, or absent where None is one of them; a candidate beside it is not for others."""
+    assert (target.read_bytes() if target.exists() else None) in texts
+    candidate = target.with_name(f".{target.name}.fortress-new")
+    assert not candidate.exists() or stat.S_IMODE(candidate.stat().st_mode) in (0o600, 0o640)
+
+
+def test_cut_in_a_first_put(host: PushHost, target: Path) -> None:
+    for _ in cuts(host, lambda n: put(host, target, NEW, "--check", "true", cut_at=n), first="id"):
+        whole(target, None, NEW)
+        well(put(host, target, NEW))
+        assert facts(target) == (NEW, "0640 root:daemon")
+        assert host.logged()[-1] == "new"
+        clean(host, target)
+
+
+def test_cut_in_a_first_put_over_a_file(host: PushHost, target: Path) -> None:
+    place(target, ORIGINAL)
+    for _ in cuts(host, lambda n: put(host, target, NEW, cut_at=n)):
+        whole(target, ORIGINAL, NEW)
+        well(put(host, target, NEW))
+        clean(host, target)
+        well(host.push("remove", target))
+        assert facts(target) == (ORIGINAL, "0600 root:root")
+
+
+def test_cut_in_a_put_over_an_older_one(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    for _ in cuts(host, lambda n: put(host, target, NEW, cut_at=n)):
+        whole(target, OLD, NEW)
+        host.snapshot("cut")
+        well(put(host, target, NEW))
+        assert (facts(target)[0], host.logged()[-1]) == (NEW, "new")
+        clean(host, target)
+        host.restore("cut")
+        well(put(host, target, OLD))  # the setting was taken back instead
+        assert (facts(target)[0], host.logged()[-1]) == (OLD, "old")
+        clean(host, target)
+
+
+def test_cut_in_a_put_that_fails(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    for _ in cuts(host, lambda n: put(host, target, BAD, cut_at=n)):
+        whole(target, OLD, BAD)
+        refused(put(host, target, BAD))
+        assert (facts(target)[0], host.logged()[-1]) == (OLD, "old")
+        clean(host, target)
+
+
+def test_cut_in_a_first_put_that_fails(host: PushHost, target: Path) -> None:
+    for _ in cuts(host, lambda n: put(host, target, BAD, cut_at=n)):
+        whole(target, None, BAD)
+        refused(put(host, target, BAD))
+        assert host.logged()[-1] == "none"
+        assert host.tree("t") == host.tree("varlib/fortress/files") == []
+
+
+def test_cut_in_a_remove(host: PushHost, target: Path) -> None:
+    place(target, ORIGINAL)
+    well(put(host, target, NEW))
+    for _ in cuts(host, lambda n: host.push("remove", target, "--apply", APPLY, cut_at=n)):
+        whole(target, NEW, ORIGINAL)
+        well(host.push("remove", target, "--apply", APPLY))
+        assert (facts(target), host.logged()[-1]) == ((ORIGINAL, "0600 root:root"), "original")
+        assert host.tree("varlib/fortress/files") == []
+        assert host.tree("t") == ["etc", "etc/app", "etc/app/app.conf"]
+
+
+def test_cut_in_a_put_to_confirm(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    for _ in cuts(host, lambda n: put(host, target, NEW, "--confirm", "30", cut_at=n)):
+        whole(target, OLD, NEW)
+        host.snapshot("cut")
+        well(put(host, target, NEW, "--confirm", "30"))
+        well(host.push("confirm", target, sha256(NEW)))
+        assert (facts(target)[0], host.logged()[-1]) == (NEW, "new")
+        clean(host, target)
+        host.restore("cut")
+        if (host.record(target) / "confirm").exists():  # or else a boot finds the old file
+            expire(host, target, boot="another-boot")
+        well(host.push("revert", "--boot"))
+        assert facts(target)[0] == OLD
+
+
+def test_cut_in_a_revert(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    well(put(host, target, NEW, "--confirm", "30"))
+    expire(host, target)
+    for _ in cuts(host, lambda n: host.push("revert", cut_at=n)):
+        whole(target, OLD, NEW)
+        assert host.push("revert").returncode == 0
+        assert (facts(target)[0], host.logged()[-1]) == (OLD, "old")
+        well(put(host, target, OLD))
+        assert host.logged() in ([], ["old"])
+        clean(host, target, more=("unconfirmed",))
+
+
+def test_cut_in_a_confirm(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    well(put(host, target, NEW, "--confirm", "30"))
+    for _ in cuts(host, lambda n: host.push("confirm", target, sha256(NEW), cut_at=n)):
+        well(host.push("confirm", target, sha256(NEW)))
+        clean(host, target)
+        refused(put(host, target, BAD))
+        assert (facts(target)[0], host.logged()[-1]) == (NEW, "new")
+
+
+def test_cut_in_a_confirm_that_puts_the_file_again(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    well(put(host, target, NEW, "--confirm", "30"))
+    expire(host, target)
+    assert host.push("revert").returncode == 0
+    for _ in cuts(host, lambda n: host.push("confirm", target, sha256(NEW), cut_at=n)):
+        whole(target, OLD, NEW)
+        host.push("confirm", target, sha256(NEW))
+        well(host.push("confirm", target, sha256(NEW)))
+        assert (facts(target)[0], host.logged()[-1]) == (NEW, "new")
+        clean(host, target)
+
+
+def test_a_connection_that_goes_at_any_step_changes_nothing_of_it(host: PushHost, target: Path) -> None:
+    def lose(cut_at: int) -> CompletedProcess[str]:
+        words = ("put", target, "0640", "root:daemon", "--check", "echo fine", "--apply", APPLY)
+        return host.push(*words, text=NEW, cut_at=cut_at, cut_by="HUP", deaf=True)
+
+    well(put(host, target, OLD))
+    host.snapshot("start")
+    assert lose(NEVER).returncode == 0
+    for cut_at in range(1, len(host.calls()) + 1):
+        host.restore("start")
+        assert lose(cut_at).returncode == 0
+        assert (facts(target)[0], host.logged()[-1]) == (NEW, "new")
+        clean(host, target)
+
+
+def test_a_failure_that_nobody_hears_ends_well_all_the_same(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    done = host.push("put", target, "0640", "root:daemon", "--apply", APPLY, text=BAD, deaf=True)
+    assert done.returncode == 1
+    assert (facts(target)[0], host.logged()) == (OLD, ["old", "bad", "old"])
+    clean(host, target)
