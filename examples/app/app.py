@@ -274,6 +274,8 @@ class Health:
         except Exception as error:  # noqa: BLE001 - whatever is wrong, the answer is that it is
             problem = str(error) or type(error).__name__
         with self._changed:
+            if problem != self._problem:
+                print(f"database: {problem or 'answers again'}", file=sys.stderr, flush=True)
             self._problem, self._known_at, self._asking = problem, time.monotonic(), False
             self._changed.notify_all()
 
@@ -422,7 +424,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except Refused as refused:
             self._send(refused.status, {"error": str(refused)}, refused.headers)
         except Unavailable as unavailable:
-            print(f"database: {unavailable}", file=sys.stderr, flush=True)
+            if path != "/health":  # which says it once, when it changes
+                print(f"database: {unavailable}", file=sys.stderr, flush=True)
             self._send(503, {"error": "the database cannot be used now"}, {"Retry-After": "1"})
         except pymysql.err.MySQLError as error:
             print(f"database: {error}", file=sys.stderr, flush=True)
@@ -464,7 +467,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def _get_health(self, _query: str) -> dict[str, object]:
         if problem := self.server.health.problem():
-            raise Refused(503, problem)
+            raise Unavailable(problem)
         return {**self._who(), "database": "answers"}
 
     def _get_slow(self, query: str) -> dict[str, object]:
