@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import shlex
-import subprocess
 import sys
 import time
 from collections.abc import Iterator, Sequence
@@ -14,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from lab import api, hosts, network, secure_shell, topology
+from lab import api, hosts, machine, network, secure_shell, topology
 from lab.errors import LabError
 
 FAILED = 1
@@ -51,7 +50,11 @@ when the lab or the host is not up.
 """
 
 app = typer.Typer(
-    help=HELP, no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    context_settings={"max_content_width": 110},
 )
 
 HostName = Annotated[str, typer.Argument(metavar="HOST", help=f"One of {', '.join(topology.HOSTS)}.")]
@@ -120,6 +123,15 @@ class Progress:
         self.console.print(f"{time.monotonic() - self.began:7.1f} s  {text}")
 
 
+@app.callback(help=HELP)
+def prepare() -> None:
+    """Whatever is done to a lab takes root."""
+    try:
+        machine.check_root()
+    except LabError as error:
+        fail(error)
+
+
 @app.command()
 def up(
     names: Annotated[
@@ -158,41 +170,37 @@ def status(
     except LabError as error:
         fail(error)
     if as_json:
-        print(json.dumps(found, indent=2))
+        print(json.dumps(found.plain(), indent=2))
     else:
-        _print_status(found)
-    raise SystemExit(0 if found["ok"] else FAILED)
+        print_status(found)
+    raise SystemExit(0 if found.ok else FAILED)
 
 
-def _print_status(found: dict[str, object]) -> None:
+def describe(link: api.LinkSettings) -> str:
+    """The link's settings in a few words."""
+    rate = f"{link.rate_mbit:g} Mbit/s" if link.rate_mbit else "no rate limit"
+    return f"{link.rtt_ms:g} ms, {link.loss:g} % loss each way, {rate}{', cut' if link.cut else ''}"
+
+
+def print_status(found: api.Status) -> None:
+    """A table of the hosts, and what carries the lab."""
     from rich.console import Console
     from rich.table import Table
 
     console = Console(highlight=False)
-    states = api.hosts()
-    parts = found["parts"]
-    assert isinstance(parts, dict)  # noqa: S101 - for the type checker; api.status() makes it
-    missing = [name for name, stands in parts.items() if not stands]
-    if len(missing) == len(parts):
-        console.print(f"lab {found['lab']!r} is not up")
+    missing = [name for name, stands in found.parts.items() if not stands]
+    if len(missing) == len(found.parts):
+        console.print(f"lab {found.lab!r} is not up")
         return
-    link, settings = found["link"], api.link_settings()
-    assert isinstance(link, dict)  # noqa: S101
     table = Table("host", "site", "address", "state", "pid")
-    for state in states.values():
-        table.add_row(
-            state.name, state.site, state.address, "up" if state.running else "[red]off[/]", str(state.pid or "")
-        )
+    for host in found.hosts.values():
+        table.add_row(host.name, host.site, host.address, "up" if host.running else "[red]off[/]", str(host.pid or ""))
     console.print(table)
-    rate = f"{settings.rate_mbit:g} Mbit/s" if settings.rate_mbit else "no rate limit"
-    cut_ = ", [red]cut[/]" if settings.cut else ""
-    console.print(
-        f"link        {settings.rtt_ms:g} ms, {settings.loss:g} % loss, {rate}{cut_} ({link['kind'] or 'down'})"
-    )
-    console.print(f"wireguard   {found['wireguard']}")
-    console.print(f"packages    {found['repository']}")
+    console.print(f"link        {describe(found.link)} ({found.link_kind or 'down'})")
+    console.print(f"wireguard   {found.wireguard}")
+    console.print(f"packages    {topology.REPOSITORY_URL}")
     if missing:
-        console.print(f"[red]missing[/]     {', '.join(missing)}")
+        console.print(f"[red]missing[/]     {', '.join(missing)}; cure: python -m lab up")
 
 
 @app.command()
@@ -232,7 +240,10 @@ def ssh(
         list[str] | None, typer.Argument(metavar="[-- CMD...]", help="What to run there; a shell when left out.")
     ] = None,
 ) -> None:
-    """Log in to a host as its operator does, over the lab's network, or run a command there."""
+    """Log in to a host as its operator does, over the lab's network, or run a command there.
+
+    One word is a line for the host's shell; several reach the command as they are.
+    """
     try:
         words = secure_shell.command(
             api.current(),
@@ -257,7 +268,7 @@ def console(
         words = [*hosts.console(api.current(), topology.host(host)), *(command or ["bash", "-l"])]
     except LabError as error:
         fail(error, NOT_OURS)
-    raise SystemExit(subprocess.run(words, check=False).returncode)
+    become(words, dict(os.environ))
 
 
 @app.command()
@@ -282,7 +293,7 @@ def start(host: HostName) -> None:
 @app.command()
 def link(
     rtt_ms: Annotated[float | None, typer.Option(help="Round trip in milliseconds.")] = None,
-    loss: Annotated[float | None, typer.Option(help="Packets lost each way, in percent.")] = None,
+    loss: Annotated[float | None, typer.Option(help="Percent of packets lost, each way.")] = None,
     rate_mbit: Annotated[float | None, typer.Option(help="Mbit/s each way; 0 is no limit.")] = None,
     cut: Annotated[bool, typer.Option("--cut", help="Drop every packet.")] = False,
     heal: Annotated[bool, typer.Option("--heal", help="Undo --cut.")] = False,
@@ -294,8 +305,7 @@ def link(
         settings = api.link(rtt_ms, loss, rate_mbit, True if cut else False if heal else None)
     except LabError as error:
         fail(error)
-    rate = f"{settings.rate_mbit:g} Mbit/s" if settings.rate_mbit else "no rate limit"
-    print(f"{settings.rtt_ms:g} ms, {settings.loss:g} % loss, {rate}{', cut' if settings.cut else ''}")
+    print(describe(settings))
 
 
 if __name__ == "__main__":

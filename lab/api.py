@@ -12,7 +12,7 @@ import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 
 from lab import cgroups, folders, images, machine, network, repository, secure_shell, topology
 from lab import hosts as hosts_
@@ -27,6 +27,7 @@ __all__ = [
     "LabError",
     "LinkSettings",
     "NotStandingError",
+    "Status",
     "console",
     "current",
     "cut",
@@ -64,7 +65,8 @@ def up(names: Sequence[str] | None = None, step: Step = silent) -> list[str]:
     """Bring the lab up: what stands is left alone, what is missing is made and started.
 
     Args:
-        names: hosts to have up; the standard ones when None. Others that run are left running.
+        names: hosts to have up; the standard ones and all that have a disk already when None. Others are left as
+            they are.
         step: is told what is being done.
 
     Returns:
@@ -73,8 +75,9 @@ def up(names: Sequence[str] | None = None, step: Step = silent) -> list[str]:
     Raises:
         LabError: what is missing, and the cure.
     """
-    wanted = [topology.host(name) for name in (topology.STANDARD if names is None else names)]
     lab = current()
+    usual = dict.fromkeys([*topology.STANDARD, *hosts()])
+    wanted = [topology.host(name) for name in (usual if names is None else names)]
     with step("machine"):
         features = machine.check(lab)
     with ThreadPoolExecutor() as pool:
@@ -112,7 +115,7 @@ def up(names: Sequence[str] | None = None, step: Step = silent) -> list[str]:
                 repository.up(lab)
         started = [host for host in wanted if not hosts_.supervisor(lab, host)]
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda host: _boot(lab, host, fresh), started))
+            list(pool.map(lambda host: hosts_.start(lab, host, images.base(), fresh), started))
     with ThreadPoolExecutor() as pool:
         list(pool.map(lambda host: _within(step(f"host {host.name}"), lambda: _wait(lab, host)), started))
     return [host.name for host in started]
@@ -123,12 +126,9 @@ def _within(context: AbstractContextManager[None], do: Callable[[], object]) -> 
         do()
 
 
-def _boot(lab: Lab, host: topology.Host, fresh: bool) -> None:
-    hosts_.prepare(lab, host, images.base())
-    hosts_.start(lab, host, fresh)
-
-
 def _wait(lab: Lab, host: topology.Host) -> None:
+    if link_.load(lab).cut and host.site != topology.OSLO:
+        return  # the operator, who is in Oslo, cannot reach it
     secure_shell.wait(lab, host, BOOT_SECONDS)
 
 
@@ -164,35 +164,58 @@ def hosts() -> dict[str, HostState]:
     return {name: hosts_.state(lab, host) for name, host in topology.HOSTS.items() if lab.host(name).is_dir()}
 
 
-def status() -> dict[str, object]:
-    """How the lab stands, as plain data. `ok` is true when it stands and all of its hosts run.
+@dataclass(frozen=True)
+class Status:
+    """How a lab stands. `parts` says of each of its own processes whether it runs."""
 
-    Raises:
-        LabError: the lab's name makes no sense.
-    """
+    lab: str
+    parts: dict[str, bool]
+    link: LinkSettings
+    link_kind: str | None
+    wireguard: str | None
+    hosts: dict[str, HostState]
+
+    @property
+    def ok(self) -> bool:
+        """Whether the lab stands and all hosts that it has run."""
+        return all(self.parts.values()) and bool(self.hosts) and all(host.running for host in self.hosts.values())
+
+    def plain(self) -> dict[str, object]:
+        """As JSON has it."""
+        return {
+            "ok": self.ok,
+            "lab": self.lab,
+            "parts": self.parts,
+            "link": {"kind": self.link_kind, **asdict(self.link)},
+            "wireguard": self.wireguard,
+            "repository": topology.REPOSITORY_URL,
+            "hosts": {name: {**asdict(host), "running": host.running} for name, host in self.hosts.items()},
+        }
+
+
+def status() -> Status:
+    """How the lab stands; a lab that is not there stands in no part."""
     lab = current()
-    found = hosts()
-    alive = lab.run.is_dir() and network.standing(lab)
-    kind = link_.standing(lab) if alive else None
+    joined = network.standing(lab)
+    kind = link_.standing(lab) if joined else None
     try:
-        features = json.loads((lab.run / "features.json").read_text())
+        in_kernel = json.loads((lab.run / "features.json").read_text())["wireguard"]
+        wireguard = "kernel" if in_kernel else "wireguard-go"
     except FileNotFoundError:
-        features = {}
-    parts = {
-        "network": alive,
-        "link": kind is not None,
-        "repository": repository.standing(lab),
-        "agent": secure_shell.agent_standing(lab),
-    }
-    return {
-        "ok": all(parts.values()) and bool(found) and all(host.running for host in found.values()),
-        "lab": lab.name,
-        "parts": parts,
-        "link": {"kind": kind, **asdict(link_.load(lab))},
-        "wireguard": {True: "kernel", False: "wireguard-go", None: None}[features.get("wireguard")],
-        "repository": topology.REPOSITORY_URL,
-        "hosts": {name: {**asdict(host), "running": host.running} for name, host in found.items()},
-    }
+        wireguard = None
+    return Status(
+        lab=lab.name,
+        parts={
+            "network": joined,
+            "link": kind is not None,
+            "repository": repository.standing(lab),
+            "agent": secure_shell.agent_standing(lab),
+        },
+        link=link_.load(lab),
+        link_kind=kind,
+        wireguard=wireguard,
+        hosts=hosts(),
+    )
 
 
 def environment() -> dict[str, str]:
@@ -267,13 +290,15 @@ def kill(host: str) -> None:
 
 
 def start(host: str) -> bool:
-    """Start a host, with its disk as it was, and wait until it lets the operator in; False when it ran already."""
+    """Start a host, with its disk as it was, and wait until it lets the operator in; False when it ran already.
+
+    A host in Frankfurt is not waited for while the link is cut.
+    """
     lab = current()
     found = topology.host(host)
     network.holder(lab, "operator")
     with locked(lab.folder):
-        hosts_.prepare(lab, found, images.base())
-        started = hosts_.start(lab, found)
+        started = hosts_.start(lab, found, images.base())
     _wait(lab, found)
     return started
 

@@ -101,8 +101,8 @@ def prepare(lab: Lab, host: Host, base: Path) -> None:
     disk.rename(folder / "upper")
 
 
-def start(lab: Lab, host: Host, fresh: bool = False) -> bool:
-    """Start a host that is off; False when it runs already. Its disk must be there.
+def start(lab: Lab, host: Host, base: Path, fresh: bool = False) -> bool:
+    """Start a host that is off, on its disk or on a new one over `base`; False when it runs already.
 
     In a `fresh` network nobody can have taken its address, so that is not looked at.
 
@@ -111,22 +111,23 @@ def start(lab: Lab, host: Host, fresh: bool = False) -> bool:
     """
     if supervisor(lab, host):
         return False
-    folder = lab.host(host.name)
-    base = (folder / "base").readlink()
-    if not base.is_dir():
-        raise LabError(
-            f"{host.name} stands on {base}, which is gone", "python -m lab down && python -m lab up: its data is lost"
-        )
     cgroups.kill(cgroups.of(lab, _part(host)))  # what outlived its supervisor
     if not fresh and network.answers(lab, host.address):
         raise LabError(
             f"{host.address} is in use: something else in the lab answers for {host.name}",
             "take that address off the host that has it",
         )
+    prepare(lab, host, base)
+    folder = lab.host(host.name)
+    under = (folder / "base").readlink()
+    if not under.is_dir():
+        raise LabError(
+            f"{host.name} stands on {under}, which is gone", "python -m lab down && python -m lab up: its data is lost"
+        )
     command = [
         *cgroups.inside(lab, _part(host)),
         *("unshare", "--mount", "--propagation", "private"),
-        *(str(Path(__file__).with_name("host.sh")), host.name, str(folder), str(base)),
+        *(str(Path(__file__).with_name("host.sh")), host.name, str(folder), str(under)),
         *(str(network.holder(lab, host.site.name).network), "systemd" if cgroups.systemd() else "pure"),
     ]
     processes.spawn(command, _pid_file(lab, host), folder / "console.log")

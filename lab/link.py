@@ -111,6 +111,7 @@ def standing(lab: Lab) -> str | None:
 def up(lab: Lab, netem: bool) -> None:
     """Join the sites and set the link as it was, or to the lab's usual."""
     settings = load(lab)
+    down(lab)
     if netem:
         for site in SITES:
             succeeds([*network.enter(lab, site), "ip", "link", "delete", "wan"])  # what a broken start left
@@ -124,7 +125,6 @@ def up(lab: Lab, netem: bool) -> None:
             *("-a", str(network.holder(lab, OSLO.name).network)),
             *("-b", str(network.holder(lab, FRANKFURT.name).network)),
         ]
-        processes.end(lab.pid_file("link"))
         _socket(lab).unlink(missing_ok=True)
         started = processes.spawn(command, lab.pid_file("link"), lab.log("link"))
 

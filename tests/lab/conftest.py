@@ -1,0 +1,59 @@
+"""The labs that the tests work on: their own, so that a standing one is not touched."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import pytest
+
+from lab import api, images, machine
+from lab.folders import Lab
+
+
+@dataclass(frozen=True)
+class StandingLab:
+    """A lab of the tests, and the seconds that it took to start with everything in the cache."""
+
+    lab: Lab
+    seconds: float
+
+
+@contextmanager
+def standing(name: str, keep: bool) -> Iterator[StandingLab]:
+    """A lab with its standard hosts up; lab.api and `python -m lab` work on it meanwhile.
+
+    It starts from nothing and is taken down at the end, unless it is to be kept.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FORTRESS_LAB", name)
+        if not keep:
+            api.down()
+        if not machine.check(api.current()).netem:
+            images.delay_line()
+        images.repository()
+        began = time.monotonic()
+        api.up()
+        yield StandingLab(api.current(), time.monotonic() - began)
+        if not keep:
+            api.down()
+
+
+@pytest.fixture(scope="session")
+def lab() -> Iterator[StandingLab]:
+    """Lab `test`, for tests of a fortress that stands on it.
+
+    With FORTRESS_TEST_KEEP=1 it stays at the end, and the next run takes it as it is.
+    """
+    with standing("test", keep=os.environ.get("FORTRESS_TEST_KEEP") == "1") as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def plain() -> Iterator[StandingLab]:
+    """Lab `plain`, for tests of the lab itself: no fortress is ever put on it."""
+    with standing("plain", keep=False) as found:
+        yield found
