@@ -51,7 +51,7 @@ def generate_key(path: Path, passphrase: str = "") -> str:
 
 
 @contextmanager
-def sshd(folder: Path) -> Iterator[Server]:
+def sshd(folder: Path, accept_env: str = "PULUMI_COMMAND_* GREETING") -> Iterator[Server]:
     """Starts an sshd in an empty folder; it is gone when the context ends."""
     program = _sshd_program()
     folder.mkdir(parents=True)
@@ -63,7 +63,7 @@ def sshd(folder: Path) -> Iterator[Server]:
     config.write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder / 'host'}\nAuthorizedKeysFile {folder / 'authorized_keys'}\n"
         "PidFile none\nStrictModes no\nUsePAM no\nPermitRootLogin yes\nPasswordAuthentication no\nLogLevel VERBOSE\n"
-        "AcceptEnv PULUMI_COMMAND_* GREETING\nMaxStartups 100\n"
+        f"AcceptEnv {accept_env}\nMaxStartups 100\n"
     )
     if os.geteuid() == 0:
         Path("/run/sshd").mkdir(exist_ok=True)  # sshd's own folder for privilege separation
