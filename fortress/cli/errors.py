@@ -8,6 +8,6 @@ class CannotAskError(Exception):
 
 
 def printable(text: str) -> str:
-    """Text from elsewhere as one line that is safe on a terminal: control characters become `?`, breaks become `; `."""
+    """Text from elsewhere as one line that is safe on any terminal: breaks become `; `, all but plain ASCII `?`."""
     joined = "; ".join(line.strip() for line in text.splitlines() if line.strip())
-    return "".join(character if character.isprintable() else "?" for character in joined)
+    return "".join(character if " " <= character <= "~" else "?" for character in joined)

@@ -104,14 +104,7 @@ def verify(
                 timeout=timeout,
                 tell=lambda done, total: tell(f"asking {len(standing.hosts)} hosts: {done} of {total} answers"),
             )
-        if json:
-            text = output.as_json(stack, checks) + "\n"
-        else:
-            screen = output.console(sys.stdout)
-            with screen.capture() as shown:
-                output.show(screen, stack, checks)
-            text = shown.get()
-        _say(text)
+        _say(output.as_json(stack, checks) + "\n" if json else output.as_table(stack, checks, terminal=_is_terminal()))
         raise typer.Exit(exit_status(checks))
 
 
@@ -196,6 +189,10 @@ def _say(text: str) -> None:
         if not isinstance(error, BrokenPipeError):
             _complain(f"cannot write to standard output: {error.strerror}")
             raise typer.Exit(COULD_NOT_ASK) from None
+
+
+def _is_terminal() -> bool:
+    return sys.stdout is not None and sys.stdout.isatty()
 
 
 def _confirmed(question: str) -> bool:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import io
 import json
 import textwrap
 from collections.abc import Sequence
-from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -30,13 +30,16 @@ def as_json(stack: str, checks: Sequence[Check], error: str | None = None) -> st
     return json.dumps(found, indent=2)
 
 
-def console(stream: TextIO) -> Console:
-    """A console that takes every text as it is. In a pipe it is 80 columns wide and has no colour."""
-    return Console(file=stream, markup=False, highlight=False, emoji=False)
+def as_table(stack: str, checks: Sequence[Check], *, terminal: bool, width: int | None = None) -> str:
+    """The checks as a table, or as a list on a narrow terminal; then what does not hold, and the tally.
 
-
-def show(screen: Console, stack: str, checks: Sequence[Check]) -> None:
-    """The checks as a table, or as a list on a narrow terminal; then what does not hold, and the tally."""
+    `terminal` is whether there are colours; `width` in columns, the terminal's own or 80 when not given. Rendered as a
+    whole, since rich ends the program by itself where a pipe breaks.
+    """
+    text = io.StringIO()
+    screen = Console(
+        file=text, force_terminal=True if terminal else None, width=width, markup=False, highlight=False, emoji=False
+    )
     if screen.width < NARROW:
         for check in checks:
             screen.print(_line(check.status, f"{check.name}, {check.host}: {_measured(check)}", screen.width))
@@ -46,6 +49,7 @@ def show(screen: Console, stack: str, checks: Sequence[Check]) -> None:
     for (status, host, detail), names in _reasons(checks).items():
         screen.print(_line(status, f"{', '.join(names)} on {host}: {detail}", screen.width))
     screen.print(Text(f"{stack}: {tally(checks)}"))
+    return text.getvalue()
 
 
 def _reasons(checks: Sequence[Check]) -> dict[tuple[Status, str, str], list[str]]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import io
 import json
 
 import pytest
-from rich.console import Console
 
 from fortress.cli import output
 from fortress.cli.checks import Check
@@ -28,11 +26,13 @@ CHECKS = [
 
 
 def shown(width: int) -> str:
-    stream = io.StringIO()
-    screen = output.console(stream)
-    screen.width = width
-    output.show(screen, "lab", CHECKS)
-    return stream.getvalue()
+    return output.as_table("lab", CHECKS, terminal=False, width=width)
+
+
+@pytest.fixture(autouse=True)
+def _plain(monkeypatch: pytest.MonkeyPatch) -> None:
+    for variable in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR"):
+        monkeypatch.delenv(variable, raising=False)
 
 
 @pytest.mark.parametrize("width", [80, 40])
@@ -57,9 +57,8 @@ def test_nothing_is_cut_off_at_any_width(width: int) -> None:
 
 def test_one_reason_is_told_once() -> None:
     silent = [Check(name, "fra-1").unknown("fra-1 does not answer") for name in ("host key", "clock offset")]
-    stream = io.StringIO()
-    output.show(output.console(stream), "lab", [*silent, Check("host key", "fra-2").unknown("fra-2 does not answer")])
-    told = stream.getvalue().splitlines()[-3:]
+    silent.append(Check("host key", "fra-2").unknown("fra-2 does not answer"))
+    told = output.as_table("lab", silent, terminal=False, width=80).splitlines()[-3:]
     assert told == [
         "unknown  host key, clock offset on fra-1: fra-1 does not answer",
         "unknown  host key on fra-2: fra-2 does not answer",
@@ -67,23 +66,14 @@ def test_one_reason_is_told_once() -> None:
     ]
 
 
-def test_a_pipe_gets_plain_text_of_80_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    for variable in ("COLUMNS", "FORCE_COLOR", "TTY_COMPATIBLE", "NO_COLOR"):
-        monkeypatch.delenv(variable, raising=False)
-    stream = io.StringIO()
-    output.show(output.console(stream), "lab", CHECKS)
-    text = stream.getvalue()
-    assert text == shown(80)
-    assert text.isascii()
-    assert "\x1b" not in text
-
-
-def test_colour_only_adds_to_the_words() -> None:
-    stream = io.StringIO()
-    screen = Console(file=stream, markup=False, highlight=False, emoji=False, force_terminal=True, width=80)
-    output.show(screen, "lab", CHECKS)
-    assert "\x1b[32mok" in stream.getvalue()
+def test_colour_only_adds_to_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert shown(80).isascii()
+    assert "\x1b" not in shown(80)
     assert "FAIL" in shown(80)
+    monkeypatch.setenv("TERM", "xterm")
+    assert "\x1b[32mok" in output.as_table("lab", CHECKS, terminal=True, width=80)
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b[32m" not in output.as_table("lab", CHECKS, terminal=True, width=80)
 
 
 def test_json_is_one_object() -> None:

@@ -1,0 +1,178 @@
+"""A stack as its outputs describe it, and the engine that is asked for them."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fortress.cli import engine, stack
+from fortress.cli.errors import CannotAskError
+
+
+def host(name: str, site: str, peers: list[str]) -> dict[str, Any]:
+    return {
+        "address": "192.0.2.11",
+        "port": 22,
+        "user": "ops",
+        "host_key": "ssh-ed25519 AAAA",
+        "public_key": f"key of {name}",
+        "mesh_address": "10.100.0.1",
+        "site": site,
+        "role": "worker",
+        "peers": peers,
+        "open_tcp": [22],
+    }
+
+
+def outputs(**changes: Any) -> dict[str, Any]:
+    """What `pulumi stack output --json` gives; integers may come back as floats."""
+    hubs = {"oslo-db": ["fra-1", "fra-2"], "oslo-edge": ["fra-1", "fra-2"]}
+    workers = {"fra-1": ["oslo-db", "oslo-edge"], "fra-2": ["oslo-db", "oslo-edge", "fra-9"]}
+    facts = {
+        "hosts": {name: host(name, name.split("-")[0], peers) for name, peers in {**hubs, **workers}.items()},
+        "mesh": {"network": "10.100.0.0/24", "port": 51820, "mtu": 1360.0, "hubs": list(hubs), "interface": "wg0"},
+        "database": {"host": "oslo-db", "address": "10.100.0.1", "port": 3306, "ca_pem": "-----BEGIN"},
+        "edge": {
+            "host": "oslo-edge",
+            "url": "https://192.0.2.12",
+            "server_name": "lab.fortress.example",
+            "health_path": "/health",
+            "stats_socket": "/run/haproxy/admin.sock",
+            "backends": {"frankfurt": {"fra-1": "10.100.0.4:80"}},
+        },
+        "bastion": None,
+        "limits": {
+            "rtt_ms": {"fra-oslo": [20, 30]},
+            "handshake_s": 180,
+            "certificate_days": 14,
+            "clock_offset_ms": 100,
+            "ports": [22],
+        },
+    }
+    return {"fortress": {**facts, **changes}}
+
+
+def test_reads_the_outputs() -> None:
+    found = stack.parse(outputs(), "lab")
+    assert found.mesh.mtu == 1360
+    assert found.hosts["fra-1"].peers == ("oslo-db", "oslo-edge")
+    assert found.bastion is None
+
+
+def test_each_pair_of_direct_peers_once_with_the_work_spread() -> None:
+    pairs = stack.parse(outputs(), "lab").pairs()
+    assert {frozenset(pair) for pair in pairs} == {
+        frozenset((one, other)) for one in ("fra-1", "fra-2") for other in ("oslo-db", "oslo-edge")
+    }
+    assert len(pairs) == 4
+    measuring = [one for one, _ in pairs]
+    assert max(measuring.count(name) for name in measuring) <= 2
+
+
+def test_limits_are_by_the_pair_of_sites_in_any_order() -> None:
+    limits = stack.parse(outputs(), "lab").limits
+    assert limits.rtt("oslo", "fra") == limits.rtt("fra", "oslo") == (20.0, 30.0)
+    assert limits.rtt("oslo", "oslo") is None
+
+
+@pytest.mark.parametrize(
+    ("found", "why"),
+    [
+        ({}, "stack 'lab' has never been brought up; run `pulumi up --stack lab` first"),
+        ({"url": "https://192.0.2.12"}, "has never been brought up"),
+        ({"fortress": "[secret]"}, "output 'fortress' of stack 'lab' is secret as a whole"),
+        (
+            outputs(mesh={"interface": "wg0"}),
+            r"output fortress\.mesh\.mtu of stack 'lab' is not what this version reads",
+        ),
+        (outputs(hosts={"fra-1": {}}), r"output fortress\.hosts\.fra-1\.address of stack 'lab'"),
+        ([], "has never been brought up"),
+    ],
+)
+def test_what_cannot_be_read_says_what_to_do(found: Any, why: str) -> None:
+    with pytest.raises(CannotAskError, match=why):
+        stack.parse(found, "lab")
+
+
+@pytest.fixture
+def pulumi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A `pulumi` on PATH; tests write what it does."""
+    path = tmp_path / "bin" / "pulumi"
+    path.parent.mkdir()
+    monkeypatch.setenv("PATH", f"{path.parent}:/usr/bin:/bin")
+    return path
+
+
+def does(pulumi: Path, script: str) -> None:
+    pulumi.write_text(f"#!/bin/sh\n{script}\n")
+    pulumi.chmod(0o755)
+
+
+def test_asks_the_engine_without_colour_questions_or_a_look_for_updates(pulumi: Path) -> None:
+    does(pulumi, 'printf "%s " "$@"; echo "$PULUMI_SKIP_UPDATE_CHECK"; cat')
+    assert engine.run("stack", "output", "--json", stack="lab") == (
+        "stack output --json --stack lab --non-interactive --color never true\n"
+    )
+    assert engine.run("stack", "import", stack="lab", text="of mine").endswith("true\nof mine")
+
+
+@pytest.mark.parametrize(
+    ("script", "why"),
+    [
+        (
+            "echo \"error: no stack named 'lab' found\" >&2; exit 6",
+            "^there is no stack 'lab' in this backend; `pulumi stack ls` names those that are$",
+        ),
+        (
+            "echo 'error: if you'\\''re using the --stack flag, pass the fully qualified name (o/p/s)' >&2; exit 1",
+            r"^pulumi: if you're using the --stack flag, pass .*; run this in the folder that holds Pulumi\.yaml$",
+        ),
+        (
+            "echo 'error: unable to open bucket file:///none' >&2; echo 'error: two' >&2; exit 1",
+            "^pulumi: unable to open bucket file:///none; two$",
+        ),
+        ("exit 3", "^pulumi: exit status 3 and no word$"),
+        ("echo nonsense", "^`pulumi stack output --json` did not print JSON$"),
+    ],
+)
+def test_errors_of_the_engine_in_its_words(pulumi: Path, script: str, why: str) -> None:
+    does(pulumi, script)
+    with pytest.raises(CannotAskError, match=why) as error:
+        stack.read("lab")
+    assert "\n" not in str(error.value)
+
+
+def test_an_engine_that_hangs_is_given_up(pulumi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "LONGEST_S", 0.2)
+    does(pulumi, "exec sleep 60")
+    with pytest.raises(CannotAskError, match="`pulumi stack output` gave no answer within 0 s"):
+        stack.read("lab")
+
+
+def test_the_engine_is_found_on_path_or_beside_python_or_missing(
+    pulumi: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    beside = tmp_path / "venv" / "pulumi"
+    beside.parent.mkdir()
+    monkeypatch.setattr(sys, "executable", str(beside.parent / "python"))
+    with pytest.raises(
+        CannotAskError, match=r"neither on PATH nor beside this command; run `source .venv/bin/activate`"
+    ):
+        engine.find()
+    does(beside, "true")
+    assert engine.find() == str(beside)
+    does(pulumi, "true")
+    assert engine.find() == str(pulumi)
+    pulumi.write_text("no program")
+    with pytest.raises(CannotAskError, match="pulumi cannot be started: Exec format error"):
+        engine.run("stack", "output", stack="lab")
+
+
+def test_reads_by_the_engine(pulumi: Path, tmp_path: Path) -> None:
+    (tmp_path / "outputs.json").write_text(json.dumps(outputs()))
+    does(pulumi, f"cat {tmp_path}/outputs.json")
+    assert stack.read("lab") == stack.parse(outputs(), "lab")

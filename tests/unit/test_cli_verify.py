@@ -1,0 +1,407 @@
+"""`fortress verify` against a whole fortress of doubles: what it measures, what it says, how it ends."""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import paramiko
+import pytest
+from typer.testing import CliRunner
+
+from fortress.cli import outside, ssh, stack
+from fortress.cli.checks import Check
+from fortress.cli.main import app
+from fortress.cli.verify import measure
+from tests.doubles.ssh_server import Behaviour, public, silent_server, ssh_server
+from tests.doubles.standing_fortress import Fortress, standing_fortress
+
+FORTRESS = Path(sys.executable).parent / "fortress"
+
+
+@pytest.fixture
+def fortress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fortress]:
+    with standing_fortress(tmp_path / "f") as standing:
+        monkeypatch.setattr(outside, "HTTP_PORT", standing.http_port)
+        yield standing
+
+
+@pytest.fixture(autouse=True)
+def _folder(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+
+
+def checked(
+    fortress: Fortress, *, ahead_s: float = 0.0, timeout: float = 5.0, changes: Mapping[str, Any] | None = None
+) -> dict[tuple[str, str], Check]:
+    """Every check by (name, host), measured with a clock of ours that is `ahead_s` wrong."""
+    facts = {**fortress.facts, **(changes or {})}
+    standing = stack.parse({"fortress": facts}, "lab")
+    found = measure(standing, ssh.prepare(fortress.key, {}), timeout=timeout, clock=lambda: time.time() + ahead_s)
+    by_name = {(check.name, check.host): check for check in found}
+    assert len(by_name) == len(found), "a name and a host must name one check"
+    return by_name
+
+
+def statuses(checks: Mapping[tuple[str, str], Check]) -> dict[tuple[str, str], str]:
+    return {key: str(check.status) for key, check in checks.items() if check.status != "ok"}
+
+
+def of_host(checks: Mapping[tuple[str, str], Check], host: str) -> set[str]:
+    return {name for name, where in checks if where == host}
+
+
+def test_everything_holds_and_everything_is_asked(fortress: Fortress) -> None:
+    found = checked(fortress)
+    assert statuses(found) == {}
+    everywhere = {"host key", "clock offset", "open ports", "unknown peers", "interface MTU"}
+    assert of_host(found, "oslo-db") == everywhere | {
+        "handshake with fra-1",
+        "database without TLS",
+        "database from outside",
+        "database certificate",
+    } | {name for name in of_host(found, "oslo-db") if name.startswith(("round trip", "full packet"))}
+    assert of_host(found, "oslo-edge") >= everywhere | {
+        "backend oslo/oslo-web",
+        "backend frankfurt/fra-2",
+        "https answer",
+        "http redirect",
+        "edge certificate",
+    }
+    assert of_host(found, "fra-1") >= everywhere | {
+        "handshake with oslo-db",
+        "handshake with oslo-edge",
+        "database over TLS",
+    }
+    # Two pairs of direct peers, each measured once.
+    for start in ("round trip", "full packet"):
+        assert len([name for name, _ in found if name.startswith(start)]) == 2
+    assert fortress.asked == [("lab.fortress.example", "/health")]
+    assert found["database over TLS", "fra-1"].value == "TLSv1.3"
+    assert found["database certificate", "oslo-db"].value == 299.9
+    assert found["edge certificate", "oslo-edge"].value == 89.9
+
+
+def test_one_connection_a_host_and_only_commands_that_read(fortress: Fortress) -> None:
+    checked(fortress)
+    assert {name: server.logins for name, server in fortress.hosts.items()} == dict.fromkeys(fortress.hosts, 1)
+    programs = set()
+    for server in fortress.hosts.values():
+        for command in server.commands:
+            words = [word for word in shlex.split(command.split("&&")[-1]) if word not in ("sudo", "-n")]
+            programs.add(words[0])
+    assert programs == {"wg", "ping", "cat", "mariadb", "python3", "while"}
+
+
+def test_a_wrong_clock_is_found_on_whichever_side_it_is(fortress: Fortress, tmp_path: Path) -> None:
+    found = checked(fortress, ahead_s=-0.25)
+    for host in fortress.hosts:
+        offset = found["clock offset", host]
+        assert offset.status == "fail"
+        assert offset.value == pytest.approx(250, abs=60)
+        assert offset.detail.startswith("ahead of this clock")
+    # The host's own: its `date` is an hour behind.
+    date = 'now=$(/bin/date +%s) && case "$*" in *%N) echo "$((now - 3600)).5" ;; *) echo "$((now - 3600))" ;; esac'
+    (tmp_path / "wrong").mkdir()
+    with standing_fortress(tmp_path / "wrong", scripts={"fra-1": {"date": date}}) as wrong:
+        found = checked(wrong)
+    assert found["clock offset", "fra-1"].value == pytest.approx(-3_600_000, abs=1500)
+    assert found["clock offset", "fra-1"].detail.startswith("behind this clock")
+    assert found["clock offset", "oslo-db"].status == "ok"
+    # Ages of handshakes are by the host's own clock, and stay right.
+    assert found["handshake with oslo-db", "fra-1"].value == pytest.approx(37, abs=2)
+
+
+def test_an_impostor_is_told_by_both_fingerprints_and_is_asked_nothing(fortress: Fortress) -> None:
+    pinned = public(paramiko.ECDSAKey.generate())
+    hosts = {**fortress.facts["hosts"], "fra-1": {**fortress.facts["hosts"]["fra-1"], "host_key": pinned}}
+    found = checked(fortress, changes={"hosts": hosts})
+    key = found["host key", "fra-1"]
+    assert str(key.status) == "fail"
+    assert ssh.fingerprint(pinned) in key.detail
+    assert ssh.fingerprint(fortress.hosts["fra-1"].host_key) in key.detail
+    assert fortress.hosts["fra-1"].commands == []
+    assert found["clock offset", "fra-1"].status == "unknown"
+    assert found["clock offset", "fra-1"].detail == "fra-1 is not asked: its host key is not the pinned one"
+    assert found["database certificate", "oslo-db"].detail == "no worker could reach the database over TLS"
+
+
+def test_a_host_that_does_not_answer_leaves_its_checks_unknown_in_time(fortress: Fortress) -> None:
+    with silent_server("127.0.0.21") as silent:
+        facts = {**fortress.facts["hosts"]["fra-1"], "port": silent.port, "open_tcp": []}
+        started = time.monotonic()
+        found = checked(fortress, timeout=1.0, changes={"hosts": {**fortress.facts["hosts"], "fra-1": facts}})
+        # Its own limit, and the scan's beside it.
+        assert time.monotonic() - started < 1.0 + outside.PORT_ANSWERS_S + 2.0
+    own = {name: str(check.status) for (name, host), check in found.items() if host == "fra-1"}
+    # Nothing is open on it, as it should be; that can be seen from here.
+    assert own.pop("open ports") == "ok"
+    assert set(own.values()) == {"unknown"}
+    assert found["host key", "fra-1"].detail == f"fra-1 does not answer on 127.0.0.21:{silent.port} within 1 s"
+    others = {key: status for key, status in statuses(found).items() if key[1] != "fra-1"}
+    assert others == {("database certificate", "oslo-db"): "unknown"}
+
+
+def test_a_host_that_freezes_or_hangs_up_keeps_what_it_said_before(tmp_path: Path) -> None:
+    freezing = {"fra-1": Behaviour((), freezes_on="sys/class"), "oslo-edge": Behaviour((), hangs_up_on="sys/class")}
+    with standing_fortress(tmp_path / "f", behaviour=freezing) as fortress:
+        found = checked(fortress, timeout=1.0)
+    assert found["clock offset", "fra-1"].status == "ok"
+    assert found["interface MTU", "fra-1"].detail == "fra-1 gave no answer within 1 s"
+    assert found["database over TLS", "fra-1"].detail == "fra-1 gave no answer within 1 s"
+    assert found["handshake with fra-1", "oslo-edge"].status == "ok"
+    assert found["backend oslo/oslo-web", "oslo-edge"].detail.startswith("oslo-edge the connection broke")
+
+
+def test_a_program_that_a_host_lacks_is_unknown_with_its_name(tmp_path: Path) -> None:
+    lacking = {"sudo": "echo 'sudo: wg: command not found' >&2; exit 1"}
+    with standing_fortress(tmp_path / "f", scripts={"fra-1": lacking}) as fortress:
+        found = checked(fortress)
+    check = found["handshake with oslo-db", "fra-1"]
+    assert (str(check.status), check.detail) == ("unknown", "fra-1 lacks a program (sudo: wg: command not found)")
+
+
+def test_a_fortress_behind_a_bastion(fortress: Fortress) -> None:
+    authorized = (public(paramiko.PKey.from_path(fortress.key)),)
+    with ssh_server(Behaviour(authorized, forwards=True)) as jump:
+        facts = {"address": jump.address, "port": jump.port, "user": "ops", "host_key": jump.host_key}
+        assert statuses(checked(fortress, changes={"bastion": facts})) == {}
+        assert jump.logins == 1
+    found = checked(fortress, changes={"bastion": facts})
+    assert {str(found["host key", host].status) for host in fortress.hosts} == {"unknown"}
+    assert found["host key", "fra-1"].detail.startswith("fra-1 is not asked: the bastion does not answer on")
+
+
+def test_a_database_that_answers_from_outside(fortress: Fortress) -> None:
+    database = {**fortress.facts["database"], "port": fortress.hosts["oslo-db"].port}
+    found = checked(fortress, changes={"database": database})
+    check = found["database from outside", "oslo-db"]
+    assert (str(check.status), check.value) == ("fail", "open")
+    # On that port is no MariaDB inside the tunnel either.
+    assert str(found["database over TLS", "fra-1"].status) == "fail"
+
+
+def test_ports_that_should_not_be_open(fortress: Fortress) -> None:
+    open_too = fortress.hosts["oslo-edge"].port
+    hosts = {**fortress.facts["hosts"], "oslo-edge": {**fortress.facts["hosts"]["oslo-edge"], "open_tcp": []}}
+    limits = {**fortress.facts["limits"], "ports": [open_too, 1]}
+    found = checked(fortress, changes={"hosts": hosts, "limits": limits})
+    assert found["open ports", "oslo-edge"].detail == f"open and should not be: {open_too}"
+    assert found["open ports", "oslo-db"].status == "ok"
+
+
+def test_an_edge_that_is_down_fails_when_its_host_lives(fortress: Fortress) -> None:
+    edge = {**fortress.facts["edge"], "url": "https://127.0.0.12:1", "server_name": "other.example"}
+    found = checked(fortress, changes={"edge": edge})
+    assert found["https answer", "oslo-edge"].detail == "https://127.0.0.12:1/health: connection refused"
+    assert str(found["https answer", "oslo-edge"].status) == "fail"
+    assert str(found["edge certificate", "oslo-edge"].status) == "unknown"
+    edge = {**fortress.facts["edge"], "server_name": "other.example"}
+    certificate = checked(fortress, changes={"edge": edge})["edge certificate", "oslo-edge"]
+    assert certificate.detail == "is for lab.fortress.example, not for other.example"
+
+
+def test_a_host_that_is_set_as_gone_is_not_asked(fortress: Fortress) -> None:
+    hosts = {name: facts for name, facts in fortress.facts["hosts"].items() if name != "oslo-db"}
+    found = checked(fortress, changes={"hosts": hosts})
+    assert found["database from outside", "oslo-db"].detail == "oslo-db is set as gone"
+    assert {host for _, host in found} == {"oslo-db", "oslo-edge", "fra-1"}
+    # Its key is still among the peers of others, and is no stranger.
+    assert str(found["unknown peers", "fra-1"].status) == "ok"
+    assert fortress.hosts["oslo-db"].commands == []
+
+
+# The command itself
+
+
+@dataclass(frozen=True)
+class Command:
+    """The `fortress` command with an engine that knows one stack."""
+
+    environment: dict[str, str]
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [FORTRESS, *arguments], env=self.environment, capture_output=True, text=True, timeout=60, check=False
+        )
+
+    def start(self, *arguments: str, **options: Any) -> subprocess.Popen[str]:
+        return subprocess.Popen([FORTRESS, *arguments], env=self.environment, text=True, **options)
+
+
+def engine(folder: Path, outputs: Mapping[str, Any]) -> Command:
+    """Put a `pulumi` on PATH that prints the outputs of stack `lab`, in the words of the engine (3.255)."""
+    folder.mkdir(exist_ok=True)
+    (folder / "outputs.json").write_text(json.dumps(outputs))
+    pulumi = folder / "pulumi"
+    pulumi.write_text(
+        f'#!/bin/sh\ncase "$*" in\n'
+        f'"stack output --json --stack lab --non-interactive --color never") exec cat {folder}/outputs.json ;;\n'
+        "*) echo \"error: no stack named 'nope' found\" >&2; exit 6 ;;\nesac\n"
+    )
+    pulumi.chmod(0o755)
+    plain = {k: v for k, v in os.environ.items() if k not in ("SSH_AUTH_SOCK", "FORCE_COLOR", "COLUMNS")}
+    return Command(plain | {"PATH": f"{folder}:/usr/bin:/bin"})
+
+
+def test_json_and_exit_status_of_a_fortress_that_holds(
+    fortress: Fortress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", engine(tmp_path / "bin", fortress.outputs).environment["PATH"])
+    monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+    done = CliRunner().invoke(app, ["verify", "--stack", "lab", "--json", "--key", str(fortress.key)])
+    assert (done.exit_code, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert (found["ok"], found["stack"]) == (True, "lab")
+    assert {frozenset(check) for check in found["checks"]} == {
+        frozenset({"name", "host", "status", "value", "unit", "limit", "detail"})
+    }
+    assert [check["name"] for check in found["checks"]][:4] == ["host key"] * 3 + ["clock offset"]
+    table = CliRunner().invoke(app, ["verify", "--stack", "lab", "--key", str(fortress.key)])
+    assert table.exit_code == 0
+    assert f"lab: {len(found['checks'])} checks, {len(found['checks'])} ok" in table.stdout
+
+
+def test_what_fails_ends_with_1_and_what_is_unknown_with_2(fortress: Fortress, tmp_path: Path) -> None:
+    # The edge's port 80 is another one here, so that check fails.
+    command = engine(tmp_path / "bin", fortress.outputs)
+    done = command.run("verify", "--stack", "lab", "--key", str(fortress.key))
+    assert (done.returncode, done.stderr) == (1, "")
+    assert "FAIL  http redirect on oslo-edge: port 80: connection refused" in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 80
+
+
+def test_with_nobody_at_home_nothing_can_be_told(
+    fortress: Fortress, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A network that is down is no failure of what stands behind it."""
+    with silent_server("127.0.0.31") as silent, socket.socket() as full:
+        # A full queue drops what comes after, as a machine does that is off.
+        full.bind(("127.0.0.32", 0))
+        full.listen(0)
+        nowhere = full.getsockname()
+        with socket.create_connection(nowhere):
+            for facts in fortress.facts["hosts"].values():
+                facts |= {"address": silent.address, "port": silent.port, "open_tcp": [1]}
+            fortress.facts["edge"]["url"] = f"https://{nowhere[0]}:{nowhere[1]}"
+            monkeypatch.setattr(outside, "HTTP_PORT", nowhere[1])
+            monkeypatch.setenv("PATH", engine(tmp_path / "bin", fortress.outputs).environment["PATH"])
+            monkeypatch.delenv("SSH_AUTH_SOCK", raising=False)
+            words = ["verify", "--stack", "lab", "--json", "--timeout", "1", "--key", str(fortress.key)]
+            done = CliRunner().invoke(app, words)
+    found = json.loads(done.stdout)
+    assert (done.exit_code, found["ok"]) == (2, False)
+    assert {check["status"] for check in found["checks"]} == {"unknown"}
+
+
+@pytest.mark.parametrize("as_json", [False, True])
+def test_what_is_missing_is_one_line_and_status_2(fortress: Fortress, tmp_path: Path, as_json: bool) -> None:
+    key = ["--key", str(fortress.key)]
+    options = ["--json"] if as_json else []
+    whole, fresh = engine(tmp_path / "bin", fortress.outputs), engine(tmp_path / "fresh", {})
+    cases = [
+        (whole, ["--stack", "nope", *key], "there is no stack 'nope' in this backend; `pulumi stack ls` names those"),
+        (fresh, ["--stack", "lab", *key], "stack 'lab' has never been brought up; run `pulumi up --stack lab` first"),
+        (whole, ["--stack", "lab"], "there is no SSH agent (SSH_AUTH_SOCK is not set); start one and add your key"),
+    ]
+    for command, arguments, why in cases:
+        done = command.run("verify", *arguments, *options)
+        assert done.returncode == 2
+        assert done.stderr.startswith(f"fortress: {why}")
+        assert done.stderr.count("\n") == 1
+        if as_json:
+            found = json.loads(done.stdout)
+            assert (found["ok"], found["checks"]) == (False, [])
+            assert found["error"].startswith(why)
+        else:
+            assert done.stdout == ""
+
+
+def test_ctrl_c_ends_at_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
+    freezing = {"fra-1": Behaviour((), freezes_on="date")}
+    with standing_fortress(tmp_path / "f", behaviour=freezing) as fortress:
+        command = engine(tmp_path / "bin", fortress.outputs)
+        process = command.start(
+            *("verify", "--stack", "lab", "--key", str(fortress.key), "--timeout", "60"),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            start_new_session=True,
+        )
+        deadline = time.monotonic() + 20
+        while not fortress.hosts["fra-1"].commands and time.monotonic() < deadline:
+            time.sleep(0.05)
+        pressed = time.monotonic()
+        os.killpg(process.pid, signal.SIGINT)
+        stdout, stderr = process.communicate(timeout=20)
+        assert time.monotonic() - pressed < 5
+    assert (process.returncode, stdout, stderr) == (130, "", "")
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.pid, 0)
+
+
+def test_a_reader_that_goes_away_is_no_error(fortress: Fortress, tmp_path: Path) -> None:
+    command = engine(tmp_path / "bin", fortress.outputs)
+    read, write = os.pipe()
+    process = command.start(
+        "verify", "--stack", "lab", "--key", str(fortress.key), stdout=write, stderr=subprocess.PIPE
+    )
+    os.close(write)
+    os.close(read)
+    _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (1, "")
+
+
+def test_a_full_disk_is_one_line(fortress: Fortress, tmp_path: Path) -> None:
+    command = engine(tmp_path / "bin", fortress.outputs)
+    with Path("/dev/full").open("w") as full:
+        process = command.start(
+            "verify", "--stack", "lab", "--key", str(fortress.key), stdout=full, stderr=subprocess.PIPE
+        )
+        _, stderr = process.communicate(timeout=60)
+    assert (process.returncode, stderr) == (2, "fortress: cannot write to standard output: No space left on device\n")
+
+
+def test_progress_only_on_a_terminal(fortress: Fortress, tmp_path: Path) -> None:
+    command = engine(tmp_path / "bin", fortress.outputs)
+    words = shlex.join([str(FORTRESS), "verify", "--stack", "lab", "--key", str(fortress.key)])
+    shown = subprocess.run(
+        ["script", "-qec", f"{words} >/dev/null", "/dev/null"],
+        env={**command.environment, "TERM": "xterm"},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert "asking 3 hosts" in shown.stdout
+    assert command.run("verify", "--stack", "lab", "--key", str(fortress.key)).stderr == ""
+
+
+def test_help_and_version_teach() -> None:
+    for arguments, words in (
+        (["--help"], ["verify", "forget", "Examples:", "fortress verify --stack lab"]),
+        (["verify", "--help"], ["Examples:", "--json", "Exit status:", "2  none fails, but some could not be asked"]),
+        (["forget", "--help"], ["Examples:", "--yes", "Exit status:"]),
+        (["--version"], ["fortress 0."]),
+    ):
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 0
+        for word in words:
+            assert word in done.stdout
+
+
+def test_wrong_words_on_the_command_line_end_with_2() -> None:
+    for arguments in (["verify"], ["verify", "--stack", "lab", "--timeout", "0"], ["forget", "--stack", "lab"]):
+        done = CliRunner().invoke(app, arguments)
+        assert done.exit_code == 2
+        assert "Error: " in done.stderr
