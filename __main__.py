@@ -27,7 +27,7 @@ database_host, edge_host = settings.database_host, settings.edge_host
 database = DataFortress("db", stack.database_args(settings, secrets, members), on(database_host))
 workers = {
     name: EphemeralWorker(
-        name,
+        f"{settings.workload.name}-{name}",
         stack.worker_args(settings, secrets, members, name, database),
         on(name, mesh.members[database_host], database),
     )

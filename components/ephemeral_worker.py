@@ -79,7 +79,8 @@ class EphemeralWorker(pulumi.ComponentResource):
         target: Target = {"member": host, "private_key": args.get("private_key")}
         options = child_options(self, opts)
         folder = f"/etc/fortress/{work['name']}"
-        restart = f"systemctl try-restart {work['name']}.service"
+        # Before the unit is there, files that it needs land without it.
+        restart = f"if systemctl -q is-active {work['name']}; then systemctl restart {work['name']}; fi"
 
         packages = command(
             f"{name}-packages",

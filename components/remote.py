@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
@@ -103,7 +104,7 @@ def command(
             opts,
             pulumi.ResourceOptions(
                 ignore_changes=["connection", "create", "delete", "stdin"] if member["gone"] else list(ignore_changes),
-                hooks=pulumi.ResourceHookBinding(before_create=[refuse_impostor], before_update=[refuse_impostor]),
+                hooks=pulumi.ResourceHookBinding(before_create=[_guard()], before_update=[_guard()]),
             ),
         ),
     )
@@ -130,7 +131,8 @@ async def refuse_impostor(hook: pulumi.ResourceHookArgs) -> None:
 
     A host behind a bastion cannot be looked at from here, and one that does not answer is left to the command.
     """
-    connection: Mapping[str, Any] = (hook.new_inputs or {}).get("connection") or {}
+    given = (hook.new_inputs or {}).get("connection")
+    connection: Mapping[str, Any] = (await given.future() if isinstance(given, pulumi.Output) else given) or {}
     pinned = connection.get("hostKey")
     if not pinned or connection.get("proxy"):
         return
@@ -142,6 +144,17 @@ async def refuse_impostor(hook: pulumi.ResourceHookArgs) -> None:
             f"  pinned  {fingerprint(pinned)}\n  shown   {fingerprint(shown)}\n"
             "If this is a new machine, raise the host's `incarnation` in the settings; if not, find out who answers."
         )
+
+
+_guards: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, pulumi.ResourceHook] = weakref.WeakKeyDictionary()
+
+
+def _guard() -> pulumi.ResourceHook:
+    """The hook as the engine knows it: registered once a program, since its name must be unique there."""
+    loop = asyncio.get_event_loop()
+    if loop not in _guards:
+        _guards[loop] = pulumi.ResourceHook("fortress-refuse-impostor", refuse_impostor)
+    return _guards[loop]
 
 
 _looked_at: dict[tuple[str, int, str], asyncio.Task[str]] = {}
