@@ -154,8 +154,7 @@ def down(step: Step = silent) -> None:
                 shutil.rmtree(lab.folder)
     else:
         cgroups.kill(cgroups.of_lab(lab))
-    if folders.ROOT.is_dir() and not any(folders.ROOT.iterdir()):
-        folders.ROOT.rmdir()
+    folders.drop_root()
 
 
 def hosts() -> dict[str, HostState]:

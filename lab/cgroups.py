@@ -9,6 +9,7 @@ from __future__ import annotations
 from contextlib import suppress
 from pathlib import Path
 
+from lab.commands import succeeds
 from lab.errors import LabError
 from lab.folders import Lab
 from lab.processes import until
@@ -43,11 +44,13 @@ def root() -> Path:
     return found
 
 
+def _slice(lab: Lab) -> str:
+    return f"fortress_{lab.name}.slice"  # a dash would put it below a slice that all labs share
+
+
 def of_lab(lab: Lab) -> Path:
     """The group that holds all of a lab."""
-    if systemd():
-        return root() / "fortress.slice" / f"fortress-{lab.name}.slice"
-    return root() / f"fortress-{lab.name}"
+    return root() / (_slice(lab) if systemd() else f"fortress-{lab.name}")
 
 
 def of(lab: Lab, part: str) -> Path:
@@ -60,7 +63,7 @@ def inside(lab: Lab, part: str) -> list[str]:
     if systemd():
         return [
             *("systemd-run", "--scope", "--quiet", "--collect", "--property=Delegate=yes"),
-            *(f"--slice=fortress-{lab.name}.slice", f"--unit=fortress-{lab.name}-{part}.scope", "--"),
+            *(f"--slice={_slice(lab)}", f"--unit=fortress-{lab.name}-{part}.scope", "--"),
         ]
     group = of(lab, part)
     group.mkdir(parents=True, exist_ok=True)
@@ -80,7 +83,7 @@ def populated(group: Path) -> bool:
     """Whether any process lives in a group or below it."""
     try:
         return "populated 1" in (group / "cgroup.events").read_text()
-    except FileNotFoundError:
+    except OSError:  # not there, or removed while it is read
         return False
 
 
@@ -92,12 +95,12 @@ def kill(group: Path) -> None:
     """
     if not group.is_dir():
         return
-    with suppress(FileNotFoundError):
+    with suppress(OSError):  # it went meanwhile
         (group / "cgroup.kill").write_text("1")
     until(f"the end of all processes in {group}", 15, lambda: not populated(group))
     if systemd():
-        with suppress(LabError):  # systemd removes it when it gets to it; a slice may stay while it is empty
-            until(f"systemd to drop {group}", 5, lambda: not group.exists())
+        succeeds(["systemctl", "stop", group.name])  # a slice stays until it is told; a scope goes by itself
+        until(f"systemd to drop {group}", 15, lambda: not group.exists())
         return
     for folder in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
         with suppress(OSError):

@@ -10,7 +10,7 @@ import fcntl
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -101,6 +101,12 @@ def current() -> Lab:
 def cache() -> Path:
     """Folder of what is expensive to make: base image, package repository, built helpers."""
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "data-fortress"
+
+
+def drop_root() -> None:
+    """Remove the folder of all labs when no lab is in it."""
+    with suppress(OSError):  # it holds a lab, is gone already, or something is mounted there
+        ROOT.rmdir()
 
 
 @contextmanager

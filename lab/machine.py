@@ -109,8 +109,7 @@ def check_overlay() -> None:
             )
     finally:
         shutil.rmtree(trial, ignore_errors=True)
-        if not any(folders.ROOT.iterdir()):
-            folders.ROOT.rmdir()
+        folders.drop_root()
 
 
 def check_name(lab: Lab) -> None:
