@@ -561,6 +561,7 @@ def test_the_password_is_nowhere(db: Host) -> None:
     """Not in a command line, an environment, a statement, a log or a file: of any process that the script starts."""
     secret = b"hunter2-'quoted'"
     allow(db)
+    db.sql("RESET MASTER;")  # what other tests did by hand
     # Every program that the script uses says what it was started with.
     spy = '#!/bin/sh\n{ printf "%s\\n" "$0" "$@"; /usr/bin/env; } >>/tmp/spy\nexec "$0.real" "$@"\n'
     programs = ["mariadb", "openssl", "od", "tr", "sed", "flock", "date", "cat"]
@@ -661,7 +662,6 @@ def test_what_another_hand_changed_is_put_right(db: Host, tls: ssl.SSLContext, c
     db.sql("DROP ROLE IF EXISTS power;" + change.format(app=account))
     assert allow(db) != ""
     assert db.sql(wanted) == before
-    assert allow(db) == ""
     with db.connect("app", PASSWORD, tls, database="app_1"):
         pass
 
