@@ -54,11 +54,6 @@ class Lab:
         return self.folder / "state"
 
     @property
-    def passphrase(self) -> Path:
-        """File with the passphrase of the stack's secrets."""
-        return self.folder / "passphrase"
-
-    @property
     def link(self) -> Path:
         """What the link between the sites is set to."""
         return self.folder / "link.json"
@@ -79,7 +74,8 @@ class Lab:
             "FORTRESS_LAB": self.name,
             "SSH_AUTH_SOCK": str(self.agent_socket),
             "PULUMI_BACKEND_URL": f"file://{self.state}",
-            "PULUMI_CONFIG_PASSPHRASE_FILE": str(self.passphrase),
+            # Known to everyone, as Pulumi.lab.yaml says: the stack file in the tree is encrypted with it.
+            "PULUMI_CONFIG_PASSPHRASE": "lab",
         }
 
 

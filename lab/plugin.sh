@@ -25,10 +25,16 @@ if [ -x "$cached/pulumi-resource-command" ]; then
     exit 0
 fi
 
-if PULUMI_SKIP_UPDATE_CHECK=true timeout "$limit" \
+# A download that could not be had is not asked for again within a day.
+refused=${XDG_CACHE_HOME:-$HOME/.cache}/data-fortress/no-command-plugin-$version
+if [ -n "$(find "$refused" -mtime -1 2>/dev/null)" ]; then
+    :
+elif PULUMI_SKIP_UPDATE_CHECK=true timeout "$limit" \
     "$root/.venv/bin/pulumi" plugin install resource command "$version" >/dev/null 2>&1 </dev/null; then
     say "pulumi-resource-command $version, downloaded by the engine"
     exit 0
+else
+    mkdir -p "${refused%/*}" && touch "$refused"
 fi
 
 say "the stand-in of tests/doubles, since pulumi-resource-command $version can be had neither from PATH nor by download"

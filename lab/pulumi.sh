@@ -7,7 +7,7 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 project=${LAB_PROJECT:-$here}
 plugin=$("$here/lab/plugin.sh")
 [ -z "$plugin" ] || export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true
-export PATH="$here/.venv/bin${plugin:+:$plugin}:$PATH" VIRTUAL_ENV="$here/.venv" PULUMI_CONFIG_PASSPHRASE=lab
+export PATH="$here/.venv/bin${plugin:+:$plugin}:$PATH" VIRTUAL_ENV="$here/.venv"
 export PULUMI_SKIP_UPDATE_CHECK=true
 cd "$here"
 # shellcheck disable=SC2016 # the inner shell expands it

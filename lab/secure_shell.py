@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import secrets
 import threading
 
 from lab import cgroups, hosts, network, processes
@@ -14,15 +13,10 @@ from lab.topology import HOSTS, USER, Host
 
 
 def make_key(lab: Lab) -> None:
-    """Make the lab's key pair and the passphrase of its stack, unless they are there."""
+    """Make the lab's key pair, unless it is there."""
     lab.ssh.mkdir(mode=0o700, exist_ok=True)
     if not lab.key.exists():
         run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"ops@{lab.name}", "-f", str(lab.key)])
-    if not lab.passphrase.exists():
-        written = lab.passphrase.with_suffix(".new")
-        written.touch(0o600)
-        written.write_text(secrets.token_urlsafe(32) + "\n")
-        written.rename(lab.passphrase)
 
 
 def agent_standing(lab: Lab) -> bool:

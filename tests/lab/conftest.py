@@ -12,6 +12,7 @@ import pytest
 
 from lab import api, images, machine
 from lab.folders import Lab
+from tests.lab.fortress import Fortress
 
 
 @dataclass(frozen=True)
@@ -44,12 +45,25 @@ def standing(name: str, keep: bool) -> Iterator[StandingLab]:
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[StandingLab]:
-    """Lab `test`, for tests of a fortress that stands on it.
+    """Lab `test` (or FORTRESS_TEST_LAB), for tests of a fortress that stands on it.
 
     With FORTRESS_TEST_KEEP=1 it stays at the end, and the next run takes it as it is.
     """
-    with standing("test", keep=os.environ.get("FORTRESS_TEST_KEEP") == "1") as found:
+    with standing(
+        os.environ.get("FORTRESS_TEST_LAB", "test"), keep=os.environ.get("FORTRESS_TEST_KEEP") == "1"
+    ) as found:
         yield found
+
+
+@pytest.fixture(scope="session")
+def fortress(lab: StandingLab, tmp_path_factory: pytest.TempPathFactory) -> Fortress:
+    """The fortress of Pulumi.lab.yaml, brought up on lab `test` once for all tests.
+
+    A test that changes it leaves it as it found it; `Fortress.changed` does so.
+    """
+    found = Fortress(lab.lab, tmp_path_factory.mktemp("project"))
+    found.up()
+    return found
 
 
 @pytest.fixture(scope="module")

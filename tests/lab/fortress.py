@@ -1,0 +1,97 @@
+"""The fortress that tests work on: the project's own program and settings, in a folder where tests may change these."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from lab import api
+from lab.folders import Lab
+
+ROOT = Path(__file__).parents[2]
+Settings = dict[str, Any]
+
+
+class EngineError(AssertionError):
+    """The engine ended badly; the text is all that it said."""
+
+
+class Fortress:
+    """Stack `lab` on one lab."""
+
+    def __init__(self, lab: Lab, project: Path) -> None:
+        self.lab = lab
+        self.project = project
+        for name in ("__main__.py", "Pulumi.yaml", "components", "fortress", "examples"):
+            (project / name).symlink_to(ROOT / name)
+        self.original = (ROOT / "Pulumi.lab.yaml").read_text()
+        self.file.write_text(self.original)
+
+    @property
+    def file(self) -> Path:
+        """The stack file of the tests."""
+        return self.project / "Pulumi.lab.yaml"
+
+    def change(self, mutate: Callable[[Settings], object]) -> None:
+        """Change settings: `mutate` is given them by name, without the `data-fortress:` prefix."""
+        stack = yaml.safe_load(self.file.read_text())
+        plain = {key.removeprefix("data-fortress:"): value for key, value in stack["config"].items()}
+        mutate(plain)
+        stack["config"] = {f"data-fortress:{key}": value for key, value in plain.items()}
+        self.file.write_text(yaml.safe_dump(stack, sort_keys=False))
+
+    @contextmanager
+    def changed(self, mutate: Callable[[Settings], object]) -> Iterator[None]:
+        """Settings changed for a while; at the end they are as in Pulumi.lab.yaml, and brought up."""
+        self.change(mutate)
+        try:
+            yield
+        finally:
+            self.file.write_text(self.original)
+            self.up()
+
+    def pulumi(self, *arguments: str, timeout: float = 420) -> subprocess.CompletedProcess[str]:
+        """Run the engine on the stack, as `make pulumi` does; stdout and stderr come together."""
+        return subprocess.run(
+            [str(ROOT / "lab/pulumi.sh"), *arguments],
+            env={**os.environ, **api.environment(), "LAB_PROJECT": str(self.project)},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=timeout,
+            check=False,
+        )
+
+    def engine(self, *arguments: str, timeout: float = 420) -> str:
+        """The same, where it must end well. Raises EngineError."""
+        done = self.pulumi(*arguments, timeout=timeout)
+        if done.returncode:
+            raise EngineError(done.stdout)
+        return done.stdout
+
+    def up(self, *arguments: str) -> str:
+        """`pulumi up`; gives what it printed."""
+        return self.engine("up", "--yes", "--skip-preview", "--suppress-outputs", *arguments)
+
+    def preview(self, *arguments: str) -> str:
+        """`pulumi preview --diff`; gives what it printed."""
+        return self.engine("preview", "--diff", "--suppress-outputs", *arguments)
+
+    def facts(self) -> dict[str, Any]:
+        """The stack's output `fortress`."""
+        done = self.engine("stack", "output", "fortress", "--json")
+        facts: dict[str, Any] = json.loads(done[done.index("{") :])
+        return facts
+
+
+def ssh_logins(host: str) -> int:
+    """How many SSH sessions the host has let in since its boot, this question not counted."""
+    return int(api.console(host, "journalctl -u ssh -o cat --no-pager | grep -c '^Accepted ' || true").stdout)
