@@ -111,9 +111,10 @@ def parse(outputs: Any, stack: str) -> Standing:
     found = outputs.get(OUTPUT) if isinstance(outputs, dict) else None
     if found is None:
         raise CannotAskError(f"stack {stack!r} has never been brought up; run `pulumi up --stack {stack}` first")
-    if found == "[secret]":
+    if secret := _secret(OUTPUT, found):
         raise CannotAskError(
-            f"output {OUTPUT!r} of stack {stack!r} is secret as a whole; a secret value went into it: pick leaves"
+            f"output {secret} of stack {stack!r} is secret and cannot be read; what the program exports as "
+            f"{OUTPUT!r} must be made of values that are not"
         )
     try:
         return Standing.model_validate(found)
@@ -124,6 +125,14 @@ def parse(outputs: Any, stack: str) -> Standing:
             f"output {where} of stack {stack!r} is not what this version reads ({first['msg'].lower()}); "
             f"run `pulumi up --stack {stack}` with the same version"
         ) from None
+
+
+def _secret(path: str, value: Any) -> str | None:
+    """Path of the first value that the engine hides."""
+    if value == "[secret]":
+        return path
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    return next((found for name, part in parts if (found := _secret(f"{path}.{name}", part))), None)
 
 
 def read(stack: str) -> Standing:

@@ -84,7 +84,12 @@ def test_limits_are_by_the_pair_of_sites_in_any_order() -> None:
     [
         ({}, "stack 'lab' has never been brought up; run `pulumi up --stack lab` first"),
         ({"url": "https://192.0.2.12"}, "has never been brought up"),
-        ({"fortress": "[secret]"}, "output 'fortress' of stack 'lab' is secret as a whole"),
+        ({"fortress": "[secret]"}, "output fortress of stack 'lab' is secret and cannot be read"),
+        (
+            outputs(database={"host": "oslo-db", "address": "10.100.0.1", "port": 3306, "ca_pem": "[secret]"}),
+            r"output fortress\.database\.ca_pem of stack 'lab' is secret",
+        ),
+        (outputs(limits={"ports": [22, "[secret]"]}), r"output fortress\.limits\.ports\.1 of stack 'lab' is secret"),
         (
             outputs(mesh={"interface": "wg0"}),
             r"output fortress\.mesh\.mtu of stack 'lab' is not what this version reads",
