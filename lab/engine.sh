@@ -41,7 +41,7 @@ say "asking the official installer for pulumi $engine"
 if curl -fsSL --connect-timeout 5 --max-time 20 https://get.pulumi.com -o "$work/install.sh" 2>"$work/curl.log" \
     && sh "$work/install.sh" --version "$engine" --install-root "$work/official" --no-edit-path >"$work/install.log" 2>&1 \
     && fits "$work/official/bin"; then
-    rm -rf "$cache/bin"
+    rm -rf "${cache:?}/bin"
     mv "$work/official/bin" "$cache/bin"
     say "installed pulumi $engine"
     printf '%s\n' "$cache/bin"
@@ -95,7 +95,7 @@ replace github.com/atotto/clipboard => github.com/tgummerer/clipboard v0.0.0-202
 MOD
 sdk=$(cd "$work/pulumi" && GOFLAGS=-mod=mod go list -m -f '{{.Dir}}' "github.com/pulumi/pulumi/sdk/v3")
 install -m 755 "$sdk/python/cmd/pulumi-language-python-exec" "$work/bin/pulumi-language-python-exec"
-rm -rf "$cache/bin"
+rm -rf "${cache:?}/bin"
 mv "$work/bin" "$cache/bin"
 fits "$cache/bin" || { say "the built engine does not start"; exit 1; }
 say "built pulumi $engine"

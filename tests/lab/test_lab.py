@@ -422,7 +422,8 @@ def test_run_goes_on_as_the_command(tmp_path: Path) -> None:
     assert lab_command("run", "--", "no-such-program").returncode in (125, 127)
 
 
-def test_env_is_what_a_shell_reads(plain: StandingLab) -> None:
+@pytest.mark.usefixtures("plain")
+def test_env_is_what_a_shell_reads() -> None:
     said = lab_command("env").stdout
     script = f"{said}\nssh-add -l; echo $PULUMI_CONFIG_PASSPHRASE; echo $PULUMI_BACKEND_URL $FORTRESS_LAB"
     clean = {"PATH": os.environ["PATH"]}
