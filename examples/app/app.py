@@ -138,7 +138,7 @@ class Database:
             host=settings.database_address,
             port=settings.database_port,
             user=settings.database_user,
-            password=settings.database_password,
+            password=settings.database_password.encode(),  # PyMySQL would encode a str as latin-1
             database=settings.database_name,
             charset="utf8mb4",
             autocommit=True,

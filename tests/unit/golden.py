@@ -8,7 +8,7 @@ GOLDEN = Path(__file__).parent / "goldens"
 
 
 def check_golden(name: str, text: str) -> None:
-    """Compare `text` with `tests/unit/goldens/<name>`, byte for byte; raise AssertionError with the diff if they differ.
+    """Compare `text` with `tests/unit/goldens/<name>`, byte for byte; AssertionError with the diff if they differ.
 
     With UPDATE_GOLDEN=1 in the environment a file that differs is rewritten, and the test fails all the same:
     what a host will get is looked at by a person before it is committed.

@@ -39,7 +39,7 @@ def test_the_articles_addresses() -> None:
 
 @pytest.mark.parametrize(("slot", "generation"), [(0, 1), (127, 1), (-1, 1), (1, 0)])
 def test_an_address_outside_the_plan_is_refused(slot: int, generation: int) -> None:
-    with pytest.raises(ValueError, match="slot|generation"):
+    with pytest.raises(ValueError, match=r"slot|generation"):
         wireguard.mesh_address(NETWORK, slot, generation)
 
 
