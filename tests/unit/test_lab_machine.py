@@ -59,6 +59,17 @@ def test_no_tun_device(monkeypatch: pytest.MonkeyPatch, error: OSError, said: st
         machine.check_tun()
 
 
+def test_a_low_limit_of_watchers_is_raised_and_a_higher_one_left(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(machine, "WATCHERS", tmp_path / "limit")
+    machine.allow_watchers()  # not there, as where /proc/sys is not ours
+    for before, after in (("128\n", "1024\n"), ("8192\n", "8192\n")):
+        machine.WATCHERS.write_text(before)
+        machine.allow_watchers()
+        assert machine.WATCHERS.read_text() == after
+
+
 def test_too_little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Lab("trial")
     monkeypatch.setattr(machine, "free_mb", lambda _: 1200)
