@@ -11,7 +11,7 @@ import shutil
 import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 
 from lab import cgroups, folders, images, machine, network, repository, secure_shell, topology
@@ -116,8 +116,10 @@ def up(names: Sequence[str] | None = None, step: Step = silent) -> list[str]:
         started = [host for host in wanted if not hosts_.supervisor(lab, host)]
         with ThreadPoolExecutor() as pool:
             list(pool.map(lambda host: hosts_.start(lab, host, images.base(), fresh), started))
+    # Those that ran already are asked, too: another `up` may have started them a moment ago.
     with ThreadPoolExecutor() as pool:
-        list(pool.map(lambda host: _within(step(f"host {host.name}"), lambda: _wait(lab, host)), started))
+        named = [(host, step(f"host {host.name}") if host in started else nullcontext()) for host in wanted]
+        list(pool.map(lambda pair: _within(pair[1], lambda: _wait(lab, pair[0])), named))
     return [host.name for host in started]
 
 

@@ -124,8 +124,7 @@ def make_repository(result: Path, scratch: Path) -> None:
         *("-o", f"Dir::Etc::sourcelist={listing}", "-o", "Dir::Etc::sourceparts=/dev/null"),
         *("-o", "Dir::Etc::preferences=/dev/null", "-o", "Dir::Etc::preferencesparts=/dev/null"),
         *("-o", "APT::Sandbox::User=root", "-o", "APT::Keep-Downloaded-Packages=true", "-o", "Acquire::Retries=3"),
-        # The machine may throw packages away after it has unpacked them, or index lists differently: not ours.
-        *("-o", "APT::Update::Post-Invoke::=", "-o", "DPkg::Post-Invoke::=", "-o", "Debug::NoLocking=true"),
+        *("-o", "Debug::NoLocking=true"),  # the locks would be files in the base system
         "--yes",
     ]
     run([*apt, "update"], seconds=900)

@@ -10,7 +10,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -66,8 +66,10 @@ def alive(pid_file: Path) -> Process | None:
     return process if look(process.pid) == process else None
 
 
-def spawn(command: Sequence[str], pid_file: Path, log: Path, environment: Mapping[str, str] | None = None) -> Process:
+def spawn(command: Sequence[str], pid_file: Path, log: Path) -> Process:
     """Start `command` in a session of its own, its output appended to `log`, and note it in `pid_file`.
+
+    Of the environment it gets PATH alone: it will stand for days, and the caller's may hold secrets.
 
     Raises:
         LabError: it ended at once.
@@ -75,7 +77,7 @@ def spawn(command: Sequence[str], pid_file: Path, log: Path, environment: Mappin
     pid = os.posix_spawnp(
         command[0],
         list(command),
-        dict(os.environ if environment is None else environment),
+        {"PATH": os.environ["PATH"]},
         file_actions=[
             (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0),
             (os.POSIX_SPAWN_OPEN, 1, str(log), os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600),

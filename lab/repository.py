@@ -27,7 +27,7 @@ def up(lab: Lab) -> None:
     command = [
         *cgroups.inside(lab, "repository"),
         *network.enter(lab, OSLO.name),
-        *(sys.executable, "-m", "http.server", "80", "--bind", str(REPOSITORY), "--protocol", "HTTP/1.1"),
+        *(sys.executable, "-I", "-m", "http.server", "80", "--bind", str(REPOSITORY), "--protocol", "HTTP/1.1"),
         *("--directory", str(images.repository())),
     ]
     processes.spawn(command, lab.pid_file("repository"), lab.log("repository"))

@@ -25,6 +25,8 @@ def test_a_process_is_started_found_and_ended(tmp_path: Path) -> None:
     started = processes.spawn(["sh", "-c", "echo said; echo wrong >&2; exec sleep 60"], pid_file, log)
     assert processes.alive(pid_file) == started
     assert os.getsid(started.pid) == started.pid
+    environment = Path(f"/proc/{started.pid}/environ").read_text().split("\0")
+    assert {pair.partition("=")[0] for pair in environment} <= {"PATH", "PWD", "OLDPWD", "SHLVL", "_", ""}
     processes.until("its words", 5, lambda: log.read_text() == "said\nwrong\n")
     processes.end(pid_file)
     assert not pid_file.exists()
