@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from fortress import push
 
-texts = st.text(st.characters(exclude_characters="\0", exclude_categories=("Cs",)))
+texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]))
 
 
 @given(path=texts, check=texts, apply=texts, unit=texts, machine=texts)
