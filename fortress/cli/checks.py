@@ -257,7 +257,10 @@ def _server(check: Check, row: Mapping[str, str] | None, address: str) -> Check:
     if row is None:
         return check.fail(None, "HAProxy has no such server")
     status = row["status"]
-    last = " ".join(part for part in (row["check_status"], row["check_code"], row.get("last_chk") or "") if part)
+    # A star in front says that the next check is under way.
+    last = " ".join(
+        part for part in (row["check_status"].lstrip("* "), row["check_code"], row.get("last_chk") or "") if part
+    )
     if row.get("addr") and row["addr"] != address:
         return check.fail(status, f"HAProxy sends to {row['addr']}, the stack says {address}")
     if status == "no check":
@@ -298,13 +301,13 @@ def open_ports(
     found: Mapping[int, bool],
     expected: Iterable[int],
     *,
-    answers: bool,
+    silence: str | None = None,
     not_from_here: Iterable[int] = (),
 ) -> Check:
     """Exactly the expected TCP ports are open as seen from here.
 
-    `found` says of each port tried whether it is open; `answers` whether the host answered at all, since nothing is
-    open on a machine that is off; `not_from_here` are expected ports that this place need not see.
+    `found` says of each port tried whether it is open; `silence` is why the host did not answer at all, since nothing
+    is open on a machine that is off; `not_from_here` are expected ports that this place need not see.
     """
     seen = {port for port, is_open in found.items() if is_open}
     wanted = set(expected)
@@ -312,8 +315,8 @@ def open_ports(
     value = _ports(seen) or "none"
     if extra:
         return check.fail(value, f"open and should not be: {_ports(extra)}")
-    if missing and not answers:
-        return check.unknown("the host does not answer")
+    if missing and silence:
+        return check.unknown(silence)
     if missing:
         return check.fail(value, f"closed and should be open: {_ports(missing)}")
     return check.ok(value)

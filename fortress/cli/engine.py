@@ -73,4 +73,6 @@ def _explain(stack: str, status: int, stderr: str) -> str:
     said = printable("\n".join(lines)) or f"exit status {status} and no word"
     if "fully qualified name" in said or "Pulumi.yaml" in said:
         return f"pulumi: {said}; run this in the folder that holds Pulumi.yaml"
+    if "PULUMI_ACCESS_TOKEN" in said:
+        return f"pulumi: {said}; set PULUMI_BACKEND_URL to where the state is kept, or run `pulumi login`"
     return f"pulumi: {said}"

@@ -65,8 +65,8 @@ class _Survey:
     clock: Clock
     tell: Tell
     checks: dict[str, list[Check]] = field(default_factory=dict)
-    answers: dict[str, bool] = field(default_factory=dict)
-    """Whether a host answered SSH at all, be it with a refusal."""
+    silence: dict[str, str] = field(default_factory=dict)
+    """Why a host did not answer SSH at all; a refusal is an answer."""
     database_seen: dict[str, DatabaseAnswer] = field(default_factory=dict)
     ports: dict[str, dict[int, bool]] = field(default_factory=dict)
     https: HttpsAnswer | RefusedError | SilentError | None = None
@@ -143,7 +143,6 @@ class _Survey:
                 raise ssh.SshError(f"is not asked: the bastion {through}")
             session = ssh.connect(target, self.access, self.timeout, through)
         except ssh.HostKeyError as error:
-            self.answers[name] = True
             return (
                 check.fail("another key", str(error)),
                 None,
@@ -152,11 +151,10 @@ class _Survey:
         except ssh.LoginError as error:
             trouble = f"{name} {error}"
         except ssh.SshError as error:
-            self.answers[name] = False
-            return check.unknown(f"{name} {error}"), None, f"{name} {error}"
+            self.silence[name] = f"{name} {error}"
+            return check.unknown(self.silence[name]), None, self.silence[name]
         else:
             self.sessions.append(session)
-        self.answers[name] = True
         return check.ok("as pinned", ssh.fingerprint(facts.host_key)), session, trouble
 
     # Seen from here
@@ -189,7 +187,7 @@ class _Survey:
                 Check("open ports", name, limit=" ".join(str(port) for port in sorted(host.open_tcp))),
                 self.ports[host.address],
                 host.open_tcp,
-                answers=self.answers[name],
+                silence=self.silence.get(name),
                 not_from_here=hidden,
             )
 
@@ -201,8 +199,8 @@ class _Survey:
             yield check.unknown(f"{name} is set as gone")
         elif self.ports[host.address][port]:
             yield check.fail("open", f"{host.address}:{port} answers from here; it must only answer inside the tunnel")
-        elif not self.answers[name]:
-            yield check.unknown(f"{name} does not answer at all")
+        elif name in self.silence:
+            yield check.unknown(self.silence[name])
         else:
             yield check.ok("closed")
         limit = self.standing.limits.certificate_days
@@ -221,7 +219,9 @@ class _Survey:
         where = f"{edge.url}{edge.health_path}"
         if isinstance(self.https, HttpsAnswer):
             found = self.https
-            yield answer.judge(found.status == 200, found.status, "" if found.status == 200 else f"from {where}")
+            yield answer.judge(
+                found.status == 200, found.status, "" if found.status == 200 else f"{found.status} from {where}"
+            )
             if outside.covers(found.names, edge.server_name):
                 signer = "self-signed" if found.self_signed else ""
                 yield checks.certificate_days(certificate, found.not_after, self.clock(), limit, signer)
@@ -240,6 +240,6 @@ class _Survey:
 
     def _not_answered(self, check: Check, error: Exception | None, where: str) -> Check:
         """Silence of a machine that is silent altogether says nothing; a closed door on one that lives does."""
-        if isinstance(error, SilentError) and not self.answers.get(self.standing.edge.host):
+        if isinstance(error, SilentError) and self.standing.edge.host in self.silence:
             return check.unknown(f"{where}: {error}")
         return check.fail(None, f"{where}: {error}")

@@ -140,6 +140,10 @@ def test_asks_the_engine_without_colour_questions_or_a_look_for_updates(pulumi: 
             "echo 'error: unable to open bucket file:///none' >&2; echo 'error: two' >&2; exit 1",
             "^pulumi: unable to open bucket file:///none; two$",
         ),
+        (
+            "echo 'error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions' >&2; exit 1",
+            "; set PULUMI_BACKEND_URL to where the state is kept, or run `pulumi login`$",
+        ),
         ("exit 3", "^pulumi: exit status 3 and no word$"),
         ("echo nonsense", "^`pulumi stack output --json` did not print JSON$"),
     ],
