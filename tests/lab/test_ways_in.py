@@ -60,9 +60,11 @@ class Project:
 
     def engine(self, *arguments: str) -> str:
         done = subprocess.run(
-            [".venv/bin/python", "-m", "lab", "run", "--", "env", "-u", "SSH_AUTH_SOCK"]
-            + [f"PATH={self.environment['PATH']}", f"PULUMI_BACKEND_URL=file://{self.folder}/state"]
-            + [".venv/bin/pulumi", "--cwd", str(self.folder), *arguments],
+            [
+                *(".venv/bin/python", "-m", "lab", "run", "--", "env", "-u", "SSH_AUTH_SOCK"),
+                *(f"PATH={self.environment['PATH']}", f"PULUMI_BACKEND_URL=file://{self.folder}/state"),
+                *(".venv/bin/pulumi", "--cwd", str(self.folder), *arguments),
+            ],
             cwd=ROOT,
             env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,
