@@ -19,6 +19,14 @@ moved back, between two requests:
 So at twice the primary's slots about half of the requests leave, none is refused while one of both sites has room, and
 the first request after the spike that finds a slot at home stays at home: the share is back at 0 at once, with no
 threshold to tune and no hysteresis to wait for.
+
+What a dying server costs
+-------------------------
+A request that cannot connect is tried until its server is marked down and then goes elsewhere, to the overflow site if
+no primary server lives: it takes longer, at most the bound below and one more try. A request that was sent is sent
+again only if it changes nothing (GET, HEAD, OPTIONS); others get 502. Measured with HAProxy 2.6: none lost when the
+process dies or hangs; when the host vanishes, HAProxy closes on some of those that were connecting when it marks the
+server down (83 of 990 in 45 such deaths).
 """
 
 import dataclasses
