@@ -17,6 +17,10 @@ LONGEST_S = 120.0
 """Seconds that reading or writing a state may take; a state of some hundred resources takes one."""
 
 
+GRACE_S = 1.0
+"""Seconds that the engine has to end by itself, then once more when it is asked to."""
+
+
 class EngineError(CannotAskError):
     """The engine refused or failed; `status` is its exit status."""
 
@@ -43,26 +47,40 @@ def run(*arguments: str, stack: str, text: str | None = None) -> str:
     """
     command = [find(), *arguments, "--stack", stack, "--non-interactive", "--color", "never"]
     try:
-        done = subprocess.run(
+        process = subprocess.Popen(
             command,
-            input=text,
-            stdin=subprocess.DEVNULL if text is None else None,
-            capture_output=True,
+            stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
             text=True,
-            timeout=LONGEST_S,
-            check=False,
             # The engine asks its maker for updates otherwise.
             env={"PULUMI_SKIP_UPDATE_CHECK": "true", **os.environ},
         )
-    except subprocess.TimeoutExpired:
-        raise CannotAskError(
-            f"`pulumi {arguments[0]} {arguments[1]}` gave no answer within {LONGEST_S:.0f} s"
-        ) from None
     except OSError as error:
         raise CannotAskError(f"pulumi cannot be started: {error.strerror}: {command[0]}") from None
-    if done.returncode != 0:
-        raise EngineError(_explain(stack, done.returncode, done.stderr), done.returncode)
-    return done.stdout
+    with process:
+        try:
+            stdout, stderr = process.communicate(text, timeout=LONGEST_S)
+        except subprocess.TimeoutExpired:
+            _end(process)
+            what = " ".join(arguments[:2])
+            raise CannotAskError(f"`pulumi {what}` gave no answer within {LONGEST_S:.0f} s") from None
+        except KeyboardInterrupt:
+            _end(process)
+            raise
+    if process.returncode != 0:
+        raise EngineError(_explain(stack, process.returncode, stderr), process.returncode)
+    return stdout
+
+
+def _end(process: subprocess.Popen[str]) -> None:
+    """Let the engine give its lock on the state back: from a terminal it has heard of Ctrl-C itself by now."""
+    for then in (process.terminate, process.kill):
+        try:
+            process.wait(GRACE_S)
+        except subprocess.TimeoutExpired:
+            then()
+    process.wait()
 
 
 def _explain(stack: str, status: int, stderr: str) -> str:

@@ -60,6 +60,11 @@ class Target:
     user: str
     host_key: str
 
+    @property
+    def where(self) -> str:
+        """Address and port, with brackets around IPv6."""
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
 
 @dataclass(frozen=True)
 class Access:
@@ -249,7 +254,7 @@ def connect(target: Target, access: Access, timeout: float, through: Session | N
     Raises HostKeyError before anything is sent to a host that is not the pinned one, SshError otherwise.
     """
     deadline = Deadline(timeout)
-    where = f"{target.address}:{target.port}"
+    where = target.where
     try:
         pinned = fingerprint(target.host_key)
     except ValueError as error:
@@ -276,7 +281,7 @@ def connect(target: Target, access: Access, timeout: float, through: Session | N
 
 
 def _dial(target: Target, deadline: Deadline, through: Session | None) -> socket.socket | paramiko.Channel:
-    where = f"{target.address}:{target.port}"
+    where = target.where
     try:
         if through is None:
             return socket.create_connection((target.address, target.port), deadline.left())

@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from fortress.cli import checks, outside, ssh
+from fortress.cli import checks, from_here, ssh
 from fortress.cli.checks import Check, DatabaseAnswer
-from fortress.cli.outside import HttpsAnswer, RefusedError, SilentError
+from fortress.cli.from_here import Seen
 from fortress.cli.parallel import in_parallel
 from fortress.cli.questions import Clock, Question, Questions
 from fortress.cli.stack import Standing
@@ -68,9 +68,7 @@ class _Survey:
     silence: dict[str, str] = field(default_factory=dict)
     """Why a host did not answer SSH at all; a refusal is an answer."""
     database_seen: dict[str, DatabaseAnswer] = field(default_factory=dict)
-    ports: dict[str, dict[int, bool]] = field(default_factory=dict)
-    https: HttpsAnswer | RefusedError | SilentError | None = None
-    redirect: tuple[int, str] | RefusedError | SilentError | None = None
+    seen: Seen = field(default_factory=Seen)
     sessions: list[ssh.Session] = field(default_factory=list)
     done: int = 0
     total: int = 0
@@ -89,15 +87,13 @@ class _Survey:
             for session in self.sessions:
                 session.close()
         found = [check for name in self.standing.hosts for check in self.checks[name]]
-        found += [*self._open_ports(), *self._database(), *self._edge()]
-        return found
+        found.append(self._database_certificate())
+        return [*found, *from_here.judge(self.standing, self.seen, self.silence, self.clock())]
 
     def _count(self) -> None:
         with self.lock:
             self.done += 1
             self.tell(self.done, self.total)
-
-    # Asked of hosts
 
     def _bastion(self) -> ssh.Session | ssh.SshError | None:
         if (facts := self.standing.bastion) is None:
@@ -157,89 +153,19 @@ class _Survey:
             self.sessions.append(session)
         return check.ok("as pinned", ssh.fingerprint(facts.host_key)), session, trouble
 
-    # Seen from here
-
     def _scan(self) -> None:
-        limits, database = self.standing.limits, self.standing.database
-        targets = {host.address: {*limits.ports, *host.open_tcp} for host in self.standing.hosts.values()}
-        if database.host in self.standing.hosts:
-            targets[self.standing.hosts[database.host].address].add(database.port)
-        self.ports = outside.scan(targets)
+        from_here.scan(self.standing, self.seen)
         self._count()
 
     def _ask_edge(self) -> None:
-        edge = self.standing.edge
-        try:
-            self.https = outside.https(edge.url, edge.server_name, edge.health_path, self.timeout)
-        except (RefusedError, SilentError) as error:
-            self.https = error
-        try:
-            self.redirect = outside.http_redirect(edge.url, edge.server_name, edge.health_path, self.timeout)
-        except (RefusedError, SilentError) as error:
-            self.redirect = error
+        from_here.ask_edge(self.standing, self.seen, self.timeout)
         self._count()
 
-    def _open_ports(self) -> Iterable[Check]:
-        for name, host in self.standing.hosts.items():
-            # Behind a bastion the host's own SSH need not be reachable from here.
-            hidden = (host.port,) if self.standing.bastion else ()
-            yield checks.open_ports(
-                Check("open ports", name, limit=" ".join(str(port) for port in sorted(host.open_tcp))),
-                self.ports[host.address],
-                host.open_tcp,
-                silence=self.silence.get(name),
-                not_from_here=hidden,
-            )
-
-    def _database(self) -> Iterable[Check]:
-        name, port = self.standing.database.host, self.standing.database.port
-        host = self.standing.hosts.get(name)
-        check = Check("database from outside", name, limit="closed")
-        if host is None:
-            yield check.unknown(f"{name} is set as gone")
-        elif self.ports[host.address][port]:
-            yield check.fail("open", f"{host.address}:{port} answers from here; it must only answer inside the tunnel")
-        elif name in self.silence:
-            yield check.unknown(self.silence[name])
-        else:
-            yield check.ok("closed")
+    def _database_certificate(self) -> Check:
+        """Every worker sees the same certificate; the first that saw one will do."""
         limit = self.standing.limits.certificate_days
-        check = Check("database certificate", name, unit="days", limit=limit)
-        seen = [answer for answer in self.database_seen.values() if answer.error is None]
-        if seen:
-            yield checks.certificate_days(check, seen[0].not_after, self.clock(), limit)
-        else:
-            yield check.unknown("no worker could reach the database over TLS")
-
-    def _edge(self) -> Iterable[Check]:
-        edge, limit = self.standing.edge, self.standing.limits.certificate_days
-        answer = Check("https answer", edge.host, limit=200)
-        certificate = Check("edge certificate", edge.host, unit="days", limit=limit)
-        redirect = Check("http redirect", edge.host, limit="to https")
-        where = f"{edge.url}{edge.health_path}"
-        if isinstance(self.https, HttpsAnswer):
-            found = self.https
-            yield answer.judge(
-                found.status == 200, found.status, "" if found.status == 200 else f"{found.status} from {where}"
-            )
-            if outside.covers(found.names, edge.server_name):
-                signer = "self-signed" if found.self_signed else ""
-                yield checks.certificate_days(certificate, found.not_after, self.clock(), limit, signer)
-            else:
-                names = ", ".join(found.names) or "no name"
-                yield certificate.fail(None, f"is for {names}, not for {edge.server_name}")
-        else:
-            yield self._not_answered(answer, self.https, where)
-            yield certificate.unknown(f"no HTTPS from {where}")
-        if isinstance(self.redirect, tuple):
-            status, location = self.redirect
-            holds = status in (301, 302, 307, 308) and location.startswith("https://")
-            yield redirect.judge(holds, status, f"to {location}" if location else "no Location")
-        else:
-            yield self._not_answered(redirect, self.redirect, "port 80")
-
-    def _not_answered(self, check: Check, error: Exception | None, where: str) -> Check:
-        """Silence of a machine that is silent altogether says nothing; a closed door on one that lives does."""
-        if isinstance(error, SilentError) and self.standing.edge.host in self.silence:
-            return check.unknown(f"{where}: {error}")
-        return check.fail(None, f"{where}: {error}")
+        check = Check("database certificate", self.standing.database.host, unit="days", limit=limit)
+        for answer in self.database_seen.values():
+            if answer.error is None:
+                return checks.certificate_days(check, answer.not_after, self.clock(), limit)
+        return check.unknown("no worker could reach the database over TLS")

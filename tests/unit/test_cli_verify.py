@@ -349,6 +349,22 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
         os.killpg(process.pid, 0)
 
 
+def test_ctrl_c_takes_the_engine_along(fortress: Fortress, tmp_path: Path) -> None:
+    command = engine(tmp_path / "bin", fortress.outputs)
+    (tmp_path / "bin" / "pulumi").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 60\n")
+    process = command.start(
+        *("verify", "--stack", "lab", "--key", str(fortress.key)), stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    deadline = time.monotonic() + 20
+    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    stdout, stderr = process.communicate(timeout=20)
+    assert (process.returncode, stdout, stderr) == (130, "", "")
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
 def test_a_reader_that_goes_away_is_no_error(fortress: Fortress, tmp_path: Path) -> None:
     command = engine(tmp_path / "bin", fortress.outputs)
     read, write = os.pipe()
