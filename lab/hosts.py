@@ -164,7 +164,8 @@ def stop(lab: Lab, host: Host, seconds: float) -> None:
 
 
 def kill(lab: Lab, host: Host) -> None:
-    """Pull the plug: nothing in the host gets to do anything any more. Its disk stays as it is."""
+    """Pull the plug: nothing in the host gets to do or say anything any more. Its disk stays as it is."""
+    network.unplug(lab, host)
     cgroups.kill(cgroups.of(lab, _part(host)))
     if process := supervisor(lab, host):
         processes.wait(process, 5)

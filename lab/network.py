@@ -15,7 +15,7 @@ from lab.commands import run, succeeds
 from lab.errors import NotStandingError
 from lab.folders import Lab
 from lab.processes import Process
-from lab.topology import FRANKFURT, NAMESPACES, OPERATOR, OSLO, OUTSIDE, OUTSIDE_GATEWAYS, SITES
+from lab.topology import FRANKFURT, NAMESPACES, OPERATOR, OSLO, OUTSIDE, OUTSIDE_GATEWAYS, SITES, Host
 
 # A fixed hardware address for each gateway: a bridge takes the lowest of its ports' otherwise, and every host would
 # have to learn its gateway anew whenever another host comes or goes.
@@ -109,3 +109,13 @@ def down(lab: Lab) -> None:
 def answers(lab: Lab, address: object) -> bool:
     """Whether something in the lab has an address already, as the operator sees it."""
     return succeeds([*enter(lab, "operator"), "ping", "-q", "-c1", "-W0.5", str(address)])
+
+
+def unplug(lab: Lab, host: Host) -> None:
+    """Take a host's wire away, if it has one.
+
+    It does not go with the host's last process: connections that were still open keep a killed host's kernel side
+    alive for a minute or two, and it would go on answering pings and refusing connections.
+    """
+    if processes.alive(lab.pid_file(f"net-{host.site.name}")):
+        succeeds([*enter(lab, host.site.name), "ip", "link", "delete", host.interface])

@@ -231,6 +231,21 @@ def test_a_killed_host_keeps_its_disk(plain: StandingLab) -> None:
     on("fra-2", "sudo rm /var/lib/kept")
 
 
+def test_a_killed_host_is_silent_at_once(plain: StandingLab) -> None:
+    """Also when it was in the middle of a connection, whose end its kernel would still want to be told."""
+    talk = "exec 3<>/dev/tcp/203.0.113.21/22 && echo open && sleep 60"
+    words = [*hosts.console(plain.lab, topology.HOSTS["fra-2"]), "bash", "-c", talk]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as talking:
+        assert talking.stdout
+        assert talking.stdout.readline() == "open\n"
+        api.kill("fra-1")
+        api.kill("fra-2")
+    loss, _ = pings("oslo-db", topology.HOSTS["fra-2"].address, count=3)
+    assert loss == 100
+    assert api.start("fra-1")
+    assert api.start("fra-2")
+
+
 def test_a_host_reboots(plain: StandingLab) -> None:
     host = topology.HOSTS["oslo-web"]
     supervisor, first = hosts.supervisor(plain.lab, host), hosts.init(plain.lab, host)
