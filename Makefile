@@ -14,7 +14,7 @@ help: ## this list
 
 setup: .venv/ready $(venv)/pulumi ## the virtual environment and the engine; `source .venv/bin/activate` then has all
 
-.venv/ready: requirements-dev.txt pyproject.toml
+.venv/ready: requirements.txt requirements-dev.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "setup: virtual environment"
@@ -56,6 +56,11 @@ format: setup ## rewrites the Python files in the project's format
 	$(venv)/ruff format .
 	$(venv)/ruff check --fix .
 
-requirements: ## pins what requirements-dev.in asks for
-	$(PYTHON) -m venv .venv/pin && .venv/pin/bin/pip install --quiet -r requirements-dev.in
-	.venv/pin/bin/pip freeze >requirements-dev.txt && rm -rf .venv/pin
+requirements: ## pins what requirements.in and requirements-dev.in ask for
+	$(PYTHON) -m venv .venv/pin
+	.venv/pin/bin/pip install --quiet -r requirements.in
+	{ echo '# requirements.in, resolved and pinned by `make requirements`.'; .venv/pin/bin/pip freeze; } >requirements.txt
+	.venv/pin/bin/pip install --quiet -r requirements-dev.in
+	{ echo '# requirements-dev.in, resolved and pinned by `make requirements`.'; echo '-r requirements.txt'; \
+		.venv/pin/bin/pip freeze | grep -vxFf requirements.txt; } >requirements-dev.txt
+	rm -rf .venv/pin
