@@ -142,7 +142,7 @@ def test_a_host_that_does_not_answer_leaves_its_checks_unknown_in_time(fortress:
         started = time.monotonic()
         found = checked(fortress, timeout=1.0, changes={"hosts": {**fortress.facts["hosts"], "fra-1": facts}})
         # Its own limit, and the scan's beside it.
-        assert time.monotonic() - started < 1.0 + outside.PORT_ANSWERS_S + 2.0
+        assert time.monotonic() - started < 1.0 + outside.PORT_ANSWERS_S + 5.0
     own = {name: str(check.status) for (name, host), check in found.items() if host == "fra-1"}
     # Nothing is open on it, as it should be; that can be seen from here.
     assert own.pop("open ports") == "ok"
