@@ -270,7 +270,7 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
                 "mesh_address": str(s.mesh_address(name)),
                 "site": s.hosts[name].site,
                 "role": s.hosts[name].role,
-                "peers": [peer.name for peer in peers[name]],
+                "peers": [peer.name for peer in peers[name] if not s.hosts[peer.name].gone],
                 "open_tcp": [s.ssh.port, 80, 443] if name == s.edge_host else [s.ssh.port],
             }
             for name, host in hosts.items()
@@ -297,7 +297,10 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
             "server_name": s.edge.server_name,
             "health_path": s.workload.health,
             "stats_socket": "/run/haproxy/admin.sock",
-            "backends": {site: s.servers(site) for site in (s.edge.primary, s.edge.overflow)},
+            "backends": {
+                site: {name: server for name, server in s.servers(site).items() if not s.hosts[name].gone}
+                for site in (s.edge.primary, s.edge.overflow)
+            },
         },
         "bastion": s.ssh.bastion.model_dump() if s.ssh.bastion else None,
         "limits": s.verify.model_dump(),
