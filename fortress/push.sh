@@ -1,11 +1,12 @@
 #!/bin/sh
 # How a file lands on a host: whole, checked and active, or not at all. Installed as /usr/local/sbin/fortress-push.
 #
-# put reads the text (stdin, ended by the line $END) before it takes the host's lock; writes it beside PATH; runs --check
-# on it; keeps the file that stands at PATH; renames; runs --apply; watches --unit; and puts the old file back when one
-# of these two fails. Each step may be the last before a power cut: PATH is always the whole old or the whole new file;
-# `old` (below) is written before the rename and removed after success, `applied` the other way round; so a repeat of the
-# same put does the rest.
+# put reads the text (stdin, ended by the line $END) before it takes the host's lock; writes it beside PATH, as
+# .NAME.fortress-new, which no include pattern takes (nor a checker that goes by the ending: such a --check copies it);
+# runs --check; keeps the file that stands at PATH; renames; runs --apply; watches --unit; and puts the old file back
+# when one of these two fails. Each step may be the last before a power cut: PATH is always the whole old or the whole
+# new file; `old` (below) is written before the rename and removed after success, `applied` the other way round; so a
+# repeat of the same put does the rest.
 #
 # --confirm arms a revert before --apply runs; `confirm`, in a new connection, ends it. Whether a file is unconfirmed is
 # said by the marker `confirm` alone: a timer only starts `revert`, and timers do not survive a boot. So every run of
@@ -25,6 +26,7 @@
 #     unconfirmed       copy of a file put with --confirm; without `confirm` beside it, it was taken back
 #   dirs/               a mark for each folder that put made
 #   output              what the last command said
+#   part.*              what is being written; of no use to anyone but its writer
 set -u
 umask 077
 export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
@@ -81,7 +83,8 @@ run() { # CMD FILE: a command of the caller's. It speaks to a file: a pipe would
         >"$STATE/output" 2>&1 </dev/null 3>&- 9>&- && return
     code=$?
     [ $code -ne 124 ] || printf 'no end after %s s\n' "$limit" >>"$STATE/output"
-    return $code
+    [ -s "$STATE/output" ] || printf 'exit status %s and not a word\n' $code >"$STATE/output"
+    return 1
 }
 
 said() { # the last lines of it, with PATH where it named the candidate
@@ -105,6 +108,7 @@ recall_put() { { read -r unit && read -r seconds && apply=$(cat); } <"$record/pu
 
 save() { # NAME TEXT
     printf '%s\n' "$2" >"$STATE/part.record" || fail record "cannot write in $STATE"
+    must record sync "$STATE/part.record"
     must record mv -fT -- "$STATE/part.record" "$record/$1"
 }
 
@@ -112,13 +116,13 @@ store() { # FILE NAME: a copy of FILE, with its mode and owner, in the record
     must record cp -p --remove-destination -- "$1" "$STATE/part.record"
     must record sync "$STATE/part.record"
     must record mv -fT -- "$STATE/part.record" "$record/$2"
-    must record sync "$record"
 }
 
 recorded() { [ -e "$record/$1" ] || [ -e "$record/$1.none" ]; } # original|old
 
 keep() { # original|old: what stands at PATH now
     if [ -e "$path" ]; then store "$path" "$1"; else must record touch "$record/$1.none"; fi
+    must record sync "$record"
 }
 
 give_back() { # original|old
@@ -179,8 +183,10 @@ unit_lives() { # within 10 s, and for a second without another start
         esac
         sleep 0.25
     done
-    printf 'did not stay active; now it is %s\n' "$(printf '%s\n' "$now" | sed -n 's/^ActiveState=//p')" >"$STATE/output"
-    journalctl -u "$unit" -n 5 --no-pager -o cat >>"$STATE/output" 2>&1
+    {
+        printf '%s\n' "$now" | sed -n 's/^ActiveState=/did not stay active; now it is /p'
+        journalctl -u "$unit" -n 5 --no-pager -o cat 2>&1
+    } >"$STATE/output"
     return 1
 }
 
@@ -199,7 +205,7 @@ arm() { # the revert of the candidate: a timer of systemd, or a sleeping process
     boot_unit || fail arm "cannot write $BOOT_UNIT"
     store "$candidate" unconfirmed
     save confirm "$(boot_id) $(($(uptime) + seconds)) $timer"
-    must arm sync "$record/confirm" "$record"
+    must arm sync "$record"
     systemd-run --quiet --collect --unit="$timer" --on-active="$seconds" --timer-property=AccuracySec=100ms \
         "$SELF" revert >/dev/null 2>&1 </dev/null 9>&- && return
     # shellcheck disable=SC2016  # for the inner shell
@@ -213,13 +219,12 @@ boot_unit() {
 Description=Take back files that fortress-push put in place and nobody confirmed before the reboot
 DefaultDependencies=no
 ConditionPathExistsGlob=$STATE/files/*/confirm
-RequiresMountsFor=$STATE
 After=local-fs.target
-Before=sysinit.target network-pre.target nftables.service shutdown.target
-Conflicts=shutdown.target
+Before=sysinit.target network-pre.target nftables.service
 
 [Service]
 Type=oneshot
+RemainAfterExit=yes
 ExecStart=$SELF revert --boot
 UNIT
     chmod 0644 "$BOOT_UNIT" && install -d -m 0755 "${BOOT_LINK%/*}" && ln -sf "$BOOT_UNIT" "$BOOT_LINK"
@@ -332,14 +337,14 @@ take_back_expired() {
     for marker in "$STATE"/files/*/confirm; do
         [ -e "$marker" ] || continue
         read -r boot end _ <"$marker"
-        if [ "$boot" = "$(boot_id)" ] && [ "$(uptime)" -lt "$end" ]; then continue; fi
+        if [ "$boot" = "$(boot_id)" ] && { [ -n "$at_boot" ] || [ "$(uptime)" -lt "$end" ]; }; then continue; fi
         ( # in a shell of its own: the caller's path and commands stay as they are
             record=${marker%/*}
             about "$(recall path)" "${record##*/}"
             subject=$path
             recall_put
             recorded old || { settle && exit; }
-            # At boot services read the file when they start, so nothing is run; the next put does, as `applied` is gone.
+            # At boot services read the file as they start, so nothing is run; the next put does, as `applied` is gone.
             [ -z "$at_boot" ] || { give_back old && settle && exit; }
             take_back
             tell confirm "no new connection came in time: $outcome"

@@ -106,7 +106,8 @@ class PushHost:
             "CUT_BY": cut_by,
         }
         enter = ["/usr/bin/unshare", "--mount-proc", "--pid", "--fork", "--kill-child", "/bin/sh", "-c", ENTER, "enter"]
-        enter += [str(self.root), *(["/usr/bin/setsid", "--wait"] if cut_by == "HUP" else []), *map(str, words)]
+        # With a cut, in a process group of its own, and with another process id than its repeat gets.
+        enter += [str(self.root), *(["/usr/bin/setsid", "--fork", "--wait"] if cut_at else []), *map(str, words)]
         output: int = subprocess.PIPE
         if deaf:
             reader, output = os.pipe()

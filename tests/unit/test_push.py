@@ -130,6 +130,11 @@ def test_a_refused_text_changes_nothing_and_says_where(host: PushHost, target: P
     assert host.tree("t") == ["etc", "etc/app", "etc/app/app.conf"]
 
 
+def test_a_checker_without_words(host: PushHost, target: Path) -> None:
+    said = refused(put(host, target, NEW, "--check", 'exit "$(wc -l <"$1")"'))
+    assert said[0] == f"{target}: check: exit status 2 and not a word"
+
+
 def test_a_refused_first_text_leaves_no_folder(host: PushHost, target: Path) -> None:
     refused(put(host, target, NEW, "--check", "echo never; false"))
     assert host.tree("t") == []
@@ -238,8 +243,9 @@ def test_the_last_line_is_the_whole_last_line(host: PushHost, target: Path, text
 @example(lines=[])
 @example(lines=[b"\0", b"", b"\xff\xfe"])
 @example(lines=[END[:-1], b"after"])
+@example(lines=[b"a script that ends in the same line", END[:-1]])
 @example(lines=[b"%s $(id) `id` \\n '\"", b"-n"])
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_bytes_land_as_they_are(host: PushHost, target: Path, lines: list[bytes]) -> None:
     text = b"".join(line + b"\n" for line in lines)
     well(host.push("put", target, "0600", "root:root", text=text))
@@ -413,7 +419,7 @@ def test_the_revert_is_armed_before_the_apply_and_bounds_it(host: PushHost, targ
     well(put(host, target, OLD))
     apply = 'cat "$PUSH_DOUBLES/calls" >>"$LOG"'
     well(host.push("put", target, "0640", "root:daemon", "--confirm", "30", "--apply", apply, text=NEW))
-    assert [line.split()[0] for line in host.logged()] == ["limit", "old", "limit", "systemd-run"]
+    assert [line.split(" --")[0] for line in host.logged()] == ["limit 300", "old", "limit 30", "systemd-run"]
 
 
 def test_an_unconfirmed_file_is_taken_back_stands_again_and_is_confirmed(host: PushHost, target: Path) -> None:
@@ -474,6 +480,9 @@ def test_a_boot_puts_the_old_file_back_and_leaves_running_to_the_services(host: 
     [start] = re.findall(r"^ExecStart=(.+)$", unit, re.M)
     [condition] = re.findall(r"^ConditionPathExistsGlob=/var/lib/(.+)$", unit, re.M)
     assert list((host.root / "varlib").glob(condition))
+    expire(host, target)
+    well(host.run("dash", *start.split()))  # systemd may start it at any time of this boot: that is left to the timer
+    assert facts(target)[0] == NEW
     expire(host, target, boot="another-boot")
     host.logged()
     well(host.run("dash", *start.split()))
@@ -542,8 +551,13 @@ def test_the_revert_comes_by_itself_after_the_death_of_the_connection(
     (host.doubles / "timers").unlink()
     if not systemd:
         host.shim("systemd-run", "echo Failed to connect to bus >&2; exit 1\n")
-    lose = 'exec 4<&0; fortress-push put "$1" 0640 root:daemon --confirm 1 --apply "$2" <&4 & sleep 0.5; '
-    lose += "kill -KILL $!; sleep 1.3"
+    lose = """
+    exec 4<&0
+    fortress-push put "$1" 0640 root:daemon --confirm 1 --apply "$2" <&4 &
+    until [ "$(wc -l <"$LOG")" -ge 2 ]; do sleep 0.05; done
+    kill -KILL $!
+    until [ "$(wc -l <"$LOG")" -ge 3 ]; do sleep 0.05; done
+    """
     host.run("dash", "-c", lose, "lose", target, apply, stdin=NEW + END)
     assert facts(target)[0] == OLD
     assert host.logged() == ["old", "new", "old"]
@@ -650,6 +664,20 @@ def test_lists_that_another_apt_holds_are_waited_for(host: PushHost, apt: Path) 
 # --- uninstall --------------------------------------------------------------------------------------------------------
 
 
+def test_a_record_without_an_original_is_none(host: PushHost, target: Path) -> None:
+    """What a removal leaves that was cut while it deleted the record, its original first."""
+    place(target, ORIGINAL)
+    well(put(host, target, NEW))
+    (host.record(target) / "original").unlink()
+    well(host.push("remove", target, "--apply", APPLY))
+    assert (facts(target)[0], host.logged(), host.tree("varlib/fortress/files")) == (NEW, ["new"], [])
+    well(put(host, target, OLD))
+    (host.record(target) / "original").unlink()
+    well(put(host, target, OLD))
+    assert host.logged() == ["old"]
+    well(host.push("uninstall"))
+
+
 def test_uninstall_names_what_still_stands_and_then_leaves_nothing(host: PushHost, target: Path) -> None:
     files = [target, target.with_name("another")]
     for file in files:
@@ -668,21 +696,25 @@ def test_uninstall_names_what_still_stands_and_then_leaves_nothing(host: PushHos
 # --- a cut at every step ----------------------------------------------------------------------------------------------
 
 
+# They change no file: a cut before one of them finds what a cut before the next command finds.
+READS = {"id", "sed", "sha256sum", "stat", "sync", "tail"}
+
+
 def cuts(host: PushHost, act: Callable[[int], object], *, first: str = "flock") -> Iterator[None]:
-    """Pulls the plug before each command of `act` from `first` on, and lets it end; each time from the same start.
+    """Lets `act` end, and then pulls the plug before each of its commands from `first` on; each time from one start.
 
     What comes before the lock is the same in all of them, so only one test asks for it.
     """
-    host.shim("sync", "")  # counted all the same; a cut of this kind loses nothing that was written
     host.snapshot("start")
     act(NEVER)
     calls = host.calls()
     yield
     for cut_at in range(calls.index(first) + 1, len(calls) + 1):
-        host.restore("start")
-        with pytest.raises(Cut):
-            act(cut_at)
-        yield
+        if calls[cut_at - 1] not in READS:
+            host.restore("start")
+            with pytest.raises(Cut):
+                act(cut_at)
+            yield
 
 
 def clean(host: PushHost, target: Path, *, more: tuple[str, ...] = ()) -> None:
@@ -701,7 +733,7 @@ def whole(target: Path, *texts: bytes | None) -> None:
 
 
 def test_cut_in_a_first_put(host: PushHost, target: Path) -> None:
-    for _ in cuts(host, lambda n: put(host, target, NEW, "--check", "true", cut_at=n), first="id"):
+    for _ in cuts(host, lambda n: put(host, target, NEW, "--check", "true", cut_at=n), first="install"):
         whole(target, None, NEW)
         well(put(host, target, NEW))
         assert facts(target) == (NEW, "0640 root:daemon")
@@ -794,10 +826,13 @@ def test_cut_in_a_confirm(host: PushHost, target: Path) -> None:
     well(put(host, target, OLD))
     well(put(host, target, NEW, "--confirm", "30"))
     for _ in cuts(host, lambda n: host.push("confirm", target, sha256(NEW), cut_at=n)):
+        confirmed = not (host.record(target) / "confirm").exists()
+        host.snapshot("cut")
+        refused(put(host, target, BAD))
+        assert facts(target)[0] == NEW or not confirmed
+        host.restore("cut")
         well(host.push("confirm", target, sha256(NEW)))
         clean(host, target)
-        refused(put(host, target, BAD))
-        assert (facts(target)[0], host.logged()[-1]) == (NEW, "new")
 
 
 def test_cut_in_a_confirm_that_puts_the_file_again(host: PushHost, target: Path) -> None:
