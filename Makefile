@@ -30,8 +30,9 @@ $(venv)/pulumi: lab/engine.sh .venv/ready
 
 lab: setup ## a whole fortress on this machine: hosts, `pulumi up`, `fortress verify`
 	@$(venv)/python -m lab up
-	@lab/pulumi.sh up --yes --skip-preview
+	@lab/pulumi.sh up --yes --skip-preview --suppress-outputs
 	@$(venv)/python -m lab run -- $(venv)/fortress verify --stack lab
+	@echo 'ask it who answers: .venv/bin/python -m lab outside -- curl -sk https://192.0.2.12/'
 
 lab-down: .venv/ready ## takes the lab away; what was built once stays in the cache
 	@$(venv)/python -m lab down

@@ -61,7 +61,7 @@ def install(*, machine: str) -> str:
     """
     script = (
         f"umask 077; cat >{PUSH}.new && tail -n 1 {PUSH}.new | grep -qxF {shlex.quote(END.strip())}"
-        f" && chmod 755 {PUSH}.new && mv {PUSH}.new {PUSH}"
+        f" && chmod 755 {PUSH}.new && sync {PUSH}.new && mv {PUSH}.new {PUSH}"
     )
     return shlex.join(["sh", "-c", script, machine])
 
