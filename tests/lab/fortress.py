@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -91,7 +93,45 @@ class Fortress:
         facts: dict[str, Any] = json.loads(done[done.index("{") :])
         return facts
 
+    def command(self, *arguments: str, timeout: float = 120) -> subprocess.CompletedProcess[str]:
+        """Run the `fortress` command as an operator does: in the project's folder, from the operator's namespace."""
+        tool = str(Path(sys.executable).with_name("fortress"))
+        return api.in_operator(["env", "-C", str(self.project), tool, *arguments], timeout=timeout)
+
+    def check_whole(self, seconds: float = 60) -> None:
+        """All checks of `fortress verify` hold, within so many seconds: a tunnel that just came up needs a few."""
+        began = time.monotonic()
+        while True:
+            done = self.command("verify", "--stack", "lab")
+            if done.returncode == 0:
+                return
+            assert time.monotonic() - began < seconds, done.stdout + done.stderr
+
+
+def on(host: str, command: str) -> str:
+    """What a command prints on a host, run there as root and not through the network; it must succeed."""
+    done = api.console(host, command)
+    assert done.returncode == 0, f"{host}: {command}: {done.stdout}{done.stderr}"
+    return done.stdout.strip()
+
+
+@contextmanager
+def running_again(*hosts: str) -> Iterator[None]:
+    """Hosts that may be killed meanwhile: at the end they run, on the disk they have then or on a new one."""
+    try:
+        yield
+    finally:
+        for host in hosts:
+            api.start(host)
+
 
 def ssh_logins(host: str) -> int:
-    """How many SSH sessions the host has let in since its boot, this question not counted."""
-    return int(api.console(host, "journalctl -u ssh -o cat --no-pager | grep -c '^Accepted ' || true").stdout)
+    """How many SSH sessions the host has let in, this question not counted."""
+    return int(on(host, "journalctl --sync; journalctl -u ssh -o cat --no-pager | grep -c '^Accepted ' || true"))
+
+
+def ssh_contacts() -> dict[str, int]:
+    """For each host that runs, how many connections to its SSH the operator's machine has made, scans of keys too."""
+    count = "journalctl -u ssh -o cat --no-pager | grep -o '192[.]0[.]2[.]10 port [0-9]*' | sort -u | wc -l"
+    running = [name for name, host in api.hosts().items() if host.running]
+    return {name: int(on(name, f"journalctl --sync; {count}")) for name in running}

@@ -1,0 +1,299 @@
+"""A standing fortress that changes: who is contacted, what a preview says, who is refused, and hosts that are lost."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from lab import api, processes, topology
+from tests.lab import traffic
+from tests.lab.fortress import Fortress, Settings, on, running_again, ssh_contacts, ssh_logins
+
+HUBS = {"oslo-db", "oslo-edge"}
+UP = ("up", "--yes", "--skip-preview", "--suppress-outputs")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a preview says of one resource. `changed` are the lines with - and +, without their indentation."""
+
+    name: str
+    action: str
+    text: str
+    changed: tuple[str, ...]
+
+
+def steps(preview: str) -> list[Step]:
+    """The resources of a `pulumi preview --diff` that do not stay as they are."""
+    heads = list(re.finditer(r"^ *(?:\S{1,2} +)?[\w:]+: \((\w+)\)$", preview, re.M))
+    ends = [head.start() for head in heads[1:]] + [preview.index("\nResources:")]
+    found = []
+    for head, end in zip(heads, ends, strict=True):
+        text = preview[head.start() : end]
+        name = re.search(r"\[urn=\S+::(\S+)\]", text)
+        changed = (" ".join(line.split()) for line in text.splitlines()[1:] if re.match(r" *[-+] ", line))
+        # A component that is made has no lines and no URN.
+        found.append(Step(name[1] if name else "", head[1], text, tuple(changed)))
+    return [step for step in found if step.action != "same"]
+
+
+def summary(said: str) -> list[str]:
+    """The engine's account at the end, without its marks."""
+    block = said[said.rindex("\nResources:\n") :].removeprefix("\nResources:\n").split("\n\n")[0]
+    return [line.strip(" ~+-") for line in block.splitlines()]
+
+
+def mtu(bytes_: int) -> Callable[[Settings], object]:
+    """The tunnel's MTU changed."""
+    return lambda s: s["mesh"].update(mtu=bytes_)
+
+
+def tunnel_mtu(host: str) -> int:
+    """The MTU that a host's tunnel has now."""
+    return int(on(host, "cat /sys/class/net/wg0/mtu"))
+
+
+def traces(name: str) -> dict[str, str]:
+    """What each host of the fortress that runs still knows of another one."""
+    fact = topology.HOSTS[name]
+    mesh = {"fra-1": "10.100.0.2", "fra-2": "10.100.0.5", "fra-3": "10.100.0.6"}[name]
+    look = (
+        f"ls /etc/wireguard/wg0.d/{name}.conf 2>/dev/null; wg show wg0 | grep -wF -e {mesh} -e {fact.address};"
+        f" grep -nwF -e {mesh} -e {name} /etc/haproxy/haproxy.cfg 2>/dev/null; true"
+    )
+    found = {host: on(host, look) for host, state in api.hosts().items() if state.running and host != name}
+    return {host: lines for host, lines in found.items() if lines}
+
+
+def test_up_again_contacts_nobody(fortress: Fortress) -> None:
+    before = ssh_contacts()
+    assert set(before) >= set(topology.STANDARD)
+    assert min(before.values()) > 10  # all that was pushed to each
+    said = fortress.up()
+    assert [re.sub(r"\d+ ", "", line) for line in summary(said)] == ["unchanged"]
+    assert ssh_contacts() == before
+    # That the count would have told: a look at a key and a login.
+    logins = ssh_logins("fra-1")
+    assert api.in_operator(["ssh-keyscan", "-t", "ed25519", str(topology.HOSTS["fra-1"].address)]).stdout
+    assert api.ssh("fra-1", "true").returncode == 0
+    assert ssh_contacts() == before | {"fra-1": before["fra-1"] + 2}
+    assert ssh_logins("fra-1") == logins + 1
+
+
+def test_mtu_changes_under_traffic(fortress: Fortress) -> None:
+    before = ssh_contacts()
+    with fortress.changed(mtu(1350)):
+        preview = steps(fortress.preview())
+        assert {step.name for step in preview} == {f"mesh-{host}-mtu" for host in topology.STANDARD}
+        assert len(preview) == len(topology.STANDARD)
+        for step in preview:
+            assert step.action == "update"
+            assert step.changed == ("- mtu = 1360", "+ mtu = 1350")
+            assert re.findall(r"^ *~ (\S+)", step.text, re.M)[1:] == ["stdin:"]
+        assert ssh_contacts() == before
+        with (
+            traffic.requests() as each,
+            traffic.requests(keep_alive=True) as kept,
+            traffic.requests("/slow?ms=300", clients=2) as slow,
+            traffic.stream("fra-1") as stream,
+        ):
+            began = time.monotonic()
+            assert summary(fortress.up())[0] == "5 updated"
+            seconds = time.monotonic() - began
+            assert {host: tunnel_mtu(host) for host in topology.STANDARD} == dict.fromkeys(topology.STANDARD, 1350)
+            fortress.change(mtu(1360))
+            assert summary(fortress.up())[0] == "5 updated"
+            assert {host: tunnel_mtu(host) for host in topology.STANDARD} == dict.fromkeys(topology.STANDARD, 1360)
+    print(f"up {seconds:.1f} s; each: {each}; kept: {kept}; slow: {slow}; stream: {stream}")
+    for requests in (each, kept, slow):
+        assert not requests.failed, requests
+        assert set(requests.hosts) == {"oslo-web"}
+        assert len(requests.answers) > 20
+    # An edge that reloads may close a kept connection; here it has no reason to.
+    assert [answer.fresh for answer in kept.answers].count(True) == 1
+    assert len(stream.rounds) > 20
+
+
+def add_fra_3(s: Settings) -> None:
+    """Another worker in Frankfurt."""
+    s["hosts"]["fra-3"] = {
+        "site": "frankfurt",
+        "role": "worker",
+        "slot": 6,
+        "address": str(topology.HOSTS["fra-3"].address),
+        "memory_mb": 512,
+    }
+
+
+@contextmanager
+def fra_3() -> Iterator[None]:
+    """The machine of another worker, new, and gone without a trace at the end."""
+    api.start("fra-3")
+    try:
+        yield
+    finally:
+        api.kill("fra-3")
+        shutil.rmtree(api.current().host("fra-3"))
+
+
+def test_a_worker_comes_and_goes(fortress: Fortress) -> None:
+    with fra_3():
+        plain = on("fra-3", LEFTOVERS)
+        before = ssh_contacts()
+        with fortress.changed(add_fra_3):
+            preview = steps(fortress.preview())
+            assert {step.action for step in preview} == {"create", "update"}
+            updates = [step for step in preview if step.action == "update"]
+            assert [step.name for step in updates] == ["edge-haproxy.cfg"]
+            assert updates[0].changed == ("+ server fra-3 10.100.0.6:80",)
+            assert "[unknown]" not in updates[0].text
+            # A peer's key is born on its host, so the hubs' files about it are known once it is there; nothing else.
+            new_peer = {f"mesh-{hub}-peer-fra-3" for hub in HUBS}
+            made = {step.name for step in preview if step.action == "create"}
+            assert {name for name in made if not re.match(r"(app-|mesh-)?fra-3(-|$)", name)} == new_peer
+            assert {step.name for step in preview if "[unknown]" in step.text} == new_peer
+            assert ssh_contacts() == before
+
+            began = time.monotonic()
+            fortress.up()
+            print(f"added in {time.monotonic() - began:.1f} s")
+            after = ssh_contacts()
+            assert {host for host in after if after[host] != before[host]} == {"fra-3", *HUBS}
+            assert set(traces("fra-3")) == HUBS
+            assert on("fra-3", LEFTOVERS) != plain
+            # More than Oslo takes at a time goes to Frankfurt, where it is one of three.
+            found = traffic.burst("/slow?ms=500", 100)
+            print(found)
+            assert not found.failed
+            assert found.hosts["fra-3"] > 5
+            before = ssh_contacts()
+            began = time.monotonic()
+        print(f"taken out in {time.monotonic() - began:.1f} s")
+        after = ssh_contacts()
+        assert {host for host in after if after[host] != before[host]} == {"fra-3", *HUBS}
+        assert traces("fra-3") == {}
+        assert on("fra-3", LEFTOVERS) == plain
+
+
+LEFTOVERS = (
+    "ls -d /etc/wireguard/* /etc/nftables.d /etc/fortress /opt/* /usr/local/sbin/* /usr/local/lib/fortress"
+    " /var/lib/fortress /etc/systemd/system/app.service 2>/dev/null;"
+    " { ! command -v nft >/dev/null || nft list ruleset; }; ip -br link | cut -d ' ' -f 1;"
+    " systemctl list-units --plain --no-legend 'wg-quick@*' app.service"
+)
+"""What a fortress puts on a host besides packages, and what stands there before: as its disk and its kernel have it."""
+
+
+@contextmanager
+def another_key(host: str) -> Iterator[tuple[str, str]]:
+    """A host that shows another SSH key, as an impostor in its place would; gives both fingerprints, old and new."""
+    on(
+        host,
+        "cd /etc/ssh && mkdir kept && mv ssh_host_* kept/ && ssh-keygen -q -t ed25519 -N '' -f ssh_host_ed25519_key"
+        " && systemctl restart ssh && touch /run/replaced",
+    )
+    try:
+        files = ("kept/ssh_host_ed25519_key.pub", "ssh_host_ed25519_key.pub")
+        old, new = (on(host, f"ssh-keygen -lf /etc/ssh/{file}").split()[1] for file in files)
+        yield old, new
+    finally:
+        on(host, "cd /etc/ssh && mv kept/* . && rmdir kept && systemctl restart ssh")
+
+
+def test_a_host_with_another_key_is_refused(fortress: Fortress) -> None:
+    with fortress.changed(mtu(1350)), another_key("fra-2") as (old, new):
+        assert old.startswith("SHA256:")
+        assert old != new
+        before = ssh_logins("fra-2")
+        written = "find /etc /opt /usr/local /var/lib/fortress -newer /run/replaced"
+
+        def refused(*arguments: str) -> None:
+            done = fortress.pulumi(*UP, *arguments)
+            assert done.returncode != 0
+            assert "shows another host key than the" in done.stdout
+            assert re.search(rf"pinned  {re.escape(old)}\n +shown   {re.escape(new)}\n", done.stdout), done.stdout
+            assert "raise the host's" in done.stdout
+            assert ssh_logins("fra-2") == before
+            assert on("fra-2", written) == ""
+
+        refused()
+        assert tunnel_mtu("fra-2") == 1360
+        assert tunnel_mtu("fra-1") == 1350  # the others are none the worse
+        # The way to it changes, too: the address, where its key is learnt anew; then the login, where it is not.
+        on("fra-2", "ip address add 203.0.113.42/24 dev host0")
+        fortress.change(lambda s: s["hosts"]["fra-2"].update(address="203.0.113.42"))
+        refused()
+        fortress.change(lambda s: s["hosts"]["fra-2"].update(address=str(topology.HOSTS["fra-2"].address)))
+        on("fra-2", "ip address delete 203.0.113.42/24 dev host0")
+        fortress.change(lambda s: s["ssh"].update(user="admin"))
+        refused("--target", "**::fra-2-*")
+        fortress.change(lambda s: s["ssh"].update(user="ops"))
+
+        fortress.change(lambda s: s["hosts"]["fra-2"].update(incarnation=2))
+        began = time.monotonic()
+        fortress.up()
+        print(f"taken for a new machine in {time.monotonic() - began:.1f} s")
+        assert tunnel_mtu("fra-2") == 1350
+        assert ssh_logins("fra-2") > before
+        assert "/etc/wireguard/wg0.d/mtu" in on("fra-2", written)
+        assert fortress.facts()["hosts"]["fra-2"]["host_key"] == api.hosts()["fra-2"].host_key
+        fortress.check_whole()
+    # With its old key it is yet another machine.
+    assert fortress.facts()["hosts"]["fra-2"]["host_key"] == api.hosts()["fra-2"].host_key
+
+
+def test_up_goes_on_without_hosts_that_are_lost(fortress: Fortress) -> None:
+    rest = [host for host in topology.STANDARD if host != "fra-2"]
+    with fortress.changed(mtu(1350)), running_again("fra-1", "fra-2"):
+        api.kill("fra-2")
+        began = time.monotonic()
+        done = fortress.pulumi(*UP)
+        print(f"up with a dead host, not marked: {time.monotonic() - began:.1f} s")
+        assert done.returncode != 0
+        assert re.search(r"\(mesh-fra-2-mtu\):\n +error: .*203\.0\.113\.22:22", done.stdout), done.stdout
+        assert time.monotonic() - began < 120
+        assert {host: tunnel_mtu(host) for host in rest} == dict.fromkeys(rest, 1350)
+
+        def lost(s: Settings) -> None:
+            s["hosts"]["fra-2"]["gone"] = True
+            s["mesh"]["mtu"] = 1340
+
+        fortress.change(lost)
+        began = time.monotonic()
+        said = fortress.up()
+        print(f"up with a host that is gone: {time.monotonic() - began:.1f} s")
+        assert summary(said)[0] == "4 updated"
+        assert not re.search(r"\S*fra-2\S* \w+ing \(|Dial", said)
+        assert time.monotonic() - began < 60
+        assert {host: tunnel_mtu(host) for host in rest} == dict.fromkeys(rest, 1340)
+
+        # Another one, never marked, is forgotten; both leave the settings.
+        api.kill("fra-1")
+        forgotten = fortress.command("forget", "fra-1", "--stack", "lab", "--yes")
+        assert forgotten.returncode == 0, forgotten.stderr
+
+        def without(s: Settings) -> None:
+            del s["hosts"]["fra-1"], s["hosts"]["fra-2"]
+
+        fortress.change(without)
+        began = time.monotonic()
+        said = fortress.up()
+        print(f"up that takes out two hosts: {time.monotonic() - began:.1f} s")
+        assert time.monotonic() - began < 60
+        assert "Dial" not in said
+        deleted = {name for name, retained in re.findall(r"(\S+) deleted \(\S+\)(\[retain\])?", said) if not retained}
+        assert deleted == {f"mesh-{hub}-peer-{host}" for hub in HUBS for host in ("fra-1", "fra-2")}
+        assert traces("fra-1") == traces("fra-2") == {}
+        assert traffic.ask("/").host == "oslo-web"
+        # One comes back as it was, the other as a new machine.
+        shutil.rmtree(api.current().host("fra-2"))
+        began = time.monotonic()
+    print(f"both back in {time.monotonic() - began:.1f} s")
+    fortress.check_whole()
+    processes.until(
+        "answers from Frankfurt", 30, lambda: {"fra-1", "fra-2"} < set(traffic.burst("/slow?ms=500", 90).hosts)
+    )
