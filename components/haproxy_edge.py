@@ -140,7 +140,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             after(options, certificate),
             mode="0640",
             owner="root:haproxy",
-            check='haproxy -c -q -f "$1"',
+            check='haproxy -c -f "$1"',
             apply="systemctl -q enable haproxy && systemctl reload-or-restart haproxy",
             remove_apply="systemctl -q disable --now haproxy",
             unit="haproxy",
