@@ -60,6 +60,8 @@ class DataFortress(pulumi.ComponentResource):
             network=args["clients"],
             privileges=tuple(args.get("privileges", mariadb.DEFAULT_PRIVILEGES)),
         )
+        # Numbers arrive as floats from programs in other languages.
+        pool_mb = args.get("buffer_pool_mb")
         account_facts = mariadb.access_arguments(access)
         names = mariadb.authority_arguments(host["mesh_address"], [host["name"]])
 
@@ -95,8 +97,8 @@ class DataFortress(pulumi.ComponentResource):
                     mariadb.Server(
                         address=host["mesh_address"],
                         ram_mb=int(ram_mb),
-                        buffer_pool_mb=args.get("buffer_pool_mb"),
-                        innodb_flush_log_at_trx_commit=args.get("flush_log_at_commit", 1),
+                        buffer_pool_mb=None if pool_mb is None else int(pool_mb),
+                        innodb_flush_log_at_trx_commit=int(args.get("flush_log_at_commit", 1)),
                         cross_cloud_copy=args.get("cross_cloud_copy", False),
                     )
                 )

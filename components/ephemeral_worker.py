@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePosixPath
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -89,7 +88,8 @@ class EphemeralWorker(pulumi.ComponentResource):
             options,
         )
         files = [
-            put(f"{name}-{PurePosixPath(path).name}", target, path, content, options, apply=restart)
+            # By the whole path: two files may have the same last part.
+            put(f"{name}{path}", target, path, content, options, apply=restart)
             for path, content in work.get("files", {}).items()
         ]
         ca = put(

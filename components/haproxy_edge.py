@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NotRequired, TypedDict
+from typing import NotRequired, TypedDict, cast
 
 import pulumi
 
@@ -93,14 +93,15 @@ class HAProxyEdge(pulumi.ComponentResource):
         options = child_options(self, opts)
         edge = haproxy.Edge(
             server_name=args["server_name"],
-            primary=haproxy.Backend(**args["primary"]),
-            overflow=haproxy.Backend(**args["overflow"]),
+            primary=_backend(args["primary"]),
+            overflow=_backend(args["overflow"]),
             maxconn=int(args.get("maxconn", 2000)),
             timeouts=haproxy.Timeouts(
                 client_ms=int(args.get("timeout_client_ms", 10_000)),
                 server_ms=int(args.get("timeout_server_ms", 10_000)),
             ),
-            checks=haproxy.Checks(**args["checks"]),
+            # Numbers arrive as floats from programs in other languages.
+            checks=haproxy.Checks(**{name: int(cast(int, number)) for name, number in args["checks"].items()}),
             health_path=args.get("health_path", "/health"),
         )
 
@@ -158,5 +159,13 @@ class HAProxyEdge(pulumi.ComponentResource):
             check='nft -c -f "$1"',
             apply=firewall.APPLY,
         )
-        self.url = pulumi.Output.concat("https://", host["address"])
+        self.url = pulumi.Output.from_input(host["address"]).apply(lambda address: f"https://{_in_url(address)}")
         self.register_outputs({"url": self.url})
+
+
+def _backend(args: BackendArgs) -> haproxy.Backend:
+    return haproxy.Backend(args["site"], args["servers"], int(args["maxconn"]))
+
+
+def _in_url(address: str) -> str:
+    return f"[{address}]" if ":" in address else address

@@ -82,7 +82,7 @@ class Host(pulumi.ComponentResource):
         host_key = (
             pulumi.Output.from_input(given_key)
             if given_key
-            else _learn(f"{name}-host-key", args["address"], port, machine_id, options)
+            else _learn(f"{name}-host-key", args["address"], port, machine_id, options, bool(args.get("gone", False)))
         )
         member: Member = {
             "name": name,
@@ -204,7 +204,7 @@ _CONNECTION_HABITS = [
 
 
 def _learn(
-    name: str, address: pulumi.Input[str], port: int, machine_id: str, opts: pulumi.ResourceOptions
+    name: str, address: pulumi.Input[str], port: int, machine_id: str, opts: pulumi.ResourceOptions, gone: bool
 ) -> pulumi.Output[str]:
     """The host key, learnt once a machine and refused ever after when it changes.
 
@@ -218,6 +218,12 @@ def _learn(
         environment={"ADDRESS": address, "PORT": str(port)},
         triggers=[machine_id],
         logging=local.Logging.NONE,
-        opts=opts,
+        opts=pulumi.ResourceOptions.merge(
+            opts,
+            # A machine that is gone shows no key, and asking for one would wait for it.
+            pulumi.ResourceOptions(
+                ignore_changes=["create", "update", "stdin", "environment", "triggers"] if gone else None
+            ),
+        ),
     )
     return learnt.stdout.apply(str.strip)
