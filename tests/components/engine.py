@@ -1,0 +1,112 @@
+"""What the tests of components share: a host as they take it, and what must be true of every command."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from components.remote import Member
+from fortress import push
+from tests.doubles.pulumi_mocks import Registration, Run, plain
+from tests.doubles.pulumi_resource_command.values import Secret, Value
+
+
+def ssh_key(seed: int) -> str:
+    """An ed25519 host key, type and base64."""
+    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + bytes([seed]) * 32
+    return f"ssh-ed25519 {base64.b64encode(blob).decode()}"
+
+
+HOST_KEY, BASTION_KEY, LEARNT_KEY = ssh_key(1), ssh_key(2), ssh_key(3)
+WIREGUARD_KEY = "wFzZ3c2xXv2oS7m0Qw0pJ0dQ2h1k3l4m5n6o7p8q9r0="
+REMOTE, LOCAL = "command:remote:Command", "command:local:Command"
+
+_HOOK = {"before_create": ("fortress-refuse-impostor",), "before_update": ("fortress-refuse-impostor",)}
+
+# What the SDK's classes of the command plugin set on their own.
+_SDK_OPTIONS = ("additionalSecretOutputs", "replaceOnChanges")
+
+
+def member(name: str = "oslo-db", /, **more: Any) -> Member:
+    """A host whose every value is known."""
+    known: dict[str, Any] = {
+        "name": name,
+        "site": "oslo",
+        "address": "192.0.2.11",
+        "port": 22,
+        "user": "ops",
+        "host_key": HOST_KEY,
+        "machine_id": f"{name}.1",
+        "mesh_address": "10.100.0.1",
+        "public_key": WIREGUARD_KEY,
+        "ram_mb": 1024,
+        "gone": False,
+    }
+    return Member(**{**known, **more})  # type: ignore[typeddict-item]
+
+
+def connection(**more: Value) -> dict[str, Any]:
+    """The connection to `member()`."""
+    return {
+        "host": "192.0.2.11",
+        "port": 22,
+        "user": "ops",
+        "hostKey": HOST_KEY,
+        "dialErrorLimit": 5,
+        "perDialTimeout": 15,
+        **more,
+    }
+
+
+def texts(resources: Mapping[str, Registration]) -> dict[str, tuple[Value, Value]]:
+    """Of each command: what makes it and what takes it away."""
+    return {name: (found.inputs.get("create"), found.inputs.get("delete")) for name, found in resources.items()}
+
+
+def put(words: str, *, machine: str, apply: str | None = None, remove: str | None = None) -> tuple[str, str]:
+    """A file's two commands: `words` are PATH MODE OWNER and options; `apply` and `remove` stand as in the text."""
+    path = words.split()[0]
+    undone = remove or apply
+    return (
+        f"sudo /usr/local/sbin/fortress-push put {words}{_apply(apply)} --machine {machine}",
+        f"sudo /usr/local/sbin/fortress-push remove {path}{_apply(undone)} --machine {machine}",
+    )
+
+
+def _apply(command: str | None) -> str:
+    return f" --apply {command}" if command else ""
+
+
+def sent(resource: Registration) -> str:
+    """The file that a command sends, without the line that ends it."""
+    text = plain(resource.inputs["stdin"])
+    assert isinstance(text, str)
+    assert text.endswith(push.END)
+    return text.removesuffix(push.END)
+
+
+def waits(resources: Mapping[str, Registration]) -> dict[str, set[str]]:
+    """What each waits for."""
+    return {name: set(found.waits) for name, found in resources.items()}
+
+
+def check_commands(resources: Iterable[Registration], to: Mapping[str, Any], **special: Mapping[str, Any]) -> None:
+    """What holds for each command on a host; `special` names those with another connection, `-` as `_`."""
+    for found in resources:
+        assert found.type == REMOTE, found.name
+        expected = special.get(found.name.replace("-", "_"), to)
+        assert isinstance(found.inputs["connection"], Secret), f"{found.name}: its connection may hold a key"
+        assert plain(found.inputs["connection"]) == expected, found.name
+        assert found.inputs["logging"] == "none", f"{found.name}: nothing that a host prints is logged"
+        assert found.inputs["addPreviousOutputInEnv"] is False, found.name
+        assert set(found.inputs) <= {"connection", "create", "delete", "stdin", "logging", "addPreviousOutputInEnv"}, (
+            f"{found.name}: triggers replace, and a replacement deletes through the old connection"
+        )
+        assert found.hooks == _HOOK, f"{found.name}: an impostor must be refused before anything is sent"
+        assert found.options == _SDK_OPTIONS, found.name
+
+
+def kinds(run: Run) -> dict[str, tuple[str, str | None]]:
+    """Type and parent of everything."""
+    return {name: (found.type, found.parent) for name, found in run.resources.items()}

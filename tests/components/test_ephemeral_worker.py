@@ -1,0 +1,219 @@
+"""A workload on a host that may be thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi_command import local
+
+from components import EphemeralWorker, EphemeralWorkerArgs
+from fortress import text
+from tests.components.engine import REMOTE, check_commands, connection, kinds, member, put, sent, texts, waits
+from tests.doubles.pulumi_mocks import Run, run, secret_paths
+from tests.doubles.pulumi_resource_command.values import UNKNOWN, Secret
+
+HOST = member("fra-1", site="frankfurt", mesh_address="10.100.0.2")
+WORK: dict[str, Any] = {
+    "name": "app",
+    "command": "/usr/bin/python3 /opt/app/app.py",
+    "port": 80,
+    "health": "/health",
+    "packages": ["python3-pymysql"],
+    "files": {"/opt/app/app.py": "print('hello')\n", "/etc/app/app.py": "other = 1\n"},
+    "environment": {"GREETING": "hei på deg"},
+}
+DATABASE: dict[str, Any] = {"address": "10.100.0.1", "port": 3306, "name": "data", "user": "web", "ca_pem": "PEM\n"}
+NAMES = (
+    *("packages", "database-ca.pem", "database-password", "firewall", "app.service", "wait-healthy", "healthy"),
+    *("/opt/app/app.py", "/etc/app/app.py"),
+)
+RESTART = "'if systemctl -q is-active app; then systemctl restart app; fi'"
+
+
+def child(name: str) -> str:
+    return f"fra-1{name}" if name.startswith("/") else f"fra-1-{name}"
+
+
+def args(work: Mapping[str, Any] = WORK, database: Mapping[str, Any] = DATABASE, **more: Any) -> EphemeralWorkerArgs:
+    known: dict[str, Any] = {
+        "host": HOST,
+        "workload": work,
+        "clients": ["10.100.0.3"],
+        "database": database,
+        "database_password": "HUSH",
+    }
+    return EphemeralWorkerArgs(**{**known, **more})  # type: ignore[typeddict-item]
+
+
+def worker(preview: bool = False, opts: pulumi.ResourceOptions | None = None, **more: Any) -> Run:
+    return run(lambda: {"ready": EphemeralWorker("fra-1", args(**more), opts).ready}, preview=preview)
+
+
+def test_children_and_their_commands() -> None:
+    done = worker()
+    assert kinds(done) == {
+        "fra-1": ("fortress:index:EphemeralWorker", None),
+        **{child(name): (REMOTE, "fra-1") for name in NAMES},
+    }
+    check_commands(done.children("fra-1").values(), connection())
+    machine = "fra-1.1"
+    unit = "/etc/systemd/system/app.service"
+    start = "'systemctl daemon-reload && systemctl -q enable app && systemctl restart app' --unit app"
+    assert texts(done.children("fra-1")) == {
+        "fra-1-packages": (
+            f"sudo /usr/local/sbin/fortress-push packages --machine {machine} python3 python3-pymysql",
+            None,
+        ),
+        "fra-1/opt/app/app.py": put("/opt/app/app.py 0644 root:root", apply=RESTART, machine=machine),
+        "fra-1/etc/app/app.py": put("/etc/app/app.py 0644 root:root", apply=RESTART, machine=machine),
+        "fra-1-database-ca.pem": put(
+            "/etc/fortress/app/database-ca.pem 0644 root:root", apply=RESTART, machine=machine
+        ),
+        "fra-1-database-password": put(
+            "/etc/fortress/app/database-password 0400 root:root", apply=RESTART, machine=machine
+        ),
+        "fra-1-firewall": put(
+            "/etc/nftables.d/30-app.nft 0644 root:root --check 'nft -c -f \"$1\"'",
+            apply="'nft -f /etc/nftables.conf'",
+            machine=machine,
+        ),
+        "fra-1-app.service": put(
+            f"{unit} 0644 root:root",
+            apply=start,
+            remove="'systemctl -q disable --now app; systemctl daemon-reload'",
+            machine=machine,
+        ),
+        "fra-1-wait-healthy": put(
+            "/usr/local/lib/fortress/wait-healthy 0755 root:root --check 'sh -n \"$1\"'", machine=machine
+        ),
+        "fra-1-healthy": (
+            f"sudo env FORTRESS_MACHINE={machine} /usr/local/lib/fortress/wait-healthy "
+            "http://10.100.0.2:80/health 60 app",
+            None,
+        ),
+    }
+
+
+def test_what_is_sent() -> None:
+    found = worker().resources
+    assert {name for name in NAMES if "stdin" not in found[child(name)].inputs} == {"packages", "healthy"}
+    assert sent(found["fra-1/opt/app/app.py"]) == "print('hello')\n"
+    assert sent(found["fra-1/etc/app/app.py"]) == "other = 1\n"
+    assert sent(found["fra-1-database-ca.pem"]) == "PEM\n"
+    assert sent(found["fra-1-database-password"]) == "HUSH\n"
+    assert sent(found["fra-1-wait-healthy"]) == text.script("wait-healthy")
+    rule = 'iifname "wg0" ip saddr { 10.100.0.3 } tcp dport 80 accept  # app'
+    assert [line.strip() for line in sent(found["fra-1-firewall"]).splitlines() if "accept" in line] == [rule]
+
+
+def test_the_unit_says_where_the_database_is() -> None:
+    lines = sent(worker().resources["fra-1-app.service"]).splitlines()
+    assert "ExecStart=/usr/bin/python3 /opt/app/app.py" in lines
+    assert [line for line in lines if line.startswith(("Environment", "LoadCredential"))] == [
+        "Environment=FORTRESS_DATABASE_ADDRESS=10.100.0.1",
+        "Environment=FORTRESS_DATABASE_CA=/etc/fortress/app/database-ca.pem",
+        "Environment=FORTRESS_DATABASE_NAME=data",
+        "Environment=FORTRESS_DATABASE_PORT=3306",
+        "Environment=FORTRESS_DATABASE_USER=web",
+        "Environment=FORTRESS_HOST=fra-1",
+        "Environment=FORTRESS_LISTEN=10.100.0.2:80",
+        "Environment=FORTRESS_SITE=frankfurt",
+        'Environment="GREETING=hei på deg"',
+        "LoadCredential=database-password:/etc/fortress/app/database-password",
+    ]
+
+
+def test_order() -> None:
+    needed = {"packages", "database-ca.pem", "database-password", "/opt/app/app.py", "/etc/app/app.py"}
+    assert waits(worker().children("fra-1")) == {
+        **{child(name): set() for name in (*needed, "firewall", "wait-healthy")},
+        "fra-1-app.service": {child(name) for name in needed},
+        "fra-1-healthy": {"fra-1-app.service", "fra-1-wait-healthy"},
+    }
+
+
+def test_children_wait_for_what_the_component_waits_for() -> None:
+    def program() -> None:
+        gate = local.Command("gate", create="true")
+        EphemeralWorker("fra-1", args(), pulumi.ResourceOptions(depends_on=[gate]))
+
+    alone = waits(worker().children("fra-1"))
+    assert waits(run(program).children("fra-1")) == {name: needed | {"gate"} for name, needed in alone.items()}
+
+
+def test_ready_comes_after_the_gate() -> None:
+    def program() -> Mapping[str, Any]:
+        made = EphemeralWorker("fra-1", args())
+        local.Command("late", create=made.ready.apply(str))
+        return {"ready": made.ready}
+
+    done = run(program)
+    assert (done.outputs["ready"].value, done.outputs["ready"].secret) == (True, False)
+    assert "fra-1-healthy" in done.resources["late"].waits
+    assert done.registered["fra-1"] == {"ready": True}
+    assert not worker(preview=True).outputs["ready"].known
+
+
+def test_the_password_is_secret_and_nothing_else_is() -> None:
+    done = worker(private_key="PRIVATE")
+    for name, found in done.children("fra-1").items():
+        secret = {"connection", "stdin"} if name == "fra-1-database-password" else {"connection"}
+        assert secret_paths(found.inputs) == secret, name
+        assert "HUSH" not in repr({**found.inputs, "stdin": None}), name
+    assert isinstance(done.resources["fra-1-database-password"].inputs["stdin"], Secret)
+
+
+@pytest.mark.parametrize(("leaf", "file"), [("address", "app.service"), ("ca_pem", "database-ca.pem")])
+def test_what_is_unknown_of_the_database_hides_one_file(leaf: str, file: str) -> None:
+    def program() -> None:
+        later = local.Command("later", create="date")
+        EphemeralWorker("fra-1", args(database={**DATABASE, leaf: later.stdout}))
+
+    done = run(program, preview=True)
+    unknown = {name for name, found in done.children("fra-1").items() if found.inputs.get("stdin") is UNKNOWN}
+    assert unknown == {child(file)}
+    assert texts(done.children("fra-1")) == texts(worker().children("fra-1"))
+
+
+def test_a_workload_needs_no_files_packages_or_environment() -> None:
+    least = {name: WORK[name] for name in ("name", "command", "port", "health")}
+    done = worker(work=least)
+    assert {found.name for found in done.children("fra-1").values() if "/" in found.name} == set()
+    assert texts(done.children("fra-1"))["fra-1-packages"][0] == (
+        "sudo /usr/local/sbin/fortress-push packages --machine fra-1.1 python3"
+    )
+    assert "GREETING" not in sent(done.resources["fra-1-app.service"])
+
+
+def test_what_the_fortress_says_is_not_for_the_workload_to_change() -> None:
+    done = worker(work={**WORK, "environment": {"FORTRESS_DATABASE_ADDRESS": "198.51.100.1"}})
+    assert "198.51.100.1" not in sent(done.resources["fra-1-app.service"])
+
+
+def test_numbers_that_arrive_as_floats_are_written_whole() -> None:
+    floats = worker(work={**WORK, "port": 8080.0, "healthy_within_s": 90.0}, database={**DATABASE, "port": 3307.0})
+    whole = worker(work={**WORK, "port": 8080, "healthy_within_s": 90}, database={**DATABASE, "port": 3307})
+    assert floats.resources == whole.resources
+    gate = str(floats.resources["fra-1-healthy"].inputs["create"])
+    assert gate.endswith(" http://10.100.0.2:8080/health 90 app")
+
+
+def test_another_machine_changes_each_command_and_replaces_none() -> None:
+    first = texts(worker().children("fra-1"))
+    second = texts(worker(host={**HOST, "machine_id": "fra-1.2"}).children("fra-1"))
+    assert second == {
+        name: tuple(text and str(text).replace("fra-1.1", "fra-1.2") for text in pair) for name, pair in first.items()
+    }
+    assert all("fra-1.1" in str(pair[0]) for pair in first.values())
+
+
+def test_a_machine_that_is_gone_is_left_alone() -> None:
+    done = worker(host={**HOST, "gone": True}, opts=pulumi.ResourceOptions(retain_on_delete=True))
+    standing = worker()
+    for name, found in done.children("fra-1").items():
+        assert found.retain_on_delete, name
+        assert found.ignore_changes == ("connection", "create", "delete", "stdin"), name
+        assert found.inputs == standing.resources[name].inputs, name

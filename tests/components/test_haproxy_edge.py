@@ -1,0 +1,205 @@
+"""HAProxy in front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+from pulumi_command import local
+
+from components import HAProxyEdge, HAProxyEdgeArgs
+from fortress import haproxy, text
+from tests.components.engine import REMOTE, check_commands, connection, kinds, member, put, sent, texts, waits
+from tests.doubles.pulumi_mocks import Run, plain, run, secret_paths
+from tests.doubles.pulumi_resource_command.values import UNKNOWN, Secret
+
+HOST = member("oslo-edge", mesh_address="10.100.0.3")
+OSLO: dict[str, Any] = {"site": "oslo", "servers": {"oslo-web": "10.100.0.4:80"}, "maxconn": 40}
+FRANKFURT: dict[str, Any] = {
+    "site": "frankfurt",
+    "servers": {"fra-1": "10.100.0.2:80", "fra-2": "10.100.0.5:80"},
+    "maxconn": 40,
+}
+CHECKS = {"inter_ms": 1000, "fastinter_ms": 200, "timeout_ms": 400, "connect_ms": 300, "rise": 2, "fall": 2}
+TLS = {"certificate": "CERTIFICATE\n", "key": "KEY\n"}
+MACHINE = "oslo-edge.1"
+
+
+def args(**more: Any) -> HAProxyEdgeArgs:
+    known: dict[str, Any] = {
+        "host": HOST,
+        "server_name": "lab.fortress.example",
+        "primary": OSLO,
+        "overflow": FRANKFURT,
+        "checks": CHECKS,
+    }
+    return HAProxyEdgeArgs(**{**known, **more})  # type: ignore[typeddict-item]
+
+
+def edge(preview: bool = False, opts: pulumi.ResourceOptions | None = None, **more: Any) -> Run:
+    return run(lambda: {"url": HAProxyEdge("edge", args(**more), opts).url}, preview=preview)
+
+
+COMMON = {
+    "edge-packages": (f"sudo /usr/local/sbin/fortress-push packages --machine {MACHINE} haproxy openssl", None),
+    "edge-haproxy.cfg": (
+        "sudo /usr/local/sbin/fortress-push put /etc/haproxy/haproxy.cfg 0640 root:haproxy "
+        "--check 'haproxy -c -f \"$1\"' "
+        f"--apply 'systemctl -q enable haproxy && systemctl reload-or-restart haproxy' --unit haproxy "
+        f"--machine {MACHINE}",
+        "sudo /usr/local/sbin/fortress-push remove /etc/haproxy/haproxy.cfg "
+        f"--apply 'systemctl -q disable --now haproxy' --machine {MACHINE}",
+    ),
+    "edge-firewall": put(
+        "/etc/nftables.d/40-edge.nft 0644 root:root --check 'nft -c -f \"$1\"'",
+        apply="'nft -f /etc/nftables.conf'",
+        machine=MACHINE,
+    ),
+}
+
+
+def test_children_and_their_commands_with_a_certificate_of_the_hosts_own() -> None:
+    done = edge()
+    names = ("packages", "certificate-tool", "certificate", "haproxy.cfg", "firewall")
+    assert kinds(done) == {
+        "edge": ("fortress:index:HAProxyEdge", None),
+        **{f"edge-{name}": (REMOTE, "edge") for name in names},
+    }
+    check_commands(done.children("edge").values(), connection())
+    assert texts(done.children("edge")) == {
+        **COMMON,
+        "edge-certificate-tool": put(
+            "/usr/local/lib/fortress/edge-certificate 0755 root:root --check 'sh -n \"$1\"'", machine=MACHINE
+        ),
+        "edge-certificate": (
+            f"sudo env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/edge-certificate --reload haproxy "
+            "/etc/ssl/private/site.pem 90 30 lab.fortress.example",
+            f"sudo env FORTRESS_MACHINE={MACHINE} rm -f /etc/ssl/private/site.pem",
+        ),
+    }
+    assert sent(done.resources["edge-certificate-tool"]) == text.script("edge-certificate")
+
+
+def test_children_and_their_commands_with_a_given_certificate() -> None:
+    done = edge(tls=TLS)
+    assert kinds(done) == {
+        "edge": ("fortress:index:HAProxyEdge", None),
+        **{f"edge-{name}": (REMOTE, "edge") for name in ("packages", "certificate", "haproxy.cfg", "firewall")},
+    }
+    check_commands(done.children("edge").values(), connection())
+    check = 'openssl x509 -noout -checkend 0 -in "$1" && openssl pkey -noout -check -in "$1"'
+    assert texts(done.children("edge")) == {
+        **COMMON,
+        "edge-certificate": (
+            f"sudo /usr/local/sbin/fortress-push put /etc/ssl/private/site.pem 0600 root:root --check '{check}' "
+            f"--apply 'systemctl try-reload-or-restart haproxy' --machine {MACHINE}",
+            f"sudo /usr/local/sbin/fortress-push remove /etc/ssl/private/site.pem --apply true --machine {MACHINE}",
+        ),
+    }
+    assert isinstance(done.resources["edge-certificate"].inputs["stdin"], Secret)
+    assert sent(done.resources["edge-certificate"]) == "CERTIFICATE\nKEY\n"
+
+
+def test_what_is_sent() -> None:
+    found = edge(health_path="/up", maxconn=500, timeout_client_ms=9000, timeout_server_ms=8000).resources
+    assert sent(found["edge-haproxy.cfg"]) == haproxy.render(
+        haproxy.Edge(
+            server_name="lab.fortress.example",
+            primary=haproxy.Backend("oslo", {"oslo-web": "10.100.0.4:80"}, 40),
+            overflow=haproxy.Backend("frankfurt", {"fra-1": "10.100.0.2:80", "fra-2": "10.100.0.5:80"}, 40),
+            maxconn=500,
+            timeouts=haproxy.Timeouts(client_ms=9000, server_ms=8000),
+            checks=haproxy.Checks(inter_ms=1000, fastinter_ms=200, timeout_ms=400, connect_ms=300, rise=2, fall=2),
+            health_path="/up",
+        )
+    )
+    rules = [line.strip() for line in sent(found["edge-firewall"]).splitlines() if "accept" in line]
+    assert rules == ["tcp dport 80 accept  # HTTP", "tcp dport 443 accept  # HTTPS"]
+
+
+def test_order() -> None:
+    assert waits(edge().children("edge")) == {
+        "edge-packages": set(),
+        "edge-certificate-tool": set(),
+        "edge-firewall": set(),
+        "edge-certificate": {"edge-packages", "edge-certificate-tool"},
+        "edge-haproxy.cfg": {"edge-certificate"},
+    }
+    assert waits(edge(tls=TLS).children("edge"))["edge-certificate"] == {"edge-packages"}
+
+
+def test_children_wait_for_what_the_component_waits_for() -> None:
+    def program() -> None:
+        gate = local.Command("gate", create="true")
+        HAProxyEdge("edge", args(), pulumi.ResourceOptions(depends_on=[gate]))
+
+    alone = waits(edge().children("edge"))
+    assert waits(run(program).children("edge")) == {name: needed | {"gate"} for name, needed in alone.items()}
+
+
+def test_the_url() -> None:
+    done = edge()
+    assert (done.outputs["url"].value, done.outputs["url"].secret) == ("https://192.0.2.11", False)
+    assert done.registered["edge"] == {"url": "https://192.0.2.11"}
+
+
+def test_a_url_whose_address_is_unknown_is_unknown() -> None:
+    def program() -> Mapping[str, Any]:
+        machine = local.Command("machine", create="date")
+        return {"url": HAProxyEdge("edge", args(host={**HOST, "address": machine.stdout})).url}
+
+    done = run(program, preview=True)
+    assert not done.outputs["url"].known
+    assert not any(found.inputs.get("stdin") is UNKNOWN for found in done.children("edge").values())
+
+
+def test_an_ipv6_address_stands_in_brackets_in_the_url() -> None:
+    assert edge(host={**HOST, "address": "2001:db8::12"}).outputs["url"].value == "https://[2001:db8::12]"
+
+
+def test_the_key_is_secret_and_nothing_else_is() -> None:
+    done = edge(tls=TLS, private_key="PRIVATE")
+    for name, found in done.children("edge").items():
+        secret = {"connection", "stdin"} if name == "edge-certificate" else {"connection"}
+        assert secret_paths(found.inputs) == secret, name
+        assert "KEY" not in repr({**found.inputs, "stdin": None, "connection": None}), name
+        assert plain(found.inputs["connection"]) == connection(privateKey="PRIVATE")
+
+
+def test_numbers_that_arrive_as_floats_are_written_whole() -> None:
+    numbers = {"maxconn": 500, "timeout_client_ms": 9000, "timeout_server_ms": 8000}
+    floats = edge(
+        **{name: float(number) for name, number in numbers.items()},  # type: ignore[arg-type]
+        primary={**OSLO, "maxconn": 40.0},
+        overflow={**FRANKFURT, "maxconn": 40.0},
+        checks={name: float(number) for name, number in CHECKS.items()},
+    )
+    assert floats.resources == edge(**numbers).resources  # type: ignore[arg-type]
+
+
+def test_a_worker_more_is_one_line_more_and_no_other_change() -> None:
+    servers = {**FRANKFURT["servers"], "fra-3": "10.100.0.6:80"}
+    before, after = edge().resources, edge(overflow={**FRANKFURT, "servers": servers}).resources
+    changed = {name for name in before if before[name] != after[name]}
+    assert changed == {"edge-haproxy.cfg"}
+    one, other = (sent(found["edge-haproxy.cfg"]).splitlines() for found in (before, after))
+    assert [line for line in other if line not in one] == ["    server fra-3 10.100.0.6:80"]
+
+
+def test_another_machine_changes_each_command_and_replaces_none() -> None:
+    first = texts(edge().children("edge"))
+    second = texts(edge(host={**HOST, "machine_id": "oslo-edge.2"}).children("edge"))
+    assert second == {
+        name: tuple(text and str(text).replace(MACHINE, "oslo-edge.2") for text in pair) for name, pair in first.items()
+    }
+    assert all(MACHINE in str(pair[0]) for pair in first.values())
+
+
+def test_a_machine_that_is_gone_is_left_alone() -> None:
+    done = edge(host={**HOST, "gone": True}, opts=pulumi.ResourceOptions(retain_on_delete=True))
+    standing = edge()
+    for name, found in done.children("edge").items():
+        assert found.retain_on_delete, name
+        assert found.ignore_changes == ("connection", "create", "delete", "stdin"), name
+        assert found.inputs == standing.resources[name].inputs, name

@@ -1,0 +1,330 @@
+"""A machine's first contact."""
+
+from __future__ import annotations
+
+import hashlib
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import pulumi
+import pytest
+from pulumi_command import local
+
+from components import Host, HostArgs
+from fortress import firewall, text
+from tests.components.engine import (
+    BASTION_KEY,
+    HOST_KEY,
+    LEARNT_KEY,
+    LOCAL,
+    REMOTE,
+    WIREGUARD_KEY,
+    check_commands,
+    connection,
+    kinds,
+    put,
+    sent,
+    texts,
+    waits,
+)
+from tests.doubles.pulumi_mocks import Run, holds_unknown, plain, run, secret_paths
+from tests.doubles.pulumi_resource_command.values import UNKNOWN
+
+HABITS = tuple(f"connection.{part}" for part in ("user", "privateKey", "perDialTimeout", "dialErrorLimit", "proxy"))
+HELD = ("connection", "create", "delete", "stdin")
+INSTALL = (
+    "umask 077; cat >/usr/local/sbin/fortress-push.new && tail -n 1 /usr/local/sbin/fortress-push.new | "
+    "grep -qxF '# fortress-push: end of file' && chmod 755 /usr/local/sbin/fortress-push.new && "
+    "sync /usr/local/sbin/fortress-push.new && mv /usr/local/sbin/fortress-push.new /usr/local/sbin/fortress-push"
+)
+
+
+def answers(name: str) -> str:
+    return {"db-host-key": f"{LEARNT_KEY}\n", "db-key": f"{WIREGUARD_KEY}\n", "db-facts": "1987\n"}.get(name, "")
+
+
+def host(preview: bool = False, opts: pulumi.ResourceOptions | None = None, **more: Any) -> Run:
+    known: dict[str, Any] = {
+        "address": "192.0.2.11",
+        "site": "oslo",
+        "mesh_address": "10.100.0.1",
+        "mesh_network": "10.100.0.0/24",
+        "operators": ["192.0.2.10/32", "2001:db8::/64"],
+        "user": "ops",
+    }
+
+    def program() -> Mapping[str, Any]:
+        made = Host("db", HostArgs(**{**known, **more}), opts)  # type: ignore[typeddict-item]
+        leaves = ("address", "user", "host_key", "public_key", "machine_id", "ram_mb")
+        return {leaf: getattr(made, leaf) for leaf in leaves} | {"member": made.member}
+
+    return run(program, preview=preview, stdout=answers)
+
+
+def base(machine: str) -> str:
+    rules = firewall.render_base(["192.0.2.10/32", "2001:db8::/64"], 22)
+    return (
+        f"sudo /usr/local/sbin/fortress-push confirm /etc/nftables.conf {hashlib.sha256(rules.encode()).hexdigest()} "
+        f"--machine {machine}"
+    )
+
+
+def test_children_and_their_commands() -> None:
+    done = host()
+    names = ("ready", "push", "packages", "firewall", "firewall-confirmed", "wireguard", "wg0.conf", "key", "facts")
+    assert kinds(done) == {
+        "db": ("fortress:index:Host", None),
+        "db-host-key": (LOCAL, "db"),
+        **{f"db-{name}": (REMOTE, "db") for name in names},
+    }
+    commands = {name: found for name, found in done.children("db").items() if found.type == REMOTE}
+    assert texts(commands) == {
+        "db-ready": ("sudo env FORTRESS_MACHINE=db.1 true", None),
+        "db-push": (
+            f"sudo {shlex.join(['sh', '-c', INSTALL, 'db.1'])}",
+            "sudo /usr/local/sbin/fortress-push uninstall --machine db.1",
+        ),
+        "db-packages": ("sudo /usr/local/sbin/fortress-push packages --machine db.1 nftables wireguard-tools", None),
+        "db-firewall": (
+            "sudo /usr/local/sbin/fortress-push put /etc/nftables.conf 0755 root:root --check 'nft -c -f \"$1\"' "
+            "--apply 'nft -f /etc/nftables.conf && systemctl -q enable nftables' --confirm 45 --machine db.1",
+            "sudo /usr/local/sbin/fortress-push remove /etc/nftables.conf "
+            "--apply 'nft delete table inet fortress; systemctl -q disable nftables' --machine db.1",
+        ),
+        "db-firewall-confirmed": (base("db.1"), None),
+        "db-wireguard": put("/usr/local/lib/fortress/wireguard 0755 root:root --check 'sh -n \"$1\"'", machine="db.1"),
+        "db-wg0.conf": put(
+            "/etc/wireguard/wg0.conf 0600 root:root",
+            apply="'/usr/local/lib/fortress/wireguard reload wg0'",
+            machine="db.1",
+        ),
+        "db-key": (
+            "sudo env FORTRESS_MACHINE=db.1 /usr/local/lib/fortress/wireguard start wg0",
+            "sudo env FORTRESS_MACHINE=db.1 /usr/local/lib/fortress/wireguard stop wg0",
+        ),
+        "db-facts": (
+            "sudo env FORTRESS_MACHINE=db.1 awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo",
+            None,
+        ),
+    }
+    reached = connection(hostKey=LEARNT_KEY)
+    check_commands(commands.values(), reached, db_ready={**reached, "dialErrorLimit": 30})
+
+
+def test_what_is_sent() -> None:
+    found = host().resources
+    assert sent(found["db-push"]) == text.push_script()
+    assert sent(found["db-firewall"]) == firewall.render_base(["192.0.2.10/32", "2001:db8::/64"], 22)
+    assert sent(found["db-wireguard"]) == text.script("wireguard")
+    assert "Address = 10.100.0.1/24\nListenPort = 51820\n" in sent(found["db-wg0.conf"])
+    silent = ("ready", "packages", "firewall-confirmed", "key", "facts")
+    assert not any("stdin" in found[f"db-{name}"].inputs for name in silent)
+
+
+def test_the_host_key_is_learnt_on_this_side_once_a_machine() -> None:
+    assert host().resources["db-host-key"].inputs == {
+        "create": "sh -s",
+        "update": "sh -s",
+        "stdin": text.script("learn-host-key"),
+        "environment": {"ADDRESS": "192.0.2.11", "PORT": "22"},
+        "triggers": ["db.1"],
+        "logging": "none",
+    }
+
+
+def test_each_step_waits_for_the_one_before() -> None:
+    key = "db-host-key"
+    assert waits(host().children("db")) == {
+        "db-host-key": set(),
+        "db-ready": {key},
+        "db-facts": {key, "db-ready"},
+        "db-push": {key, "db-ready"},
+        "db-packages": {key, "db-push"},
+        "db-firewall": {key, "db-packages"},
+        "db-firewall-confirmed": {key, "db-firewall"},
+        "db-wireguard": {key, "db-firewall-confirmed"},
+        "db-wg0.conf": {key, "db-wireguard"},
+        "db-key": {key, "db-wg0.conf"},
+    }
+
+
+def test_outputs() -> None:
+    outputs = {name: (seen.value, seen.secret) for name, seen in host().outputs.items()}
+    scalars = {
+        "address": "192.0.2.11",
+        "user": "ops",
+        "host_key": LEARNT_KEY,
+        "public_key": WIREGUARD_KEY,
+        "machine_id": "db.1",
+        "ram_mb": 1987,
+    }
+    whole = {
+        **{name: scalars[name] for name in ("address", "user", "host_key", "public_key", "machine_id", "ram_mb")},
+        **{"name": "db", "site": "oslo", "port": 22, "mesh_address": "10.100.0.1", "gone": False},
+    }
+    assert outputs == {**{name: (value, False) for name, value in scalars.items()}, "member": (whole, False)}
+
+
+def test_registered_outputs_are_the_ones_given() -> None:
+    done = host()
+    registered = {name: plain(value) for name, value in done.registered["db"].items()}
+    assert registered == {name: seen.value for name, seen in done.outputs.items()}
+
+
+def test_memory_that_is_given_is_not_asked_for() -> None:
+    done = host(memory_mb=512)
+    assert "db-facts" not in done.resources
+    assert done.outputs["ram_mb"].value == 512
+
+
+def test_a_host_key_that_is_given_is_pinned_and_not_learnt() -> None:
+    done = host(host_key=HOST_KEY)
+    assert "db-host-key" not in done.resources
+    reached = connection()
+    check_commands(done.children("db").values(), reached, db_ready={**reached, "dialErrorLimit": 30})
+    assert done.outputs["host_key"].value == HOST_KEY
+
+
+def test_who_uses_the_pinned_key_waits_until_the_host_is_prepared() -> None:
+    """A key that is known at once would let other components dial a host without push.sh."""
+
+    def program() -> None:
+        args = HostArgs(
+            address="192.0.2.11",
+            site="oslo",
+            mesh_address="10.100.0.1",
+            mesh_network="10.100.0.0/24",
+            operators=["192.0.2.10/32"],
+            host_key=HOST_KEY,
+        )
+        made = Host("db", args)
+        pulumi.ComponentResource("test:index:Reader", "reader", {"key": made.member["host_key"]})
+
+    assert "db-key" in run(program, stdout=answers).resources["reader"].waits
+
+
+def test_at_first_preview_what_is_unknown_stays_unknown() -> None:
+    done = host(preview=True)
+    for leaf in ("host_key", "public_key", "ram_mb"):
+        assert not done.outputs[leaf].known, leaf
+    for leaf in ("address", "user", "machine_id"):
+        assert done.outputs[leaf].known, leaf
+    for name, found in done.children("db").items():
+        unknown = {key for key, value in found.inputs.items() if holds_unknown(value)}
+        assert unknown == (set() if name == "db-host-key" else {"connection"}), name
+    assert texts(done.children("db")) == texts(host().children("db")), "a reviewer reads the commands that will run"
+
+
+def test_a_given_key_is_known_at_first_preview() -> None:
+    done = host(preview=True, host_key=HOST_KEY)
+    assert plain(done.resources["db-push"].inputs["connection"]) == connection()
+
+
+def test_nothing_but_the_connection_is_secret() -> None:
+    done = host(private_key="PRIVATE", host_key=HOST_KEY)
+    for name, found in done.children("db").items():
+        assert secret_paths(found.inputs) == {"connection"}, name
+        assert plain(found.inputs["connection"])["privateKey"] == "PRIVATE", name
+    assert not any(seen.secret for seen in done.outputs.values())
+    assert "PRIVATE" not in repr(done.registered)
+
+
+def test_a_bastion_stands_in_front_of_every_command() -> None:
+    bastion = {"address": "198.51.100.1", "user": "jump", "port": 2222, "host_key": BASTION_KEY}
+    done = host(bastion=bastion, host_key=HOST_KEY, private_key="PRIVATE")
+    proxy = {"host": "198.51.100.1", "user": "jump", "port": 2222, "hostKey": BASTION_KEY, "privateKey": "PRIVATE"}
+    proxy |= {"dialErrorLimit": 10, "perDialTimeout": 15}  # the SDK's own
+    for name, found in done.children("db").items():
+        assert plain(found.inputs["connection"])["proxy"] == proxy, name
+        assert secret_paths(found.inputs) == {"connection"}, name
+    assert done.outputs["member"].value["bastion"] == bastion
+
+
+def test_a_key_is_never_learnt_through_a_bastion() -> None:
+    bastion = {"address": "198.51.100.1", "user": "jump", "port": 22, "host_key": BASTION_KEY}
+    with pytest.raises(ValueError, match=r"^host db: host_key is needed with a bastion; it cannot be learnt through"):
+        host(bastion=bastion)
+
+
+def test_root_needs_no_sudo() -> None:
+    done = host(user="root")
+    commands = [text for pair in texts(done.children("db")).values() for text in pair if text]
+    assert not any("sudo" in str(text) for text in commands)
+    assert "env FORTRESS_MACHINE=db.1 true" in commands
+
+
+def test_another_machine_changes_each_command_and_replaces_none() -> None:
+    first, second = host().children("db"), host(incarnation=2).children("db")
+    assert second["db-host-key"].inputs["triggers"] == ["db.2"], "its key is learnt anew"
+    for name in set(first) - {"db-host-key"}:
+        for key in ("create", "delete"):
+            before, after = first[name].inputs.get(key), second[name].inputs.get(key)
+            assert (before is None) == (after is None), name
+            assert before is None or str(before).replace("db.1", "db.2") == after != before, name
+        assert "triggers" not in second[name].inputs, name
+
+
+def test_a_machine_that_is_gone_is_left_alone() -> None:
+    done = host(gone=True, opts=pulumi.ResourceOptions(retain_on_delete=True))
+    standing = host()
+    assert done.resources["db"].retain_on_delete
+    for name, found in done.children("db").items():
+        assert found.retain_on_delete, f"{name}: its delete would dial a dead machine"
+        held = ("create", "update", "stdin", "environment", "triggers") if name == "db-host-key" else HELD
+        assert found.ignore_changes == held, name
+        assert found.inputs == standing.resources[name].inputs, name
+    assert done.outputs["member"].value["gone"] is True
+
+
+def test_a_machine_that_stands_ignores_changed_habits_only_where_it_is_asked() -> None:
+    for name, found in host().children("db").items():
+        assert not found.retain_on_delete
+        assert found.ignore_changes == (HABITS if name in {"db-ready", "db-key", "db-facts"} else ()), name
+
+
+def test_numbers_that_arrive_as_floats_are_written_whole() -> None:
+    def numbers(kind: type) -> Run:
+        return host(port=kind(2222), mesh_port=kind(51821), incarnation=kind(3), memory_mb=kind(512))
+
+    floats, whole = numbers(float), numbers(int)
+    for name, found in floats.children("db").items():
+        assert found.inputs == whole.resources[name].inputs, name
+    assert floats.resources["db-host-key"].inputs["environment"] == {"ADDRESS": "192.0.2.11", "PORT": "2222"}
+    assert "ListenPort = 51821\n" in sent(floats.resources["db-wg0.conf"])
+    assert floats.outputs["machine_id"].value == "db.3"
+    assert (floats.outputs["ram_mb"].value, type(floats.outputs["ram_mb"].value)) == (512, int)
+
+
+def test_children_wait_for_what_the_component_waits_for() -> None:
+    def program() -> None:
+        gate = local.Command("gate", create="true")
+        args = HostArgs(
+            address="192.0.2.11",
+            site="oslo",
+            mesh_address="10.100.0.1",
+            mesh_network="10.100.0.0/24",
+            operators=["192.0.2.10/32"],
+        )
+        Host("db", args, pulumi.ResourceOptions(depends_on=[gate]))
+
+    done = run(program, stdout=answers)
+    assert all("gate" in found.waits for found in done.children("db").values())
+
+
+def test_an_address_that_comes_from_a_machine_is_not_known_yet() -> None:
+    def program() -> Mapping[str, Any]:
+        machine = local.Command("machine", create="true")
+        args = HostArgs(
+            address=machine.stdout,
+            site="oslo",
+            mesh_address="10.100.0.1",
+            mesh_network="10.100.0.0/24",
+            operators=["192.0.2.10/32"],
+        )
+        return {"address": Host("db", args).address}
+
+    done = run(program, preview=True)
+    assert not done.outputs["address"].known
+    environment = done.resources["db-host-key"].inputs["environment"]
+    assert environment == {"ADDRESS": UNKNOWN, "PORT": "22"}

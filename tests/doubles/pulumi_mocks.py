@@ -1,0 +1,264 @@
+"""A double of Pulumi's engine for programs run inside a test: it keeps every registration whole.
+
+The SDK's own mock monitor hands a mock the inputs only: no dependencies, no options, secrets unwrapped. This one is
+that monitor with the request kept as the engine would see it, and with the command plugin's answers: an input comes
+back as it went in, `stdout` and `stderr` are unknown at preview. Resource hooks are registered without the callback
+server that the SDK would start for them (a gRPC server in each test), and can be called.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pulumi
+from google.protobuf import empty_pb2  # type: ignore[import-untyped]
+from pulumi.runtime import mocks, proto, set_all_config, set_mocks
+from pulumi.runtime.settings import SETTINGS, get_root_resource
+from pulumi.runtime.stack import Stack, run_pulumi_func
+
+from tests.doubles.pulumi_resource_command.values import UNKNOWN, Secret, Value, from_wire, to_wire
+
+PROJECT, STACK = "data-fortress", "lab"
+
+
+@dataclass(frozen=True)
+class Registration:
+    """One resource as the engine is asked for it; other resources by their names, which must be unique in a test."""
+
+    type: str
+    name: str
+    urn: str
+    parent: str | None
+    """None below the stack itself."""
+    inputs: Mapping[str, Value]
+    waits: frozenset[str]
+    """All that it waits for, by `depends_on` or by a value."""
+    ignore_changes: tuple[str, ...]
+    retain_on_delete: bool
+    """As the engine has it: a parent's where the resource says nothing."""
+    hooks: Mapping[str, Sequence[str]]
+    options: Sequence[str]
+    """Names of all other options that the program set on it."""
+
+
+@dataclass
+class Run:
+    """What a program registered and gave out."""
+
+    resources: dict[str, Registration] = field(default_factory=dict)
+    """By name; a component and a command never share one here."""
+    registered: dict[str, Mapping[str, Value]] = field(default_factory=dict)
+    """Outputs that components registered, by the component's name."""
+    hooks: dict[str, pulumi.ResourceHook] = field(default_factory=dict)
+    outputs: dict[str, Seen] = field(default_factory=dict)
+    """What the program exported or a test asked for by `Run.see`."""
+
+    def children(self, parent: str | None) -> dict[str, Registration]:
+        """The children of a component, by name."""
+        return {name: found for name, found in self.resources.items() if found.parent == parent}
+
+    def below(self, parent: str) -> dict[str, Registration]:
+        """All descendants of a component."""
+        found = self.children(parent)
+        for child in list(found):
+            found |= self.below(child)
+        return found
+
+    def before(self, name: str) -> frozenset[str]:
+        """All that must be done before a resource starts."""
+        found: set[str] = set()
+        ahead = [name]
+        while ahead:
+            for other in self.resources[ahead.pop()].waits - found:
+                found.add(other)
+                ahead.append(other)
+        return frozenset(found)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """An output as it came out."""
+
+    value: Any
+    known: bool
+    secret: bool
+
+
+Stdout = Callable[[str], str]
+"""What a command prints, by its name."""
+
+
+class _Hooks:
+    """Takes the place of the SDK's callback server."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+
+    def register_resource_hook(self, hook: pulumi.ResourceHook) -> None:
+        assert hook.name not in self._run.hooks, f"the engine refuses a second hook {hook.name}"
+        self._run.hooks[hook.name] = hook
+
+
+class _Monitor(mocks.MockMonitor):
+    def __init__(self, run: Run, stdout: Stdout, preview: bool) -> None:
+        super().__init__(_NoMocks())
+        self._run, self._stdout, self._preview = run, stdout, preview
+        self._names: dict[str, str] = {}
+
+    def RegisterResource(self, request: Any) -> Any:
+        urn = self.make_urn(request.parent, request.type, request.name)
+        if request.type == "pulumi:pulumi:Stack":
+            return proto.resource_pb2.RegisterResourceResponse(urn=urn)
+        assert urn not in self._names, f"duplicate URN: {urn}"
+        assert request.name not in self._run.resources, f"two resources are named {request.name}"
+        self._names[urn] = request.name
+        inputs = from_wire(request.object)
+        self._run.resources[request.name] = Registration(
+            type=request.type,
+            name=request.name,
+            urn=urn,
+            parent=self._names.get(request.parent),
+            inputs=inputs,
+            waits=frozenset(self._names[dependency] for dependency in request.dependencies),
+            ignore_changes=tuple(request.ignoreChanges),
+            retain_on_delete=self._retained(request),
+            hooks={kind.name: tuple(names) for kind, names in request.hooks.ListFields()},
+            options=_options(request),
+        )
+        state = dict(inputs)
+        if request.type.startswith("command:"):
+            for stream in ("stdout", "stderr"):
+                state[stream] = UNKNOWN if self._preview else ""
+            if not self._preview:
+                state["stdout"] = self._stdout(request.name)
+        return proto.resource_pb2.RegisterResourceResponse(
+            urn=urn, id="" if self._preview else f"{request.name}-id", object=to_wire(state)
+        )
+
+    def _retained(self, request: Any) -> bool:
+        if request.HasField("retainOnDelete") or request.parent not in self._names:
+            return bool(request.retainOnDelete)
+        return self._run.resources[self._names[request.parent]].retain_on_delete
+
+    def RegisterResourceOutputs(self, request: Any) -> Any:
+        if name := self._names.get(request.urn):
+            self._run.registered[name] = from_wire(request.outputs)
+        return empty_pb2.Empty()
+
+
+# What the SDK sets on its own, or what a registration has a field for.
+_ORDINARY = {
+    *("type", "name", "parent", "custom", "object", "dependencies", "propertyDependencies", "acceptSecrets"),
+    *("acceptResources", "supportsPartialValues", "sourcePosition", "supportsResultReporting", "version", "hooks"),
+    *("ignoreChanges", "retainOnDelete", "stackTrace", "packageRef", "deleteBeforeReplaceDefined", "remote"),
+}
+
+
+def _options(request: Any) -> tuple[str, ...]:
+    return tuple(sorted(option.name for option, _ in request.ListFields() if option.name not in _ORDINARY))
+
+
+class _NoMocks(mocks.Mocks):
+    def call(self, args: mocks.MockCallArgs) -> Any:
+        raise AssertionError(f"the program calls {args.token}")
+
+    def new_resource(self, args: mocks.MockResourceArgs) -> Any:
+        raise AssertionError(f"the program reads {args.typ}")
+
+
+def run(
+    program: Callable[[], Mapping[str, Any] | None],
+    *,
+    preview: bool = False,
+    stdout: Stdout = "{} said".format,
+    config: Mapping[str, str] | None = None,
+    secrets: Sequence[str] = (),
+) -> Run:
+    """Run a program as an update, or as a preview of the first one; what it exports or returns is in `outputs`.
+
+    Raises what the program raises.
+    """
+    done = Run()
+
+    def go() -> None:
+        set_all_config(dict(config or {}), list(secrets))
+        loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(loop)
+        try:
+            loop.run_until_complete(_run(done, program, preview, stdout))
+        finally:
+            loop.run_until_complete(loop.shutdown_default_executor())
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    contextvars.Context().run(go)
+    return done
+
+
+async def _run(done: Run, program: Callable[[], Mapping[str, Any] | None], preview: bool, stdout: Stdout) -> None:
+    set_mocks(_NoMocks(), PROJECT, STACK, preview=preview, monitor=_Monitor(done, stdout, preview))
+    SETTINGS.callbacks = _Hooks(done)
+    SETTINGS.outputs = set()  # else what a program that failed left behind is waited for, on a loop that is closed
+    asked: dict[str, Any] = {}
+
+    def wanted() -> None:
+        asked.update(program() or {})
+
+    await run_pulumi_func(wanted)
+    root = get_root_resource()
+    assert isinstance(root, Stack)
+    for name, value in {**root.outputs, **asked}.items():
+        out = pulumi.Output.from_input(value)
+        known = await out.is_known()
+        # The value of an unknown output is whatever stood in its place: of no use, and not to be compared.
+        done.outputs[name] = Seen(await out.future() if known else UNKNOWN, known, await out.is_secret())
+
+
+def plain(value: Value) -> Any:
+    """A value without its secret wrappings, numbers that are whole as int."""
+    match value:
+        case Secret():
+            return plain(value.value)
+        case dict():
+            return {key: plain(item) for key, item in value.items()}
+        case list():
+            return [plain(item) for item in value]
+        case float() if value.is_integer():
+            return int(value)
+        case _:
+            return value
+
+
+def holds_unknown(value: Value) -> bool:
+    """Whether anything in a value is unknown."""
+    match value:
+        case Secret():
+            return holds_unknown(value.value)
+        case dict():
+            return any(holds_unknown(item) for item in value.values())
+        case list():
+            return any(holds_unknown(item) for item in value)
+        case _:
+            return value is UNKNOWN
+
+
+def secret_paths(inputs: Mapping[str, Value]) -> set[str]:
+    """Where secrets stand, such as `stdin` or `connection.privateKey`."""
+    found: set[str] = set()
+
+    def look(value: Value, path: str) -> None:
+        if isinstance(value, Secret):
+            found.add(path)
+        elif isinstance(value, dict):
+            for key, item in value.items():
+                look(item, f"{path}.{key}" if path else key)
+        elif isinstance(value, list):
+            for index, item in enumerate(value):
+                look(item, f"{path}[{index}]")
+
+    look(dict(inputs), "")
+    return found
