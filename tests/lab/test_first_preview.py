@@ -1,0 +1,142 @@
+"""The preview of a first `up`, made where no host can be reached: all that will stand is in it, as it will stand."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.lab.fortress import ROOT, Fortress
+from tests.lab.inside import each
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+"""What the engine writes in JSON for a value that is not known yet (pulumi: plugin.UnknownStringValue)."""
+PUSH = "/usr/local/sbin/fortress-push"
+WORKERS = ("oslo-web", "fra-1", "fra-2")
+HUBS = ("oslo-db", "oslo-edge")
+
+
+@pytest.fixture(scope="module")
+def preview(fortress: Fortress, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What `pulumi preview --json` says of a new stack, in a network namespace that holds nothing."""
+    project = Fortress(fortress.lab, tmp_path_factory.mktemp("new")).project
+    backend = tmp_path_factory.mktemp("backend")
+    plugin = subprocess.run([str(ROOT / "lab/plugin.sh")], capture_output=True, text=True, check=True).stdout.strip()
+    path = [str(ROOT / ".venv/bin"), *([plugin] if plugin else []), os.environ["PATH"]]
+    given = {
+        "PATH": ":".join(path),
+        "HOME": os.environ["HOME"],
+        "VIRTUAL_ENV": str(ROOT / ".venv"),
+        "PULUMI_BACKEND_URL": f"file://{backend}",
+        "PULUMI_CONFIG_PASSPHRASE": "lab",
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+        **({"PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"} if plugin else {}),
+    }
+    script = "ip link set lo up && pulumi stack init lab --no-select >&2 && exec pulumi preview --stack lab --json"
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-c", script],
+        cwd=project,
+        env=given,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    said: dict[str, Any] = json.loads(done.stdout)
+    return said
+
+
+def inputs(preview: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and inputs of each command that will run."""
+    for step in preview["steps"]:
+        _, _, kind, name = step["urn"].split("::")
+        if kind.endswith(":Command"):
+            yield name, step["newState"]["inputs"]
+
+
+def strings(value: Any) -> Iterator[str]:
+    """Every text in a structure."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for each_value in value.values():
+            yield from strings(each_value)
+    elif isinstance(value, list):
+        for each_value in value:
+            yield from strings(each_value)
+
+
+def test_it_names_all_that_will_be(preview: dict[str, Any]) -> None:
+    own = ["host-key", "ready", "push", "packages", "firewall", "firewall-confirmed", "wireguard", "wg0.conf", "key"]
+    work = ["packages", "firewall", "app.py", "database-password", "database-ca.pem", "app.service"]
+    work += ["wait-healthy", "healthy"]
+    data = ["packages", "firewall", "authority-tool", "authority", "after-tunnel", "90-fortress.cnf"]
+    data += ["access-tool", "account"]
+    expected = [
+        *(f"{host}-{part}" for host in (*WORKERS, *HUBS) for part in own),
+        *(f"mesh-{host}-mtu" for host in (*WORKERS, *HUBS)),
+        *(f"mesh-{hub}-firewall" for hub in HUBS),
+        *(f"mesh-{worker}-peer-{hub}" for worker in WORKERS for hub in HUBS),
+        *(f"mesh-{hub}-peer-{worker}" for worker in WORKERS for hub in HUBS),
+        *(f"app-{worker}-{part}" for worker in WORKERS for part in work),
+        *(f"db-{part}" for part in data),
+        *(f"edge-{part}" for part in ["packages", "firewall", "certificate-tool", "certificate", "haproxy.cfg"]),
+    ]
+    assert sorted(name for name, _ in inputs(preview)) == sorted(expected)
+    components = ["Stack", *["Host"] * 5, "WireGuardMesh", *["WireGuardMember"] * 5, "DataFortress"]
+    components += [*["EphemeralWorker"] * 3, "HAProxyEdge"]
+    assert sorted(
+        step["urn"].split("::")[2].rpartition(":")[2]
+        for step in preview["steps"]
+        if not step["urn"].split("::")[2].endswith(":Command")
+    ) == sorted(components)
+    assert preview["changeSummary"] == {"create": len(expected) + len(components)}
+
+
+def test_what_cannot_be_known_is_unknown_and_nothing_else_is(preview: dict[str, Any]) -> None:
+    unknown = {name for name, given in inputs(preview) if given.get("stdin") == UNKNOWN}
+    assert unknown == {
+        *(f"mesh-{worker}-peer-{hub}" for worker in WORKERS for hub in HUBS),
+        *(f"mesh-{hub}-peer-{worker}" for worker in WORKERS for hub in HUBS),
+        *(f"app-{worker}-database-ca.pem" for worker in WORKERS),
+    }
+    assert all(given["create"] != UNKNOWN and given.get("delete") != UNKNOWN for _, given in inputs(preview))
+    for name, given in inputs(preview):
+        for text in strings(given):
+            assert UNKNOWN not in text or text == UNKNOWN, f"{name}: {text}"
+            if not (name.endswith(".py") or text.startswith("#!/bin/sh")):  # programs, which are sent as they are
+                assert not re.search(r"Output<|<pulumi|object at 0x|__str__|\bNone\b|Key = *$", text, re.M), text
+
+
+def test_each_file_is_shown_as_it_stands_in_the_end(preview: dict[str, Any]) -> None:
+    """Compared with the fortress that the same settings brought up: the same files on each host, with the same text."""
+    shown: dict[str, dict[str, str]] = {}
+    for _, given in inputs(preview):
+        words = shlex.split(given["create"])
+        if words[1:3] == [PUSH, "put"]:
+            host, _, incarnation = words[words.index("--machine") + 1].rpartition(".")
+            assert (words[0], incarnation) == ("sudo", "1")
+            shown.setdefault(host, {})[words[3]] = given["stdin"].removesuffix("# fortress-push: end of file\n")
+    script = """
+    import json, pathlib
+    paths = [record.read_text().rstrip() for record in pathlib.Path("/var/lib/fortress/files").glob("*/path")]
+    print(json.dumps({path: pathlib.Path(path).read_text() for path in paths}))
+    """.replace("\n    ", "\n")
+    standing = {host: json.loads(said) for host, said in each("python3 -", script).items()}
+    assert {host: sorted(files) for host, files in shown.items()} == {
+        host: sorted(files) for host, files in standing.items()
+    }
+    for host, files in shown.items():
+        for path, text in files.items():
+            if text not in (UNKNOWN, "[secret]"):
+                assert text == standing[host][path], f"{host}: {path}"
+    hidden = {path for files in shown.values() for path, text in files.items() if text == "[secret]"}
+    assert hidden == {"/etc/fortress/app/database-password"}
