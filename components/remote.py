@@ -92,19 +92,22 @@ def command(
         per_dial_timeout=15,
         proxy=_proxy(member.get("bastion"), target["private_key"]),
     )
+    # What a machine that is gone has stays as the state has it, and what it lacks is recorded without a command:
+    # that contacts nobody, and the machine gets it when it is back.
+    gone = member["gone"]
     return remote.Command(
         name,
         connection=connection,
-        create=_by_sudo(member, create),
-        delete=_by_sudo(member, delete) if delete else None,
+        create=None if gone else _by_sudo(member, create),
+        delete=_by_sudo(member, delete) if delete and not gone else None,
         stdin=stdin,
         add_previous_output_in_env=False,
         logging=remote.Logging.NONE,
         opts=pulumi.ResourceOptions.merge(
             opts,
             pulumi.ResourceOptions(
-                ignore_changes=["connection", "create", "delete", "stdin"] if member["gone"] else list(ignore_changes),
-                hooks=pulumi.ResourceHookBinding(before_create=[_guard()], before_update=[_guard()]),
+                ignore_changes=["connection", "create", "delete", "stdin"] if gone else list(ignore_changes),
+                hooks=None if gone else pulumi.ResourceHookBinding(before_create=[_guard()], before_update=[_guard()]),
             ),
         ),
     )

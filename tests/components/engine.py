@@ -107,6 +107,12 @@ def check_commands(resources: Iterable[Registration], to: Mapping[str, Any], **s
         assert found.options == _SDK_OPTIONS, found.name
 
 
+def without_commands(resource: Registration) -> dict[str, Any]:
+    """The inputs of what is on a host as they are once the host is gone: no command is left that could contact it."""
+    commands = ("create", "delete") if resource.type == REMOTE else ()
+    return {name: value for name, value in resource.inputs.items() if name not in commands}
+
+
 def kinds(run: Run) -> dict[str, tuple[str, str | None]]:
     """Type and parent of everything."""
     return {name: (found.type, found.parent) for name, found in run.resources.items()}

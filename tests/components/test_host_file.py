@@ -11,7 +11,7 @@ from pulumi_command import local
 
 from components import HostFile, HostFileArgs
 from fortress import push
-from tests.components.engine import REMOTE, check_commands, connection, kinds, member, sent, texts
+from tests.components.engine import REMOTE, check_commands, connection, kinds, member, sent, texts, without_commands
 from tests.doubles.pulumi_mocks import Run, plain, run, secret_paths
 from tests.doubles.pulumi_resource_command.values import UNKNOWN, Secret
 
@@ -96,4 +96,6 @@ def test_an_unknown_machine_leaves_the_commands_unknown() -> None:
 
 def test_a_file_of_a_machine_that_is_gone_changes_nothing() -> None:
     found = file(host=member(gone=True)).resources["motd-push"]
+    assert found.inputs == without_commands(file().resources["motd-push"])
+    assert found.hooks == {}, "nothing may look at its key"
     assert found.ignore_changes == ("connection", "create", "delete", "stdin")
