@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ import pulumi
 from pulumi.runtime import config as runtime_config
 
 from fortress import mariadb, settings
-from fortress.settings import PROJECT, Settings, SettingsError
+from fortress.settings import PROJECT, SECRETS, Settings, SettingsError
 from fortress.wireguard import plan
 
 from .data_fortress import DataFortress, DataFortressArgs
@@ -35,34 +35,26 @@ class Secrets:
     edge_tls_key: pulumi.Output[str] | None
 
 
-SECRETS = ("database_password", "ssh_private_key", "edge_tls_key")
-
-
 def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
-    """Read and check everything that the stack file says. Raises `SettingsError` before anything is made."""
+    """Read and check everything that the stack file says.
+
+    Raises `pulumi.RunError`, which the engine prints as it stands, before anything is made.
+    """
     prefix = f"{PROJECT}:"
     given = {key.removeprefix(prefix): value for key, value in _all_settings().items() if key.startswith(prefix)}
-    plain = {key: _parsed(value) for key, value in given.items() if key not in SECRETS}
-    problems = [
-        f"{prefix}{key}: holds a secret, and would make all that is made from it unreadable in previews; "
-        f"the secret settings are {', '.join(SECRETS)}"
-        for key in plain
-        if config.get_secret(key) is not None and f"{prefix}{key}" in _secret_keys()
-    ]
-    if "database_password" not in given:
-        problems.append(
-            f"{prefix}database_password: missing; set it with `pulumi config set --secret {prefix}database_password`"
-        )
+    problems = list(_secret_problems(given))
     try:
-        checked = settings.parse(plain, project)
+        checked = settings.parse({key: _parsed(value) for key, value in given.items() if key not in SECRETS}, project)
     except SettingsError as bad:
-        problems += str(bad).splitlines()
+        problems += str(bad).split("\n")
     else:
         if checked.edge.certificate and "edge_tls_key" not in given:
             problems.append(f"{prefix}edge_tls_key: missing; edge.certificate is given and needs its private key")
-        problems += _agent_problems("ssh_private_key" in given)
+        if "edge_tls_key" in given and not checked.edge.certificate:
+            problems.append(f"{prefix}edge.certificate: missing; edge_tls_key is given and is the key of one")
+    problems += _agent_problems("ssh_private_key" in given)
     if problems:
-        raise SettingsError("\n".join(["these settings cannot stand:", *problems]))
+        raise pulumi.RunError("\n".join(["these settings cannot stand:", *(f"  {line}" for line in problems)]))
     return checked, Secrets(
         project,
         config.require_secret("database_password"),
@@ -75,8 +67,23 @@ def _all_settings() -> Mapping[str, str]:
     return dict(runtime_config.CONFIG.get())
 
 
-def _secret_keys() -> list[str]:
-    return list(json.loads(os.environ.get("PULUMI_CONFIG_SECRET_KEYS") or "[]"))
+def _secret_problems(given: Iterable[str]) -> Iterable[str]:
+    """Every secret setting is encrypted, and no other one is."""
+    if "database_password" not in given:
+        yield f"{PROJECT}:database_password: missing; {_set_secret('database_password')}"
+    for key in given:
+        secret = runtime_config.is_config_secret(f"{PROJECT}:{key}")
+        if key in SECRETS and not secret:
+            yield f"{PROJECT}:{key}: stands in the stack file for everyone to read; {_set_secret(key)}"
+        if key not in SECRETS and secret:
+            yield (
+                f"{PROJECT}:{key}: holds a secret, and would make all that is made from it unreadable in previews; "
+                f"the secret settings are {', '.join(SECRETS)}"
+            )
+
+
+def _set_secret(key: str) -> str:
+    return f"set it with `pulumi config set --secret {PROJECT}:{key}`"
 
 
 def _parsed(value: str) -> Any:
@@ -95,7 +102,7 @@ def _agent_problems(key_given: bool) -> list[str]:
                 agent.connect(path)
             except OSError as bad:
                 cure = "start one with `eval $(ssh-agent)` and `ssh-add`, or unset SSH_AUTH_SOCK"
-                return [f"SSH_AUTH_SOCK: {path}: the SSH agent does not answer ({bad.strerror}); {cure}"]
+                return [f"SSH_AUTH_SOCK: {path}: the SSH agent does not answer ({bad.strerror or bad}); {cure}"]
     elif not key_given and not pulumi.runtime.is_dry_run():
         return [
             "SSH_AUTH_SOCK: no SSH agent, and no secret setting ssh_private_key; start an agent with "
@@ -197,7 +204,9 @@ def worker_args(
         "workload": {
             "name": work.name,
             "packages": work.packages,
-            "files": {there: (secrets.project / here).read_text() for there, here in work.files.items()},
+            "files": {
+                there: (secrets.project / here).read_text(encoding="utf-8") for there, here in work.files.items()
+            },
             "command": work.command,
             "port": work.port,
             "health": work.health,
@@ -249,7 +258,7 @@ def edge_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> H
         "timeout_server_ms": s.edge.timeout_server_ms,
     }
     if s.edge.certificate and secrets.edge_tls_key:
-        certificate = (secrets.project / s.edge.certificate.file).read_text()
+        certificate = (secrets.project / s.edge.certificate.file).read_text(encoding="utf-8")
         args["tls"] = {"certificate": certificate, "key": secrets.edge_tls_key}
     if secrets.ssh_private_key:
         args["private_key"] = secrets.ssh_private_key

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import difflib
+import json
 import re
-from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses, ip_address, ip_network
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
 
-from fortress import mariadb, wireguard
+from fortress import haproxy, mariadb, wireguard, workload
 
 PROJECT = "data-fortress"
 """Pulumi's namespace of the settings: a setting's path reads `data-fortress:mesh.mtu`."""
+
+SECRETS = ("database_password", "ssh_private_key", "edge_tls_key")
+"""The settings that are secret; they are no part of `Settings`, so that nothing made from those becomes unreadable."""
 
 
 class SettingsError(ValueError):
@@ -32,29 +38,99 @@ def _matching(pattern: str, means: str) -> AfterValidator:
     return AfterValidator(check)
 
 
+def _one_line(value: str) -> str:
+    if not value.isprintable() or not value.strip() or len(value) > 1000:
+        raise ValueError("must be one line of printable text, at most 1000 characters")
+    return value
+
+
 def _address(value: str) -> str:
     try:
-        return str(ip_address(value))
-    except ValueError as bad:
-        raise ValueError("must be an IPv4 or IPv6 address, such as 192.0.2.11") from bad
+        address = ip_address(value)
+    except ValueError:
+        address = None
+    # A zone such as %eth0 may hold any character, and means nothing on another machine.
+    if address is None or "%" in value or address.is_unspecified or address.is_multicast:
+        raise ValueError("must be the IPv4 or IPv6 address of one machine, such as 192.0.2.11")
+    return str(address)
 
 
 def _range(value: str) -> str:
     try:
+        if "%" in value:
+            raise ValueError("a zone")
         return str(ip_network(value))
-    except ValueError as bad:
-        raise ValueError("must be an address range without host bits, such as 192.0.2.0/24") from bad
+    except ValueError:
+        raise ValueError("must be an address range without host bits, such as 192.0.2.0/24") from None
 
 
-def _privilege(value: str) -> str:
-    if value not in mariadb.PRIVILEGES:
-        raise ValueError(f"must be one of {', '.join(mariadb.PRIVILEGES)}")
+def _network(value: object) -> IPv4Network:
+    try:
+        network = IPv4Network(value) if isinstance(value, str) else None
+    except ValueError:
+        network = None
+    if network is None or not 16 <= network.prefixlen <= 28:
+        raise ValueError("must be an IPv4 network from /16 to /28 without host bits, such as 10.100.0.0/24")
+    return network
+
+
+def _host_key(value: str) -> str:
+    kind, _, encoded = value.partition(" ")
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        blob = b""
+    # A key's first field is its type again.
+    if kind not in _KEY_TYPES or not blob.startswith(len(kind).to_bytes(4, "big") + kind.encode()):
+        raise ValueError(
+            "must be an SSH host key, type and base64, as `ssh-keyscan -t ed25519 ADDRESS` prints it after the address"
+        )
     return value
 
 
+_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+
+
 def _host_path(value: str) -> str:
-    if not re.fullmatch(r"/[A-Za-z0-9._/@+-]+", value) or value != str(PurePosixPath(value)) or ".." in value:
+    parts = value.split("/")[1:]
+    if not re.fullmatch(r"(/[A-Za-z0-9._@+-]+)+", value) or "." in parts or ".." in parts or len(value) > 200:
         raise ValueError("must be a plain absolute path on the host, such as /opt/app/app.py")
+    for owned in _OWNED_PATHS:
+        if value == owned or value.startswith(f"{owned}/"):
+            raise ValueError(f"must not be in {owned}, which the program itself writes")
+    return value
+
+
+_OWNED_PATHS = (
+    *("/etc/fortress", "/etc/haproxy", "/etc/mysql", "/etc/nftables.conf", "/etc/nftables.d", "/etc/systemd"),
+    *("/etc/wireguard", "/usr/local/lib/fortress", "/usr/local/sbin", "/var/lib/fortress"),
+)
+
+
+def _project_path(value: str) -> str:
+    path = PurePosixPath(_one_line(value))
+    if path.is_absolute() or ".." in path.parts:
+        raise ValueError("must be a path inside this project, such as examples/app/app.py")
+    return value
+
+
+def _variable(value: str) -> str:
+    if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", value):
+        raise ValueError("must be the name of an environment variable: A-Z, 0-9 and _, starting with a letter")
+    if value.startswith("FORTRESS_"):
+        raise ValueError("must not start with FORTRESS_: the program says where the database is by these")
+    return value
+
+
+def _limits(value: list[float]) -> list[float]:
+    if len(value) != 2 or not 0 <= value[0] <= value[1]:
+        raise ValueError("must be the least and the most round trip in ms, such as [20, 30]")
+    return value
+
+
+def _distinct(value: list[str]) -> list[str]:
+    if len(set(value)) != len(value):
+        raise ValueError("must name each once")
     return value
 
 
@@ -62,31 +138,27 @@ Name = Annotated[
     str,
     _matching(r"[a-z][a-z0-9-]{0,30}[a-z0-9]", "2 to 32 of a-z, 0-9 and -, starting with a letter, not ending in -"),
 ]
-Identifier = Annotated[str, _matching(r"[a-z][a-z0-9_]{0,31}", "1 to 32 of a-z, 0-9 and _, starting with a letter")]
 User = Annotated[str, _matching(r"[a-z_][a-z0-9_-]{0,31}", "the name of a Unix user")]
-Package = Annotated[str, _matching(r"[a-z0-9][a-z0-9+.-]+", "the name of a Debian package")]
-Variable = Annotated[str, _matching(r"[A-Z][A-Z0-9_]*", "the name of an environment variable, A-Z, 0-9 and _")]
-OneLine = Annotated[str, _matching(r"[^\x00-\x1f\x7f]+", "one line of text without control characters")]
+Package = Annotated[str, _matching(r"[a-z0-9][a-z0-9+.-]{1,127}", "the name of a Debian package")]
+Variable = Annotated[str, AfterValidator(_variable)]
+OneLine = Annotated[str, AfterValidator(_one_line)]
 _LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 DnsName = Annotated[str, _matching(rf"(?=.{{1,253}}$)({_LABEL}\.)*{_LABEL}", "a DNS name in small letters")]
-UrlPath = Annotated[str, _matching(r"/[A-Za-z0-9._~/-]*", "the path of a URL, such as /health")]
-HostKey = Annotated[
-    str,
-    _matching(
-        r"(ssh-ed25519|ecdsa-sha2-nistp(256|384|521)|ssh-rsa) [A-Za-z0-9+/]+={0,2}",
-        "an SSH host key, type and base64, as `ssh-keyscan -t ed25519 ADDRESS` prints it after the address",
-    ),
-]
+UrlPath = Annotated[str, _matching(r"/[A-Za-z0-9._~/-]{0,200}", "the path of a URL, such as /health")]
+HostKey = Annotated[str, AfterValidator(_host_key)]
 Address = Annotated[str, AfterValidator(_address)]
 Range = Annotated[str, AfterValidator(_range)]
+Network = Annotated[IPv4Network, BeforeValidator(_network)]
 HostPath = Annotated[str, AfterValidator(_host_path)]
+ProjectPath = Annotated[str, AfterValidator(_project_path)]
 Port = Annotated[int, Field(ge=1, le=65535)]
-Privilege = Annotated[str, AfterValidator(_privilege)]
 Role = Literal["database", "edge", "worker"]
 
 
 class Model(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=False)
+    """Facts by their exact types: `"22"` is no number and `yes` no truth value, since YAML has both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Bastion(Model):
@@ -109,9 +181,12 @@ class Ssh(Model):
 
     @model_validator(mode="after")
     def _not_the_world(self) -> Ssh:
-        for entry in self.operators:
-            if ip_network(entry).prefixlen == 0:
-                raise ValueError(f"operators: {entry} is the whole world; name the ranges that operators come from")
+        ranges = [ip_network(entry) for entry in self.operators]
+        for version in (4, 6):
+            together = collapse_addresses(entry for entry in ranges if entry.version == version)  # type: ignore[type-var]
+            if any(entry.prefixlen == 0 for entry in together):
+                cure = "name the ranges that operators come from"
+                raise ValueError(f"operators: {_shown(self.operators)} is the whole world (IPv{version}); {cure}")
         return self
 
 
@@ -155,7 +230,7 @@ class FlowSetting(Model):
 class Mesh(Model):
     """The WireGuard mesh."""
 
-    network: Annotated[IPv4Network, Field(strict=False)] = IPv4Network("10.100.0.0/24")
+    network: Network = IPv4Network("10.100.0.0/24")
     port: Port = 51820
     path_mtu: Annotated[int, Field(ge=576, le=9216)] = 1450
     """The smallest MTU between two hosts outside the tunnel, in bytes; 1450 is a VXLAN tenant network."""
@@ -163,7 +238,7 @@ class Mesh(Model):
     """The tunnel's own, in bytes."""
     keepalive_s: Annotated[int, Field(ge=1, le=120)] = 25
     """Seconds between keepalives; 25 is below AWS's 30 s tracking of one-way UDP."""
-    hubs: Annotated[list[Name], Field(min_length=1)]
+    hubs: Annotated[list[Name], Field(min_length=1), AfterValidator(_distinct)]
     """Hosts with a fixed address that the others dial."""
     flows: list[FlowSetting] = []
 
@@ -175,33 +250,23 @@ class Mesh(Model):
                 f"mtu: {self.mtu} does not fit: a path of {self.path_mtu} bytes carries at most {most} inside "
                 f"the tunnel (80 bytes of overhead); lower mtu, or raise path_mtu if the path is wider"
             )
-        if not 16 <= self.network.prefixlen <= 28:
-            raise ValueError(f"network: {self.network} must be a /16 to a /28")
         return self
 
 
 class Database(Model):
-    """MariaDB."""
+    """MariaDB; what it takes is `fortress.mariadb`'s to say."""
 
-    name: Identifier = "app"
-    user: Identifier = "app"
-    privileges: Annotated[list[Privilege], Field(min_length=1)] = list(mariadb.DEFAULT_PRIVILEGES)
+    name: str = "app"
+    user: str = "app"
+    privileges: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)] = list(mariadb.DEFAULT_PRIVILEGES)
     """What the application's account may do in its database."""
-    flush_log_at_commit: Literal[1, 2] = 1
+    flush_log_at_commit: int = 1
     """1 loses no committed transaction; 2 only where a copy in another cloud is the goal."""
     cross_cloud_copy: bool = False
-    buffer_pool_mb: Annotated[int, Field(ge=mariadb.MIN_POOL_MB)] | None = None
+    buffer_pool_mb: int | None = None
     """InnoDB's buffer pool in MB; 70 % of the host's memory when not given."""
     keep_data: bool = True
     """Whether the data stays on the host when the stack is destroyed."""
-
-    @model_validator(mode="after")
-    def _durable(self) -> Database:
-        if self.flush_log_at_commit == 2 and not self.cross_cloud_copy:
-            raise ValueError(
-                "flush_log_at_commit: 2 can lose the last second of commits; keep 1, or say cross_cloud_copy: true"
-            )
-        return self
 
 
 class Workload(Model):
@@ -209,7 +274,7 @@ class Workload(Model):
 
     name: Name
     packages: list[Package] = []
-    files: dict[HostPath, OneLine] = {}
+    files: dict[HostPath, ProjectPath] = {}
     """Path on the host: path in this project."""
     command: OneLine
     port: Port = 80
@@ -221,22 +286,22 @@ class Workload(Model):
 class Checks(Model):
     """HAProxy's health checks, in milliseconds and counts; the defaults find a dead server within 2 s."""
 
-    inter_ms: Annotated[int, Field(ge=100, le=2000)] = 1000
-    fastinter_ms: Annotated[int, Field(ge=50, le=2000)] = 200
-    timeout_ms: Annotated[int, Field(ge=50, le=2000)] = 400
-    rise: Annotated[int, Field(ge=1, le=2)] = 2
-    fall: Annotated[int, Field(ge=1, le=3)] = 2
+    inter_ms: int = 1000
+    fastinter_ms: int = 200
+    timeout_ms: int = 400
+    rise: int = 2
+    fall: int = 2
 
 
 class Certificate(Model):
     """Where the edge's certificate comes from; its key is the secret setting `edge_tls_key`."""
 
-    file: OneLine
+    file: ProjectPath
     """PEM file in this project: the certificate and its chain."""
 
 
 class Edge(Model):
-    """The HAProxy edge."""
+    """The HAProxy edge; what its numbers may be is `fortress.haproxy`'s to say."""
 
     server_name: DnsName
     primary: Name
@@ -245,19 +310,19 @@ class Edge(Model):
     """Site whose workers answer when the primary site has none, or no room."""
     certificate: Certificate | None = None
     """Self-signed on the host when not given."""
-    maxconn: Annotated[int, Field(ge=1, le=100_000)] = 2000
-    server_maxconn: Annotated[int, Field(ge=1, le=100_000)] = 200
+    maxconn: int = 2000
+    server_maxconn: int = 200
     """Connections that one worker is given at a time."""
-    timeout_client_ms: Annotated[int, Field(ge=100)] = 10_000
-    timeout_connect_ms: Annotated[int, Field(ge=50, le=5000)] = 400
-    timeout_server_ms: Annotated[int, Field(ge=100)] = 10_000
+    timeout_client_ms: int = 10_000
+    timeout_connect_ms: int = 400
+    timeout_server_ms: int = 10_000
     checks: Checks = Checks()
 
 
 class Verify(Model):
     """Limits of `fortress verify`."""
 
-    rtt_ms: dict[str, tuple[float, float]] = {}
+    rtt_ms: dict[str, Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], AfterValidator(_limits)]] = {}
     """Least and most round trip between two sites through the tunnel, in ms: `{frankfurt-oslo: [20, 30]}`."""
     handshake_s: Annotated[int, Field(ge=60)] = 180
     certificate_days: Annotated[int, Field(ge=1)] = 14
@@ -281,6 +346,8 @@ class Settings(Model):
     @model_validator(mode="after")
     def _agree(self) -> Settings:
         problems = [*self._host_problems(), *self._mesh_problems(), *self._edge_problems(), *self._verify_problems()]
+        # What stands on the hosts can be judged once it is clear which hosts there are.
+        problems = problems or [*self._database_problems(), *self._workload_problems(), *self._proxy_problems()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -315,6 +382,10 @@ class Settings(Model):
             if site and not site.sovereign:
                 yield f"hosts.{name}.site: {self.hosts[name].site} is not sovereign, and personal data rests here"
 
+        taken = {80: "HAProxy", 443: "HAProxy", mariadb.PORT: "MariaDB", self.workload.port: "the workload"}
+        if service := taken.get(self.ssh.port):
+            yield f"ssh.port: {self.ssh.port} is the port of {service}; let SSH listen on another one"
+
     def _mesh_problems(self) -> Iterable[str]:
         for hub in self.mesh.hubs:
             if hub not in self.hosts:
@@ -322,31 +393,87 @@ class Settings(Model):
         for index, flow in enumerate(self.mesh.flows):
             for end in (flow.source, flow.destination):
                 if end not in self.hosts:
-                    yield f"mesh.flows.{index}: {end!r} is not in hosts; known: {', '.join(self.hosts)}"
+                    yield f"mesh.flows[{index}]: {end!r} is not in hosts; known: {', '.join(self.hosts)}"
             if flow.source == flow.destination:
-                yield f"mesh.flows.{index}: a flow joins two hosts, not {flow.source} with itself"
+                yield f"mesh.flows[{index}]: a flow joins two hosts, not {flow.source} with itself"
 
     def _edge_problems(self) -> Iterable[str]:
         for key in ("primary", "overflow"):
             site = getattr(self.edge, key)
             if site not in self.sites:
                 yield f"edge.{key}: {site!r} is not in sites; known: {', '.join(self.sites)}"
-        if self.edge.primary == self.edge.overflow:
-            yield f"edge.overflow: must be another site than edge.primary ({self.edge.primary})"
-        elif not self.workers_at(self.edge.primary):
-            yield f"edge.primary: no host with role: worker stands at {self.edge.primary}"
-        slots = len(self.workers_at(self.edge.primary)) * self.edge.server_maxconn
-        if slots >= self.edge.maxconn:
-            yield (
-                f"edge.maxconn: {self.edge.maxconn} is not above the {slots} connections that {self.edge.primary} "
-                f"takes, so load could never go to {self.edge.overflow}; raise it or lower edge.server_maxconn"
-            )
+        if self.edge.primary in self.sites and not self.workers_at(self.edge.primary):
+            yield f"edge.primary: no host with role: worker stands at {self.edge.primary!r}; name a site with workers"
 
     def _verify_problems(self) -> Iterable[str]:
         pairs = {"-".join(sorted((one, other))) for one in self.sites for other in self.sites}
         for pair in self.verify.rtt_ms:
             if pair not in pairs:
-                yield f"verify.rtt_ms.{pair}: must be two sites in alphabetical order: {', '.join(sorted(pairs))}"
+                known = ", ".join(sorted(pairs))
+                yield f"verify.rtt_ms: {_shown(pair)} must be two sites in alphabetical order: {known}"
+
+    def _database_problems(self) -> Iterable[str]:
+        name = self.database_host
+        memory_mb = self.hosts[name].memory_mb
+        where = {
+            "address": "mesh.network",
+            "network": "mesh.network",
+            "ram_mb": f"hosts.{name}.memory_mb",
+            "innodb_flush_log_at_trx_commit": "database.flush_log_at_commit",
+            "database": "database.name",
+        }
+        yield from _refusals(
+            where,
+            "database",
+            lambda: mariadb.Access(
+                self.database.name, self.database.user, str(self.mesh.network), tuple(self.database.privileges)
+            ),
+            lambda: mariadb.Server(
+                address=str(self.mesh_address(name)),
+                # The host's own memory is known only once it has been asked.
+                ram_mb=_MOST_MEMORY_MB if memory_mb is None else memory_mb,
+                buffer_pool_mb=self.database.buffer_pool_mb,
+                innodb_flush_log_at_trx_commit=self.database.flush_log_at_commit,
+                cross_cloud_copy=self.database.cross_cloud_copy,
+            ),
+        )
+
+    def _workload_problems(self) -> Iterable[str]:
+        work = self.workload
+        yield from _refusals(
+            {}, "workload", lambda: workload.Workload(work.name, work.command, work.port, work.environment)
+        )
+
+    def _proxy_problems(self) -> Iterable[str]:
+        edge = self.edge
+        where = {
+            "overflow.site": "edge.overflow",
+            "checks.connect_ms": "edge.timeout_connect_ms",
+            "timeouts.client_ms": "edge.timeout_client_ms",
+            "timeouts.server_ms": "edge.timeout_server_ms",
+            "health_path": "workload.health",
+            **{f"{site}.maxconn": "edge.server_maxconn" for site in (edge.primary, edge.overflow)},
+        }
+        found = list(
+            _refusals(
+                where,
+                "edge",
+                lambda: haproxy.Checks(**edge.checks.model_dump(), connect_ms=edge.timeout_connect_ms),
+                lambda: haproxy.Timeouts(client_ms=edge.timeout_client_ms, server_ms=edge.timeout_server_ms),
+                lambda: haproxy.Backend(edge.primary, self.servers(edge.primary), edge.server_maxconn),
+            )
+        )
+        yield from found or _refusals(
+            where,
+            "edge",
+            lambda: haproxy.Edge(
+                edge.server_name,
+                haproxy.Backend(edge.primary, self.servers(edge.primary), edge.server_maxconn),
+                haproxy.Backend(edge.overflow, self.servers(edge.overflow), edge.server_maxconn),
+                maxconn=edge.maxconn,
+                health_path=self.workload.health,
+            ),
+        )
 
     def named(self, role: Role) -> list[str]:
         """Names of the hosts of one role, in the settings' order."""
@@ -388,6 +515,19 @@ class Settings(Model):
         return [wireguard.Flow(f.source, f.destination, f.port, f.protocol) for f in self.mesh.flows]
 
 
+_MOST_MEMORY_MB = 2**24
+
+
+def _refusals(where: Mapping[str, str], otherwise: str, *facts: Callable[[], object]) -> Iterable[str]:
+    """What the modules that render would refuse, by the path of the setting: that of their field, or below one."""
+    for make in facts:
+        try:
+            make()
+        except ValueError as bad:
+            field, _, reason = str(bad).partition(": ")
+            yield f"{where.get(field, f'{otherwise}.{field}')}: {reason}"
+
+
 def parse(values: Mapping[str, Any], project: Path) -> Settings:
     """Check a stack's settings as they stand under `config:`, without the `data-fortress:` prefix.
 
@@ -398,46 +538,99 @@ def parse(values: Mapping[str, Any], project: Path) -> Settings:
     except ValidationError as bad:
         lines = [line for error in bad.errors() for line in _explain(dict(error))]
         raise SettingsError("\n".join(lines)) from None
-    problems = list(_missing_files(settings, project))
+    problems = list(_file_problems(settings, project))
     if problems:
         raise SettingsError("\n".join(problems))
     return settings
 
 
-def _missing_files(settings: Settings, project: Path) -> Iterable[str]:
-    paths = {f"workload.files.{there}": here for there, here in settings.workload.files.items()}
+def _file_problems(settings: Settings, project: Path) -> Iterable[str]:
+    paths = {_path(("workload", "files", there)): here for there, here in settings.workload.files.items()}
     if settings.edge.certificate:
-        paths["edge.certificate.file"] = settings.edge.certificate.file
+        paths[_path(("edge", "certificate", "file"))] = settings.edge.certificate.file
     for setting, path in paths.items():
         if not (project / path).is_file():
-            yield f"{PROJECT}:{setting}: {path}: no such file in this project; paths start at the folder of Pulumi.yaml"
+            yield f"{setting}: {_shown(path)} is no file in this project; paths start at the folder of Pulumi.yaml"
+            continue
+        try:
+            (project / path).read_text(encoding="utf-8")
+        except ValueError:
+            yield f"{setting}: {_shown(path)} is no text in UTF-8; push other files by a package"
+
+
+def _path(location: Sequence[str | int]) -> str:
+    """A setting's path as `pulumi config set --path` takes it."""
+    path = ""
+    for part in location:
+        if isinstance(part, int):
+            path += f"[{part}]"
+        elif re.fullmatch(r"[A-Za-z0-9_-]+", part):
+            path += f".{part}" if path else part
+        else:
+            path += f"[{json.dumps(_cut(part))}]"
+    return f"{PROJECT}:{path}" if path else PROJECT
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _shown(value: object) -> str:
+    """A value as it may stand in a message: one line, nothing that a terminal would obey."""
+    return _cut(repr(value) if isinstance(value, str) else json.dumps(value, default=str))
+
+
+_WORDS: Mapping[str, str] = {
+    "string_type": "must be text; if it is, put it in quotes",
+    "int_type": "must be a whole number",
+    "float_type": "must be a number",
+    "finite_number": "must be a number",
+    "bool_type": "must be true or false",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "literal_error": "must be {expected}",
+    "greater_than_equal": "must be at least {ge}",
+    "less_than_equal": "must be at most {le}",
+    "too_short": "must not be empty",
+}
+"""pydantic's errors in the words of a stack file."""
 
 
 def _explain(error: dict[str, Any]) -> list[str]:
-    """One problem as lines of `path: value: what is wrong and the cure`."""
-    where = ".".join(str(part) for part in error["loc"] if part != "[key]")
-    path = f"{PROJECT}:{where}" if where else f"{PROJECT}"
-    kind, message = error["type"], str(error["msg"]).removeprefix("Value error, ")
+    """One problem as lines of `path: value, what is wrong and the cure`."""
+    location, kind, value = error["loc"], error["type"], error["input"]
+    if location and location[-1] == "[key]":
+        location = location[:-2]
+        value = error["loc"][-2]
+    path = _path(location)
     if kind == "missing":
         return [f"{path}: missing; add it to the stack file"]
     if kind == "extra_forbidden":
-        return [f"{path}: unknown setting{_nearest(error['loc'])}"]
-    if kind == "value_error" and isinstance(error["input"], (Mapping, BaseModel)):
-        joint = "." if where else ":"
-        return [f"{path}{joint}{line}" for line in message.splitlines()]
-    shown = repr(error["input"])
-    return [f"{path}: {shown if len(shown) <= 80 else shown[:77] + '...'}: {message[:1].lower()}{message[1:]}"]
+        return [f"{path}: unknown setting{_nearest(location)}"]
+    if kind == "model_type":
+        return [f"{path}: {_shown(value)} must be a mapping with {', '.join(_fields(location))}"]
+    if kind == "value_error":
+        message = str(error["ctx"]["error"])
+        if isinstance(value, (Mapping, BaseModel)):
+            joint = "." if location else ":"
+            return [f"{path}{joint}{line}" for line in message.split("\n")]
+    else:
+        message = _WORDS.get(kind, str(error["msg"])).format(**error.get("ctx", {}))
+    return [f"{path}: {_shown(value)} {message}"]
 
 
-def _nearest(location: tuple[str | int, ...]) -> str:
-    """A hint at the setting that was probably meant."""
+def _fields(location: Sequence[str | int]) -> list[str]:
+    """The settings that stand below a path, empty where that is not a model."""
     model: Any = Settings
-    for part in location[:-1]:
+    for part in location:
         field = getattr(model, "model_fields", {}).get(part)
         model = _model_in(field.annotation) if field else model
-        if model is None:
-            return ""
-    known = list(getattr(model, "model_fields", {}))
+    return list(getattr(model, "model_fields", {}))
+
+
+def _nearest(location: Sequence[str | int]) -> str:
+    """A hint at the setting that was probably meant."""
+    known = [*_fields(location[:-1]), *(SECRETS if len(location) == 1 else ())]
     near = difflib.get_close_matches(str(location[-1]), known, n=1)
     return f"; did you mean {near[0]}?" if near else f"; known here: {', '.join(known)}"
 
