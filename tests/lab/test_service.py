@@ -30,7 +30,7 @@ pytestmark = pytest.mark.usefixtures("fortress")
 
 SLACK_S = 0.5
 """What a busy machine of two cores may add to a bound that counts configured waiting only."""
-HEALTHY_S = 40
+HEALTHY_S = 20
 """Seconds for the workload of a host that has just started, or whose tunnel has."""
 STATS = """
 import socket
