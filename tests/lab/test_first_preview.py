@@ -76,8 +76,7 @@ def strings(value: Any) -> Iterator[str]:
 
 def test_it_names_all_that_will_be(preview: dict[str, Any]) -> None:
     own = ["host-key", "ready", "push", "packages", "firewall", "firewall-confirmed", "wireguard", "wg0.conf", "key"]
-    work = ["packages", "firewall", "app.py", "database-password", "database-ca.pem", "app.service"]
-    work += ["wait-healthy", "healthy"]
+    work = ["packages", "firewall", "database-password", "database-ca.pem", "app.service", "wait-healthy", "healthy"]
     data = ["packages", "firewall", "authority-tool", "authority", "after-tunnel", "90-fortress.cnf"]
     data += ["access-tool", "account"]
     expected = [
@@ -86,7 +85,7 @@ def test_it_names_all_that_will_be(preview: dict[str, Any]) -> None:
         *(f"mesh-{hub}-firewall" for hub in HUBS),
         *(f"mesh-{worker}-peer-{hub}" for worker in WORKERS for hub in HUBS),
         *(f"mesh-{hub}-peer-{worker}" for worker in WORKERS for hub in HUBS),
-        *(f"app-{worker}-{part}" for worker in WORKERS for part in work),
+        *(f"app-{worker}{part}" for worker in WORKERS for part in ("/opt/app/app.py", *(f"-{part}" for part in work))),
         *(f"db-{part}" for part in data),
         *(f"edge-{part}" for part in ["packages", "firewall", "certificate-tool", "certificate", "haproxy.cfg"]),
     ]
