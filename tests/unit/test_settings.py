@@ -2,49 +2,23 @@
 
 from __future__ import annotations
 
-import copy
 import ipaddress
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fortress import haproxy, mariadb, workload
-from fortress.settings import PROJECT, SECRETS, Settings, SettingsError, parse
+from fortress.settings import PROJECT, Settings, SettingsError, parse
+from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab
 
-ROOT = Path(__file__).parents[2]
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
-_LAB = yaml.safe_load((ROOT / "Pulumi.lab.yaml").read_text())["config"]
 NAME = "must be 2 to 32 of a-z, 0-9 and -, starting with a letter, not ending in -"
 LINE = "must be one line of printable text, at most 1000 characters"
 PATH = "must be a plain absolute path on the host, such as /opt/app/app.py"
 PRIVILEGES = ", ".join(mariadb.PRIVILEGES)
-GONE: Any = object()
-
-
-def lab() -> dict[str, Any]:
-    """The lab's settings, to change."""
-    found = {key.removeprefix(f"{PROJECT}:"): value for key, value in copy.deepcopy(_LAB).items()}
-    return {key: value for key, value in found.items() if key not in SECRETS}
-
-
-def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The lab's settings with some changed: `/`-separated path to value, or `GONE` to leave one out."""
-    found = lab()
-    for path, value in changes.items():
-        *above, last = path.split("/")
-        place: Any = found
-        for part in above:
-            place = place[int(part)] if isinstance(place, list) else place.setdefault(part, {})
-        if value is GONE:
-            del place[last]
-        else:
-            place[int(last) if isinstance(place, list) else last] = value
-    return found
 
 
 def refused(values: Mapping[str, Any], project: Path = ROOT) -> list[str]:
@@ -110,7 +84,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         ["database_pasword: unknown setting; did you mean database_password?"],
     ),
     "unknown, nothing near": (
-        {"edge/certificate": {"file": "README.md", "zzz": 1}},
+        {"edge/certificate": {"file": "examples/app/README.md", "zzz": 1}},
         ["edge.certificate.zzz: unknown setting; known here: file"],
     ),
     "unknown and hostile": (
@@ -503,17 +477,20 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"workload/environment": {"GREETING": "a\nb"}},
         [f"workload.environment.GREETING: 'a\\nb' {LINE}"],
     ),
-    "a path on the host": ({"workload/files": {"opt/app": "README.md"}}, [f"workload.files: 'opt/app' {PATH}"]),
+    "a path on the host": (
+        {"workload/files": {"opt/app": "examples/app/README.md"}},
+        [f"workload.files: 'opt/app' {PATH}"],
+    ),
     "a path upwards": (
-        {"workload/files": {"/opt/../etc/passwd": "README.md"}},
+        {"workload/files": {"/opt/../etc/passwd": "examples/app/README.md"}},
         [f"workload.files: '/opt/../etc/passwd' {PATH}"],
     ),
     "a path of two slashes": (
-        {"workload/files": {"//opt/app": "README.md"}},
+        {"workload/files": {"//opt/app": "examples/app/README.md"}},
         [f"workload.files: '//opt/app' {PATH}"],
     ),
     "a path that is the program's": (
-        {"workload/files": {"/etc/wireguard/wg0.conf": "README.md"}},
+        {"workload/files": {"/etc/wireguard/wg0.conf": "examples/app/README.md"}},
         ["workload.files: '/etc/wireguard/wg0.conf' must not be in /etc/wireguard, which the program itself writes"],
     ),
     "a file that is missing": (
@@ -683,7 +660,7 @@ TEXTS: dict[str, str] = {
 KEYS = {
     "sites": {"operator": "x", "country": "NO", "sovereign": False},
     "hosts": {"site": "oslo", "role": "worker", "slot": 9, "address": "192.0.2.19"},
-    "workload/files": "README.md",
+    "workload/files": "examples/app/README.md",
     "workload/environment": "x",
     "verify/rtt_ms": [1, 2],
     "mesh": 1,

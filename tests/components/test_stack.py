@@ -1,0 +1,484 @@
+"""The stack's own program under a double of the engine: what the lab's settings make, and what stops it at once."""
+
+from __future__ import annotations
+
+import functools
+import json
+import runpy
+import shlex
+import socket
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+
+from components import stack
+from fortress.settings import PROJECT, SettingsError, parse
+from tests.components.engine import LOCAL, REMOTE, sent, ssh_key
+from tests.doubles.pulumi_mocks import Registration, Run, holds_unknown, plain, run, secret_paths
+from tests.doubles.pulumi_resource_command.values import UNKNOWN
+from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab
+
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+PASSWORD = "lab-password"
+HOSTS: dict[str, dict[str, Any]] = lab()["hosts"]
+WORKERS = ["oslo-web", "fra-1", "fra-2"]
+
+
+@pytest.fixture(autouse=True)
+def agent(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """An SSH agent that answers."""
+    path = tmp_path_factory.mktemp("agent") / "sock"
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
+        yield path
+
+
+def config(changes: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
+    """The settings as the engine hands them to a program."""
+    plain = {key: json.dumps(value) for key, value in changed(changes).items()}
+    return {f"{PROJECT}:{key}": value for key, value in {**plain, **secrets}.items()}
+
+
+def answers(name: str) -> str:
+    if name.endswith("-host-key"):
+        return f"{ssh_key(len(name))}\n"
+    return {"db-authority": PEM}.get(name, f"KEY-{name.removesuffix('-key')}\n")
+
+
+def program() -> None:
+    runpy.run_path(str(ROOT / "__main__.py"))
+
+
+def fortress(
+    changes: Mapping[str, Any] | None = None,
+    *,
+    preview: bool = False,
+    secrets: Mapping[str, str] | None = None,
+) -> Run:
+    hidden = {"database_password": PASSWORD, **(secrets or {})}
+    names = [f"{PROJECT}:{name}" for name in hidden]
+    return run(program, preview=preview, stdout=answers, config=config(changes or {}, hidden), secrets=names)
+
+
+def commands(done: Run) -> dict[str, Registration]:
+    return {name: found for name, found in done.resources.items() if found.type == REMOTE}
+
+
+def host_of(found: Registration) -> str:
+    """The host that a command goes to, by its address."""
+    places = {host["address"]: name for name, host in HOSTS.items()}
+    return places[str(plain(found.inputs["connection"])["host"])]
+
+
+def test_the_components_of_the_lab() -> None:
+    components = {name: found.type for name, found in fortress().children(None).items()}
+    assert components == {
+        **dict.fromkeys(HOSTS, "fortress:index:Host"),
+        "mesh": "fortress:index:WireGuardMesh",
+        "db": "fortress:index:DataFortress",
+        **{f"app-{name}": "fortress:index:EphemeralWorker" for name in WORKERS},
+        "edge": "fortress:index:HAProxyEdge",
+    }
+
+
+def test_how_many_commands_go_to_each_host() -> None:
+    """Host 8 (memory is given), mesh: MTU, peers, firewall of a hub; database 8, worker 8, edge 5."""
+    done = fortress()
+    assert Counter(map(host_of, commands(done).values())) == {
+        "oslo-db": 8 + (1 + 3 + 1) + 8,
+        "oslo-edge": 8 + (1 + 3 + 1) + 5,
+        **dict.fromkeys(WORKERS, 8 + (1 + 2) + 8),
+    }
+    assert sorted(name for name, found in done.resources.items() if found.type == LOCAL) == sorted(
+        f"{name}-host-key" for name in HOSTS
+    )
+
+
+def test_each_component_speaks_to_its_own_host_with_the_pinned_key() -> None:
+    done = fortress()
+    places = {"db": "oslo-db", "edge": "oslo-edge"}
+    places |= {f"app-{name}": name for name in WORKERS} | {name: name for name in HOSTS}
+    places |= {f"mesh-{name}": name for name in HOSTS}
+    for name, found in commands(done).items():
+        assert found.parent is not None
+        host = places[found.parent]
+        assert host_of(found) == host, name
+        assert plain(found.inputs["connection"])["hostKey"] == ssh_key(len(f"{host}-host-key")), name
+        assert plain(found.inputs["connection"])["user"] == "ops", name
+        assert f"{host}.1" in str(found.inputs["create"]), name
+
+
+def test_services_come_after_their_host_and_their_part_of_the_mesh() -> None:
+    done = fortress()
+    places = {"db": "oslo-db", "edge": "oslo-edge", **{f"app-{name}": name for name in WORKERS}}
+    for component, host in places.items():
+        for name in done.children(component):
+            assert {f"{host}-firewall-confirmed", f"{host}-key"} <= done.before(name), name
+            assert set(done.children(f"mesh-{host}")) <= done.before(name), name
+
+
+def test_workers_come_after_the_database_and_the_edge_after_the_workers() -> None:
+    done = fortress()
+    database, mesh = set(done.children("db")), set(done.children("mesh-oslo-db"))
+    for worker in WORKERS:
+        for name in done.children(f"app-{worker}"):
+            assert database | mesh <= done.before(name), name
+            others = {other for other in WORKERS if other != worker}
+            assert not any(f"app-{other}-healthy" in done.before(name) for other in others), "workers start together"
+    for name in done.children("edge"):
+        assert {f"app-{worker}-healthy" for worker in WORKERS} <= done.before(name), name
+
+
+def test_hosts_wait_for_nobody_and_the_mesh_for_no_service() -> None:
+    done = fortress()
+    for host in HOSTS:
+        for name in done.children(host):
+            assert done.before(name) <= set(done.children(host)), name
+    services = {name for parent in ("db", "edge", *(f"app-{w}" for w in WORKERS)) for name in done.children(parent)}
+    for name in done.below("mesh"):
+        assert not done.before(name) & services, name
+
+
+def test_outputs() -> None:
+    done = fortress()
+    assert {name: seen.secret for name, seen in done.outputs.items()} == {"url": False, "fortress": False}
+    assert done.outputs["url"].value == "https://192.0.2.12"
+    facts = done.outputs["fortress"].value
+    peers = {worker: ["oslo-db", "oslo-edge"] for worker in WORKERS}
+    peers |= {hub: ["fra-1", "fra-2", "oslo-web"] for hub in ("oslo-db", "oslo-edge")}
+    assert facts == {
+        "hosts": {
+            name: {
+                "address": host["address"],
+                "port": 22,
+                "user": "ops",
+                "host_key": ssh_key(len(f"{name}-host-key")),
+                "public_key": f"KEY-{name}",
+                "mesh_address": f"10.100.0.{host['slot']}",
+                "site": host["site"],
+                "role": host["role"],
+                "peers": peers[name],
+                "open_tcp": [22, 80, 443] if name == "oslo-edge" else [22],
+            }
+            for name, host in HOSTS.items()
+        },
+        "mesh": {
+            "network": "10.100.0.0/24",
+            "port": 51820,
+            "mtu": 1360,
+            "hubs": ["oslo-db", "oslo-edge"],
+            "interface": "wg0",
+        },
+        "database": {
+            "host": "oslo-db",
+            "address": "10.100.0.1",
+            "port": 3306,
+            "name": "app",
+            "user": "app",
+            "ca_pem": PEM,
+        },
+        "edge": {
+            "host": "oslo-edge",
+            "url": "https://192.0.2.12",
+            "server_name": "lab.fortress.example",
+            "health_path": "/health",
+            "stats_socket": "/run/haproxy/admin.sock",
+            "backends": {
+                "oslo": {"oslo-web": "10.100.0.4:80"},
+                "frankfurt": {"fra-1": "10.100.0.2:80", "fra-2": "10.100.0.5:80"},
+            },
+        },
+        "bastion": None,
+        "limits": {
+            "rtt_ms": {"frankfurt-oslo": [20.0, 30.0]},
+            "handshake_s": 180,
+            "certificate_days": 14,
+            "clock_offset_ms": 100,
+            "ports": facts["limits"]["ports"],
+        },
+    }
+    assert json.loads(json.dumps(facts)) == facts, "other stacks read it as JSON"
+
+
+def test_only_passwords_are_secret() -> None:
+    done = fortress(secrets={"ssh_private_key": "PRIVATE"})
+    secret = {name for name, found in done.resources.items() if "stdin" in secret_paths(found.inputs)}
+    assert secret == {"db-account", *(f"app-{worker}-database-password" for worker in WORKERS)}
+    for name, found in done.resources.items():
+        allowed = {"connection"} if found.type == REMOTE else set()
+        assert secret_paths(found.inputs) - {"stdin"} == allowed, name
+        hidden = {**found.inputs, "connection": None, "stdin": None if name in secret else found.inputs.get("stdin")}
+        assert PASSWORD not in repr(hidden), name
+        assert "PRIVATE" not in repr(hidden), name
+        if found.type == REMOTE:
+            assert plain(found.inputs["connection"])["privateKey"] == "PRIVATE", name
+    assert "PRIVATE" not in repr([seen.value for seen in done.outputs.values()])
+
+
+def test_without_a_key_none_stands_in_any_connection() -> None:
+    """The agent's path differs from one operator to the next: it is not written down either."""
+    for name, found in commands(fortress()).items():
+        assert set(plain(found.inputs["connection"])) == {
+            *("host", "port", "user", "hostKey", "dialErrorLimit", "perDialTimeout")
+        }, name
+
+
+def test_at_first_preview_everything_shows_and_what_is_unknown_stays_unknown() -> None:
+    done, made = fortress(preview=True), fortress()
+    assert set(done.resources) == set(made.resources)
+    unknown = {name for name, found in done.resources.items() if holds_unknown(found.inputs.get("stdin"))}
+    assert unknown == {
+        *(name for name in made.resources if "-peer-" in name),
+        *(f"app-{worker}-database-ca.pem" for worker in WORKERS),
+    }
+    for name, found in done.resources.items():
+        for key, value in found.inputs.items():
+            if not holds_unknown(value):
+                assert value == made.resources[name].inputs[key], f"{name}.{key}"
+        assert set(found.inputs) == set(made.resources[name].inputs), name
+        assert all(not holds_unknown(found.inputs.get(key)) for key in ("create", "delete")), name
+    assert done.outputs["url"].known
+    assert not done.outputs["fortress"].known
+
+
+def test_an_unknown_memory_hides_the_databases_configuration_only() -> None:
+    changes = {f"hosts/{name}/memory_mb": GONE for name in HOSTS}
+    given, asked = fortress(preview=True), fortress(changes, preview=True)
+    assert set(asked.resources) - set(given.resources) == {f"{name}-facts" for name in HOSTS}
+    hidden = {
+        name
+        for name, found in given.resources.items()
+        if holds_unknown(asked.resources[name].inputs.get("stdin")) != holds_unknown(found.inputs.get("stdin"))
+    }
+    assert hidden == {"db-90-fortress.cnf"}
+    assert asked.resources["db-90-fortress.cnf"].inputs["stdin"] is UNKNOWN
+
+
+def test_a_worker_more_touches_the_edges_configuration_and_nothing_else_that_stands() -> None:
+    fra_3 = {"site": "frankfurt", "role": "worker", "slot": 6, "address": "203.0.113.23", "memory_mb": 512}
+    before, after = fortress(), fortress({"hosts/fra-3": fra_3})
+    changes = {name for name in before.resources if before.resources[name].inputs != after.resources[name].inputs}
+    assert changes == {"edge-haproxy.cfg"}
+    added = set(after.resources) - set(before.resources)
+    own = set(after.below("fra-3")) | set(after.below("mesh-fra-3")) | set(after.below("app-fra-3"))
+    own |= {"fra-3", "mesh-fra-3", "app-fra-3"}
+    assert added - own == {"mesh-oslo-db-peer-fra-3", "mesh-oslo-edge-peer-fra-3"}
+
+
+def test_a_workers_other_address_touches_its_own_commands_only() -> None:
+    before, after = fortress(), fortress({"hosts/fra-1/address": "203.0.113.99"})
+    changes = {name for name in before.resources if before.resources[name].inputs != after.resources[name].inputs}
+    own = {*before.below("fra-1"), *before.below("mesh-fra-1"), *before.below("app-fra-1")}
+    assert changes == own
+
+
+def test_another_machine_under_a_name_is_updates_of_its_own_and_replaces_nothing_but_the_learnt_key() -> None:
+    before, after = fortress(), fortress({"hosts/fra-1/incarnation": 2})
+    changes = {name for name in before.resources if before.resources[name].inputs != after.resources[name].inputs}
+    assert changes == {*before.below("fra-1"), *before.below("mesh-fra-1"), *before.below("app-fra-1")}
+    assert {name for name, found in after.resources.items() if "triggers" in found.inputs} == {
+        f"{name}-host-key" for name in HOSTS
+    }
+    for name in changes - {"fra-1-host-key"}:
+        assert "fra-1.2" in str(after.resources[name].inputs["create"]), name
+
+
+def test_a_host_that_is_gone_is_forgotten_and_the_others_do_not_notice() -> None:
+    standing, done = fortress(), fortress({"hosts/fra-2/gone": True})
+    own = {"fra-2", "mesh-fra-2", "app-fra-2"}
+    own |= {name for parent in set(own) for name in done.below(parent)}
+    for name, found in done.resources.items():
+        assert found.retain_on_delete is (name in own), name
+        if name not in own:
+            assert found == standing.resources[name], name
+        elif found.type == REMOTE:
+            assert found.ignore_changes == ("connection", "create", "delete", "stdin"), name
+    assert "fra-2" not in done.outputs["fortress"].value["hosts"]
+
+
+def test_a_bastion_stands_in_front_of_every_host() -> None:
+    changes = {
+        "ssh/bastion": {"address": "198.51.100.1", "host_key": KEY, "user": "jump", "port": 2222},
+        **{f"hosts/{name}/host_key": KEY for name in HOSTS},
+    }
+    done = fortress(changes)
+    assert not any(found.type == LOCAL for found in done.resources.values()), "no key is learnt through a bastion"
+    for name, found in commands(done).items():
+        proxy = plain(found.inputs["connection"])["proxy"]
+        assert (proxy["host"], proxy["port"], proxy["user"], proxy["hostKey"]) == ("198.51.100.1", 2222, "jump", KEY)
+        assert plain(found.inputs["connection"])["hostKey"] == KEY, name
+    assert done.outputs["fortress"].value["bastion"] == changes["ssh/bastion"]
+
+
+def test_a_flow_that_is_declared_opens_its_port_and_no_other() -> None:
+    flow = {"source": "fra-1", "destination": "oslo-web", "port": 9100}
+    before, after = fortress(), fortress({"mesh/flows": [flow]})
+    added = set(after.resources) - set(before.resources)
+    assert added == {"mesh-oslo-web-firewall", "mesh-oslo-db-forwarding"}
+    rules = [line.strip() for line in sent(after.resources["mesh-oslo-web-firewall"]).splitlines() if "accept" in line]
+    assert rules == ['iifname "wg0" ip saddr { 10.100.0.2 } tcp dport 9100 accept  # from fra-1']
+    changes = {name for name in before.resources if before.resources[name].inputs != after.resources[name].inputs}
+    assert changes == {"mesh-fra-1-peer-oslo-db", "mesh-oslo-web-peer-oslo-db", "mesh-oslo-db-firewall"}
+
+
+def test_a_given_certificate_goes_to_the_edge_with_its_key() -> None:
+    done = fortress({"edge/certificate": {"file": "examples/app/README.md"}}, secrets={"edge_tls_key": "TLS-KEY\n"})
+    text = (ROOT / "examples/app/README.md").read_text()
+    assert sent(done.resources["edge-certificate"]) == f"{text}TLS-KEY\n"
+    assert secret_paths(done.resources["edge-certificate"].inputs) == {"connection", "stdin"}
+
+
+# --- what a value may not do ---
+
+# All that is accepted on one line; what is refused is in test_settings.py.
+ONE_LINE = st.text(st.characters(exclude_categories=("C", "Z"), include_characters=" "), max_size=20) | st.sampled_from(
+    ["';reboot;'", '" "', "\\n[Service]", "%n $HOME $$", "{{ 7*7 }}{% if %}", "# }", "\\", "`id`$(id)", "a accept; }"]
+)
+
+
+def lines(done: Run) -> dict[str, int]:
+    return {name: str(plain(found.inputs.get("stdin", ""))).count("\n") for name, found in done.resources.items()}
+
+
+@given(operator=ONE_LINE, argument=ONE_LINE, variable=ONE_LINE, label=st.from_regex(r"[a-z0-9.-]{1,40}"), path=ONE_LINE)
+@hypothesis_settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+def test_no_value_adds_a_line_to_any_file(operator: str, argument: str, variable: str, label: str, path: str) -> None:
+    def hostile() -> Run:
+        changes = {
+            "sites/oslo/operator": f"x{operator}",
+            "workload/command": f"/usr/bin/app {argument}",
+            "workload/environment": {"GREETING": f"x{variable}"},
+            "edge/server_name": f"x{label}",
+            "workload/health": f"/{path}",
+        }
+        # One that is refused must not keep the others from being tried.
+        for place in list(changes):
+            try:
+                parse(changed({place: changes[place]}), ROOT)
+            except SettingsError:
+                del changes[place]
+        return fortress({"workload/environment": {"GREETING": "x"}, **changes})
+
+    done, standing = hostile(), _standing()
+    assert lines(done) == lines(standing)
+    for name, found in commands(done).items():
+        words, expected = (shlex.split(str(run.resources[name].inputs["create"])) for run in (done, standing))
+        assert len(words) == len(expected), name
+        assert str(found.inputs["create"]).isprintable(), name
+
+
+@functools.cache
+def _standing() -> Run:
+    return fortress({"workload/environment": {"GREETING": "x"}})
+
+
+# --- what stops it at once ---
+
+
+def stopped(
+    changes: Mapping[str, Any] | None = None,
+    secrets: Mapping[str, str] | None = None,
+    secret_names: list[str] | None = None,
+    preview: bool = False,
+) -> list[str]:
+    """The lines of the one block in which the program says what cannot stand; nothing has been registered then."""
+    hidden = {"database_password": PASSWORD} if secrets is None else secrets
+    names = [f"{PROJECT}:{name}" for name in (hidden if secret_names is None else secret_names)]
+    done = Run()
+
+    def load() -> None:
+        stack.load(pulumi.Config(PROJECT), ROOT)
+
+    with pytest.raises(pulumi.RunError) as refused:
+        done = run(load, preview=preview, config=config(changes or {}, hidden), secrets=names)
+    assert not done.resources
+    first, *rest = str(refused.value).split("\n")
+    assert first == "these settings cannot stand:"
+    assert all(line.startswith("  ") for line in rest)
+    return [line.removeprefix("  ") for line in rest]
+
+
+def test_a_password_that_is_missing() -> None:
+    assert stopped(secrets={}) == [
+        "data-fortress:database_password: missing; "
+        "set it with `pulumi config set --secret data-fortress:database_password`"
+    ]
+
+
+def test_a_password_that_everyone_can_read() -> None:
+    assert stopped(secret_names=[]) == [
+        "data-fortress:database_password: stands in the stack file for everyone to read; "
+        "set it with `pulumi config set --secret data-fortress:database_password`"
+    ]
+
+
+def test_a_secret_inside_other_settings() -> None:
+    """It would make all that is made from its neighbours unreadable in previews."""
+    assert stopped(secret_names=["database_password", "mesh"]) == [
+        "data-fortress:mesh: holds a secret, and would make all that is made from it unreadable in previews; "
+        "the secret settings are database_password, ssh_private_key, edge_tls_key"
+    ]
+
+
+def test_a_certificate_without_its_key_and_a_key_without_its_certificate() -> None:
+    assert stopped({"edge/certificate": {"file": "examples/app/README.md"}}) == [
+        "data-fortress:edge_tls_key: missing; edge.certificate is given and needs its private key"
+    ]
+    assert stopped(secrets={"database_password": PASSWORD, "edge_tls_key": "KEY"}) == [
+        "data-fortress:edge.certificate: missing; edge_tls_key is given and is the key of one"
+    ]
+
+
+def test_everything_that_is_wrong_is_said_at_once(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "gone"))
+    assert stopped({"mesh/mut": 1, "hosts/fra-1/slot": GONE}, secrets={}) == [
+        "data-fortress:database_password: missing; "
+        "set it with `pulumi config set --secret data-fortress:database_password`",
+        "data-fortress:hosts.fra-1.slot: missing; add it to the stack file",
+        "data-fortress:mesh.mut: unknown setting; did you mean mtu?",
+        f"SSH_AUTH_SOCK: {tmp_path / 'gone'}: the SSH agent does not answer (No such file or directory); "
+        "start one with `eval $(ssh-agent)` and `ssh-add`, or unset SSH_AUTH_SOCK",
+    ]
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_an_agent_that_is_dead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, preview: bool) -> None:
+    """It fails every command, even with a key given."""
+    path = tmp_path / "agent"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(path))
+    monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
+    keys = {"database_password": PASSWORD, "ssh_private_key": "PRIVATE"}
+    assert stopped(secrets=keys, preview=preview) == [
+        f"SSH_AUTH_SOCK: {path}: the SSH agent does not answer (Connection refused); "
+        "start one with `eval $(ssh-agent)` and `ssh-add`, or unset SSH_AUTH_SOCK"
+    ]
+
+
+def test_an_agents_path_that_is_too_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SSH_AUTH_SOCK", f"/run/{'a' * 200}")
+    (line,) = stopped()
+    assert "the SSH agent does not answer (AF_UNIX path too long)" in line
+
+
+def test_no_agent_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK")
+    assert stopped() == [
+        "SSH_AUTH_SOCK: no SSH agent, and no secret setting ssh_private_key; start an agent with "
+        "`eval $(ssh-agent)` and `ssh-add`, or `pulumi config set --secret data-fortress:ssh_private_key`"
+    ]
+
+
+def test_a_preview_and_a_stack_with_a_key_need_no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SSH_AUTH_SOCK")
+    assert fortress(preview=True).resources
+    assert fortress(secrets={"ssh_private_key": "PRIVATE"}).resources
