@@ -1,0 +1,150 @@
+"""The real engine previews the lab's stack where none of its hosts exists, and says what cannot stand."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import socket
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from fortress.settings import PROJECT
+from tests.engine.command_stack import Stack
+from tests.unit.stack_file import ROOT, changed, lab
+
+REMOTE, LOCAL = "command:remote:Command", "command:local:Command"
+
+
+class LabStack(Stack):
+    """The project as it stands, on a backend of its own; `dialled` says what would have been asked of a host."""
+
+    def __init__(self, folder: Path) -> None:
+        self.asked = folder / "asked"
+        tools = folder / "tools"
+        tools.mkdir(parents=True)
+        for tool in ("ssh-keyscan", "ssh"):
+            (tools / tool).write_text(f'#!/bin/sh\necho "{tool} $*" >>{self.asked}\nexit 1\n')
+            (tools / tool).chmod(0o755)
+        super().__init__(folder, PULUMI_CONFIG_PASSPHRASE="lab")
+        self.environment["PATH"] = f"{tools}:{self.environment['PATH']}"
+        shutil.copy(ROOT / "Pulumi.yaml", self.project)
+        shutil.copy(ROOT / "__main__.py", self.project)
+        for part in ("components", "fortress", "examples"):
+            (self.project / part).symlink_to(ROOT / part)
+        (self.project / "Pulumi.dev.yaml").unlink()
+        self.run("stack", "init", "dev")  # of this project; the one made above is of another
+        self.settings({})
+
+    def settings(self, changes: dict[str, Any]) -> None:
+        """The lab's stack file with some settings changed."""
+        text = yaml.safe_load((ROOT / "Pulumi.lab.yaml").read_text())
+        text["config"] |= {f"{PROJECT}:{key}": value for key, value in changed(changes).items()}
+        (self.project / "Pulumi.dev.yaml").write_text(yaml.safe_dump(text, allow_unicode=True))
+
+    def state(self) -> list[dict[str, Any]]:
+        """What stands."""
+        found: list[dict[str, Any]] = json.loads(self.run("stack", "export"))["deployment"].get("resources", [])
+        return found
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> LabStack:
+    return LabStack(tmp_path_factory.mktemp("stack"))
+
+
+def block(said: str) -> list[str]:
+    """The lines of the one error in the engine's last words; it adds only that the program ended."""
+    assert "Traceback" not in said
+    errors = said.split("Diagnostics:\n")[1].split("\n\n")[0].split("    error: ")[1:]
+    stopped, ended = errors
+    assert ended.strip() == "an unhandled error occurred: program exited with non-zero exit code: 1"
+    first, *lines = stopped.splitlines()
+    assert first == "these settings cannot stand:"
+    return [line.strip() for line in lines]
+
+
+def test_the_first_preview_shows_everything(stack: LabStack) -> None:
+    stack.settings({})
+    log = stack.run("preview", "--json")
+    steps = json.loads(log[log.index("{") :])["steps"]
+    assert {step["op"] for step in steps} == {"create"}
+    kinds = [(step["urn"].split("::")[2].rsplit("$", 1)[-1], step["urn"].split("::")[3]) for step in steps]
+    assert Counter(kind for kind, _ in kinds if ":index:" in kind) == {
+        "fortress:index:Host": 5,
+        "fortress:index:WireGuardMesh": 1,
+        "fortress:index:WireGuardMember": 5,
+        "fortress:index:DataFortress": 1,
+        "fortress:index:EphemeralWorker": 3,
+        "fortress:index:HAProxyEdge": 1,
+    }
+    assert sorted(name for kind, name in kinds if kind == LOCAL) == sorted(
+        f"{name}-host-key" for name in lab()["hosts"]
+    )
+    # The identity of the machine stands in each command, so each can be told apart by it.
+    created = [str(step["newState"]["inputs"]["create"]) for step in steps if REMOTE in step["urn"].split("::")[2]]
+    hosts = {name: sum(f"{name}.1" in command for command in created) for name in lab()["hosts"]}
+    assert hosts == {"oslo-db": 21, "oslo-edge": 18, "oslo-web": 19, "fra-1": 19, "fra-2": 19}
+    assert sum(hosts.values()) == len(created) == 96
+    assert not stack.asked.exists(), "a preview asks no host"
+
+
+def test_settings_that_cannot_stand_are_one_block_that_names_each(stack: LabStack) -> None:
+    stack.settings({"mesh/mut": 1300, "hosts/fra-1/slot": "two", "sites/oslo/operator": "A\nB"})
+    said = stack.run("preview", fails=True)
+    assert block(said) == [
+        "data-fortress:sites.oslo.operator: 'A\\nB' must be one line of printable text, at most 1000 characters",
+        "data-fortress:hosts.fra-1.slot: 'two' must be a whole number",
+        "data-fortress:mesh.mut: unknown setting; did you mean mtu?",
+    ]
+
+
+def test_a_secret_inside_other_settings_is_found(stack: LabStack) -> None:
+    stack.settings({})
+    key = f"{PROJECT}:workload.environment.TOKEN"
+    stack.run("config", "set", "--secret", "--path", key, "HUSH-HUSH")
+    said = stack.run("preview", fails=True)
+    assert block(said) == [
+        "data-fortress:workload: holds a secret, and would make all that is made from it unreadable in previews; "
+        "the secret settings are database_password, ssh_private_key, edge_tls_key"
+    ]
+    assert "HUSH-HUSH" not in said
+
+
+def test_a_password_in_plain_text_is_found(stack: LabStack) -> None:
+    stack.settings({"database_password": "HUSH-HUSH"})
+    said = stack.run("preview", fails=True)
+    assert block(said) == [
+        "data-fortress:database_password: stands in the stack file for everyone to read; "
+        "set it with `pulumi config set --secret data-fortress:database_password`"
+    ]
+    assert "HUSH-HUSH" not in said
+
+
+def test_a_dead_agent_is_found_before_anything_starts(stack: LabStack, tmp_path: Path) -> None:
+    stack.settings({})
+    agent = tmp_path / "agent"
+    with socket.socket(socket.AF_UNIX) as dead:
+        dead.bind(str(agent))
+    stack.environment["SSH_AUTH_SOCK"] = str(agent)
+    try:
+        said = stack.up(fails=True)
+    finally:
+        del stack.environment["SSH_AUTH_SOCK"]
+    assert block(said) == [
+        f"SSH_AUTH_SOCK: {agent}: the SSH agent does not answer (Connection refused); "
+        "start one with `eval $(ssh-agent)` and `ssh-add`, or unset SSH_AUTH_SOCK"
+    ]
+    assert not stack.asked.exists()
+    assert not [found for found in stack.state() if ":Command" in found["type"]]
+
+
+def test_an_update_without_an_agent_or_a_key_stops_before_anything_starts(stack: LabStack) -> None:
+    stack.settings({})
+    said = stack.up(fails=True)
+    (line,) = block(said)
+    assert line.startswith("SSH_AUTH_SOCK: no SSH agent, and no secret setting ssh_private_key; start an agent with ")
+    assert not stack.asked.exists()
