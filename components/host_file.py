@@ -82,6 +82,7 @@ def put(
         lambda machine: push.put(
             path,
             machine=machine,
+            resource=name,
             mode=mode,
             owner=owner,
             check=check,
@@ -90,7 +91,7 @@ def put(
             confirm_s=confirm_s,
         ),
         opts,
-        delete=lambda machine: push.remove(path, machine=machine, apply=remove_apply or apply),
+        delete=lambda machine: push.remove(path, machine=machine, resource=name, apply=remove_apply or apply),
         stdin=pulumi.Output.from_input(content).apply(push.content),
     )
 

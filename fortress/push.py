@@ -21,6 +21,7 @@ def put(
     path: str,
     *,
     machine: str,
+    resource: str,
     mode: str = "0644",
     owner: str = "root:root",
     check: str | None = None,
@@ -31,17 +32,19 @@ def put(
     """Put standard input at `path`. `check` and `apply` are shell commands that see the candidate or the file as "$1".
 
     `machine` identifies the machine behind the name: it changes the command when another one took its place.
+    `resource` is the name that the file is known by; only that one removes it.
     """
     words = [PUSH, "put", path, mode, owner]
     for option, value in (("--check", check), ("--apply", apply), ("--unit", unit), ("--confirm", confirm_s)):
         if value is not None:
             words += [option, str(value)]
-    return shlex.join([*words, "--machine", machine])
+    return shlex.join([*words, "--resource", resource, "--machine", machine])
 
 
-def remove(path: str, *, machine: str, apply: str | None = None) -> str:
+def remove(path: str, *, machine: str, resource: str, apply: str | None = None) -> str:
     """Take a pushed file away; what stood there before it comes back."""
-    return shlex.join([PUSH, "remove", path, *(["--apply", apply] if apply else []), "--machine", machine])
+    words = [PUSH, "remove", path, *(["--apply", apply] if apply else [])]
+    return shlex.join([*words, "--resource", resource, "--machine", machine])
 
 
 def confirm(path: str, sha256: str, *, machine: str) -> str:

@@ -23,7 +23,8 @@
 #     first             no put of this file has succeeded yet
 #     put               unit, seconds and --apply of the last put, for the revert
 #     confirm           this file is unconfirmed: boot id, end in seconds of uptime, timer
-#     unconfirmed       copy of a file put with --confirm; without `confirm` beside it, it was taken back
+#     unconfirmed       copy of a file put with --confirm; without `confirm` beside it, it was taken back at its mtime
+#     by                NAME of --resource in the last put
 #   dirs/               a mark for each folder that put made
 #   output              what the last command said
 #   part.*              what is being written; of no use to anyone but its writer
@@ -39,19 +40,21 @@ BOOT_UNIT=/etc/systemd/system/fortress-push-revert.service
 BOOT_LINK=/etc/systemd/system/sysinit.target.wants/fortress-push-revert.service
 END='# fortress-push: end of file'
 LIMIT=300 # seconds, for the lock and for each command of the caller
+GRACE=30 # seconds after a revert in which a connection counts as one that the new file kept out
 NL='
 '
 
 usage() {
     cat <<'USAGE'
-usage: fortress-push put PATH MODE OWNER:GROUP [--machine ID] [--check CMD] [--apply CMD] [--unit UNIT]
-                         [--confirm SECONDS]
-       fortress-push remove PATH [--machine ID] [--apply CMD]
+usage: fortress-push put PATH MODE OWNER:GROUP [--machine ID] [--resource NAME] [--check CMD] [--apply CMD]
+                         [--unit UNIT] [--confirm SECONDS]
+       fortress-push remove PATH [--machine ID] [--resource NAME] [--apply CMD]
        fortress-push confirm PATH SHA256 [--machine ID]
        fortress-push packages [--machine ID] PACKAGE...
        fortress-push uninstall [--machine ID]
 put takes the text on stdin, ended by the line "# fortress-push: end of file".
-CMD is run by sh; "$1" is the file to check, or PATH in --apply. --machine has no effect on the host.
+CMD is run by sh; "$1" is the file to check, or PATH in --apply. --machine has no effect on the host. A file that
+another resource has put since is not removed: when a resource is renamed, the new one puts before the old one removes.
 USAGE
 }
 
@@ -286,7 +289,10 @@ put() {
     sum=$(sha256sum /dev/fd/3)
     wanted="${sum%% *} $(printf '%04o' "0$mode") $owner"
     if [ ! -e "$record/confirm" ] && [ "$(recall applied)" = "$wanted" ] &&
-        [ -e "$path" ] && [ "$(facts "$path")" = "$wanted" ]; then return; fi
+        [ -e "$path" ] && [ "$(facts "$path")" = "$wanted" ]; then
+        claim
+        return
+    fi
     make_dirs "${path%/*}"
     must write cp --remove-destination /dev/fd/3 "$candidate" # a file of its own, of mode 0600
     exec 3>&-
@@ -301,10 +307,14 @@ put() {
         keep original
     fi
     swap
+    claim
 }
+
+claim() { [ "$(recall by)" = "$resource" ] || save by "$resource"; }
 
 remove() {
     if [ -d "$path" ] && [ ! -L "$path" ]; then fail target 'is a folder'; fi
+    if [ -n "$resource" ] && [ "$(recall by)" != "$resource" ] && [ -n "$(recall by)" ]; then return; fi
     if recorded original; then
         rm -f -- "$record/applied"
         give_back original
@@ -327,6 +337,10 @@ confirm() {
     fi
     [ -n "$wanted" ] || fail confirm "the file on the host is not the one to confirm; run \`pulumi up\` again"
     recall_put
+    # A connection that comes right after waited for it, so the file did lock it out, and would again.
+    [ -z "$(find "$record/unconfirmed" -newermt "$GRACE seconds ago")" ] ||
+        fail confirm "the new file was taken back after $seconds s because no new connection came.
+  The old one stands. Mend the setting; if it was the line, run \`pulumi up\` again in $GRACE s"
     must confirm cp -p --remove-destination -- "$record/unconfirmed" "$candidate"
     swap
     fail confirm "the new file was taken back after $seconds s because no new connection came.
@@ -347,6 +361,7 @@ take_back_expired() {
             # At boot services read the file as they start, so nothing is run; the next put does, as `applied` is gone.
             [ -z "$at_boot" ] || { give_back old && settle && exit; }
             take_back
+            [ ! -e "$record/unconfirmed" ] || touch "$record/unconfirmed" # when it was taken back
             tell confirm "no new connection came in time: $outcome"
         )
     done
@@ -424,7 +439,7 @@ check_arguments() {
 }
 
 main() {
-    path='' mode='' owner='' sha='' packages='' check='' apply='' unit='' seconds='' at_boot=''
+    path='' mode='' owner='' sha='' packages='' resource='' check='' apply='' unit='' seconds='' at_boot=''
     case "${1-} $#" in
         "put "[4-9] | "put "??) path=$2 mode=${3:--} owner=${4:--} words=4 ;;
         "confirm "[3-9]) path=$2 sha=${3:--} words=3 ;;
@@ -444,6 +459,7 @@ main() {
         esac
         case "$verb $1" in
             "$verb --machine") shift ;;
+            "put --resource" | "remove --resource") resource=$2 && shift ;;
             "put --check") check=$2 && shift ;;
             "put --apply" | "remove --apply") apply=$2 && shift ;;
             "put --unit") unit=$2 && shift ;;

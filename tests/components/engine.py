@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -60,8 +61,20 @@ def connection(**more: Value) -> dict[str, Any]:
 
 
 def texts(resources: Mapping[str, Registration]) -> dict[str, tuple[Value, Value]]:
-    """Of each command: what makes it and what takes it away."""
-    return {name: (found.inputs.get("create"), found.inputs.get("delete")) for name, found in resources.items()}
+    """Of each command: what makes it and what takes it away, without the file's own name, which is looked at here."""
+    return {
+        name: (_anonymous(name, found.inputs.get("create")), _anonymous(name, found.inputs.get("delete")))
+        for name, found in resources.items()
+    }
+
+
+def _anonymous(name: str, command: Value) -> Value:
+    """A file is known on the host by the name of its resource."""
+    if not isinstance(command, str) or not re.search("fortress-push (put|remove) ", command):
+        return command
+    known_by = f" --resource {name}"
+    assert command.count(known_by + " ") == 1, command
+    return command.replace(known_by, "")
 
 
 def put(words: str, *, machine: str, apply: str | None = None, remove: str | None = None) -> tuple[str, str]:

@@ -1,6 +1,7 @@
 """fortress/push.sh under dash: each verb, each refusal, and a cut at every step."""
 
 import fcntl
+import os
 import re
 import stat
 import time
@@ -395,6 +396,11 @@ def expire(host: PushHost, target: Path, *, boot: str = "") -> None:
     marker.write_text(f"{boot or this_boot} {end if boot else 0} {timer}\n")
 
 
+def long_ago(host: PushHost, target: Path) -> None:
+    """Lets time pass after a file was taken back."""
+    os.utime(host.record(target) / "unconfirmed", (0, 0))
+
+
 def test_a_confirmed_file_stays(host: PushHost, target: Path) -> None:
     well(put(host, target, OLD))
     well(put(host, target, NEW, "--confirm", "30"))
@@ -433,6 +439,12 @@ def test_an_unconfirmed_file_is_taken_back_stands_again_and_is_confirmed(host: P
     assert done.stderr.endswith(f"{target}: confirm: no new connection came in time: the old file is back and active\n")
     assert facts(target) == (OLD, "0640 root:daemon")
     assert host.logged() == ["old", "new", "old"]
+    assert refused(host.push("confirm", target, sha256(NEW))) == [
+        f"{target}: confirm: the new file was taken back after 30 s because no new connection came.",
+        "  The old one stands. Mend the setting; if it was the line, run `pulumi up` again in 30 s",
+    ]
+    assert (facts(target)[0], host.logged()) == (OLD, [])
+    long_ago(host, target)
     said = refused(host.push("confirm", target, sha256(NEW)))
     assert said == [
         f"{target}: confirm: the new file was taken back after 30 s because no new connection came.",
@@ -449,13 +461,15 @@ def test_confirm_after_the_time_takes_back_first(host: PushHost, target: Path) -
     well(put(host, target, NEW, "--confirm", "30"))
     expire(host, target)
     assert "no new connection came in time" in refused(host.push("confirm", target, sha256(NEW)))[0]
-    assert host.logged() == ["old", "new", "old", "new"]
+    assert host.logged() == ["old", "new", "old"]
 
 
 def test_a_change_of_mode_alone_is_confirmed_too(host: PushHost, target: Path) -> None:
     well(put(host, target, NEW))
     well(host.push("put", target, "0600", "root:root", "--confirm", "30", "--apply", APPLY, text=NEW))
     expire(host, target)
+    host.push("revert")
+    long_ago(host, target)
     refused(host.push("confirm", target, sha256(NEW)))
     well(host.push("confirm", target, sha256(NEW)))
     assert facts(target) == (NEW, "0600 root:root")
@@ -515,6 +529,7 @@ def test_a_first_file_nobody_confirms_goes_away(host: PushHost, target: Path) ->
     expire(host, target)
     host.push("revert")
     assert (target.exists(), host.logged()) == (False, ["new", "none"])
+    long_ago(host, target)
     refused(host.push("confirm", target, sha256(NEW)))
     well(host.push("confirm", target, sha256(NEW)))
     well(host.push("remove", target))
@@ -527,6 +542,15 @@ def test_confirm_refuses_another_file(host: PushHost, target: Path) -> None:
     well(put(host, target, NEW, "--confirm", "30"))
     assert "not the one to confirm" in refused(host.push("confirm", target, sha256(OLD)))[0]
     assert facts(target)[0] == NEW
+
+
+def test_a_renamed_resource_does_not_take_the_file_of_its_successor(host: PushHost, target: Path) -> None:
+    well(put(host, target, NEW, "--resource", "before"))
+    well(put(host, target, NEW, "--resource", "after"))
+    well(host.push("remove", target, "--resource", "before", "--apply", APPLY))
+    assert (facts(target)[0], host.logged()) == (NEW, ["new"])
+    well(host.push("remove", target, "--resource", "after", "--apply", APPLY))
+    assert not target.exists()
 
 
 def test_remove_ends_an_unconfirmed_put(host: PushHost, target: Path) -> None:
@@ -840,6 +864,7 @@ def test_cut_in_a_confirm_that_puts_the_file_again(host: PushHost, target: Path)
     well(put(host, target, NEW, "--confirm", "30"))
     expire(host, target)
     assert host.push("revert").returncode == 0
+    long_ago(host, target)
     for _ in cuts(host, lambda n: host.push("confirm", target, sha256(NEW), cut_at=n)):
         whole(target, OLD, NEW)
         host.push("confirm", target, sha256(NEW))

@@ -13,15 +13,15 @@ texts = st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]
 
 @given(path=texts, check=texts, apply=texts, unit=texts, machine=texts)
 def test_every_word_reaches_the_script_as_it_is(path: str, check: str, apply: str, unit: str, machine: str) -> None:
-    line = push.put(path, machine=machine, check=check, apply=apply, unit=unit, confirm_s=45)
+    line = push.put(path, machine=machine, resource="db-x", check=check, apply=apply, unit=unit, confirm_s=45)
     assert shlex.split(line) == [
         *(push.PUSH, "put", path, "0644", "root:root", "--check", check, "--apply", apply),
-        *("--unit", unit, "--confirm", "45", "--machine", machine),
+        *("--unit", unit, "--confirm", "45", "--resource", "db-x", "--machine", machine),
     ]
 
 
 def test_another_machine_is_another_command_on_the_same_file() -> None:
-    first, second = (push.put("/etc/x", machine=machine) for machine in ("db.1", "db.2"))
+    first, second = (push.put("/etc/x", machine=machine, resource="x") for machine in ("db.1", "db.2"))
     assert first != second
     assert push.on("db.1", "true") != push.on("db.2", "true")
 
