@@ -168,6 +168,11 @@ async def _shown_key(address: str, port: int, kind: str) -> str:
     key = (address, port, kind)
     if key not in _looked_at:
         _looked_at[key] = asyncio.create_task(_scan(*key))
+        if not await _looked_at[key]:
+            pulumi.log.warn(
+                f"{address} does not answer SSH on port {port}. If the host is lost, set `gone: true` in its settings, "
+                "run `up` and take it out of them, or take it out with `fortress forget`."
+            )
     return await _looked_at[key]
 
 

@@ -256,6 +256,7 @@ def test_up_goes_on_without_hosts_that_are_lost(fortress: Fortress) -> None:
         print(f"up with a dead host, not marked: {time.monotonic() - began:.1f} s")
         assert done.returncode != 0
         assert re.search(r"\(mesh-fra-2-mtu\):\n +error: .*203\.0\.113\.22:22", done.stdout), done.stdout
+        assert "203.0.113.22 does not answer SSH on port 22. If the host is lost, set `gone: true`" in done.stdout
         assert time.monotonic() - began < 120
         assert {host: tunnel_mtu(host) for host in rest} == dict.fromkeys(rest, 1350)
 
