@@ -18,8 +18,7 @@ setup: .venv/ready $(venv)/pulumi ## the virtual environment and the engine; `so
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "setup: virtual environment"
-	@$(PYTHON) -m venv .venv 2>/tmp/fortress-venv.log || { cat /tmp/fortress-venv.log >&2; \
-		echo "cure: apt-get install python3-venv" >&2; exit 1; }
+	@$(PYTHON) -m venv .venv || { echo "cure: apt-get install python3-venv" >&2; exit 1; }
 	@$(venv)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@$(venv)/pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $@
@@ -51,6 +50,7 @@ check: setup ## format, lint, strict types, shell lint
 	$(venv)/ruff format --check .
 	$(venv)/ruff check .
 	$(venv)/mypy
+	@command -v shellcheck >/dev/null || { echo "shellcheck is missing. Cure: apt-get install shellcheck" >&2; exit 1; }
 	shellcheck $(shell_files)
 
 format: setup ## rewrites the Python files in the project's format
