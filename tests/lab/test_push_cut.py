@@ -43,7 +43,7 @@ def running() -> bool:
 
 def put(**options: str) -> str:
     """The command line as components make it."""
-    return "sudo " + push.put(TARGET, machine="test", **options)  # type: ignore[arg-type]
+    return "sudo " + push.put(TARGET, machine="test", resource="test", **options)  # type: ignore[arg-type]
 
 
 class Connection:
@@ -103,7 +103,7 @@ def _old_file(fortress: Fortress) -> Iterator[None]:
         yield
     finally:
         api.heal()
-        on(HOST, f"{push.remove(TARGET, machine='test')} && rm -f {MARK}")
+        on(HOST, f"{push.remove(TARGET, machine='test', resource='test')} && rm -f {MARK}")
         assert (
             on(HOST, f"ls -d {FOLDER} /var/lib/fortress/files/*fortress-test* 2>&1 || true").count("cannot access") == 2
         )
