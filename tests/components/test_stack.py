@@ -337,6 +337,99 @@ def test_a_given_certificate_goes_to_the_edge_with_its_key() -> None:
     assert secret_paths(done.resources["edge-certificate"].inputs) == {"connection", "stdin"}
 
 
+REACHED: dict[str, tuple[dict[str, Any], str, str]] = {
+    "SSH's port": ({"ssh/port": 2222}, "fra-1-firewall", "ip saddr 192.0.2.10/32 tcp dport 2222 accept"),
+    "operators": ({"ssh/operators": ["198.51.100.0/24"]}, "fra-1-firewall", "ip saddr 198.51.100.0/24 tcp dport 22"),
+    "the mesh's network": ({"mesh/network": "10.9.0.0/20"}, "fra-1-wg0.conf", "Address = 10.9.0.2/20\n"),
+    "the mesh's port": ({"mesh/port": 51821}, "fra-1-wg0.conf", "ListenPort = 51821\n"),
+    "the mesh's port at hubs": ({"mesh/port": 51821}, "mesh-fra-1-peer-oslo-db", "Endpoint = 192.0.2.11:51821\n"),
+    "the MTU": ({"mesh/mtu": 1300}, "mesh-fra-1-mtu", "mtu = 1300\n"),
+    "keepalives": ({"mesh/keepalive_s": 20}, "mesh-fra-1-peer-oslo-db", "PersistentKeepalive = 20\n"),
+    "hubs": ({"mesh/hubs": ["oslo-edge", "fra-1"]}, "mesh-oslo-web-peer-oslo-edge", "Endpoint = 192.0.2.12:51820\n"),
+    "who may use the database": ({}, "db-firewall", "ip saddr { 10.100.0.0/24 } tcp dport 3306 accept"),
+    "memory": ({"hosts/oslo-db/memory_mb": 2048}, "db-90-fortress.cnf", "innodb_buffer_pool_size = 1432M\n"),
+    "the pool": ({"database/buffer_pool_mb": 256}, "db-90-fortress.cnf", "innodb_buffer_pool_size = 256M\n"),
+    "durability": (
+        {"database/flush_log_at_commit": 2, "database/cross_cloud_copy": True},
+        "db-90-fortress.cnf",
+        "innodb_flush_log_at_trx_commit = 2\n",
+    ),
+    "who may use a worker": ({}, "app-fra-1-firewall", "ip saddr { 10.100.0.3 } tcp dport 80 accept"),
+    "a worker's port": ({"workload/port": 8080}, "app-fra-1-firewall", "tcp dport 8080 accept"),
+    "a worker's command": ({"workload/command": "/bin/x y"}, "app-fra-1-app.service", "ExecStart=/bin/x y\n"),
+    "a worker's variables": (
+        {"workload/environment": {"GREETING": "hi"}},
+        "app-fra-1-app.service",
+        "Environment=GREETING=hi\n",
+    ),
+    "a worker's database": (
+        {"database/name": "data", "database/user": "web"},
+        "app-fra-1-app.service",
+        "Environment=FORTRESS_DATABASE_NAME=data\nEnvironment=FORTRESS_DATABASE_PORT=3306\n"
+        "Environment=FORTRESS_DATABASE_USER=web\n",
+    ),
+    "a worker's file": ({}, "app-fra-1/opt/app/app.py", (ROOT / "examples/app/app.py").read_text()),
+    "the edge's name": ({"edge/server_name": "x.example"}, "edge-haproxy.cfg", "hdr Host x.example\n"),
+    "the health check's path": ({"workload/health": "/up"}, "edge-haproxy.cfg", "send meth GET uri /up ver"),
+    "connections": ({"edge/maxconn": 777}, "edge-haproxy.cfg", "    maxconn 777\n"),
+    "a server's requests": ({"edge/server_maxconn": 77}, "edge-haproxy.cfg", " maxconn 77 on-marked-down"),
+    "patience with clients": ({"edge/timeout_client_ms": 7100}, "edge-haproxy.cfg", "timeout client 7100ms\n"),
+    "patience with connections": ({"edge/timeout_connect_ms": 310}, "edge-haproxy.cfg", "timeout connect 310ms\n"),
+    "patience with workers": ({"edge/timeout_server_ms": 7200}, "edge-haproxy.cfg", "timeout server 7200ms\n"),
+    "checks": (
+        {"edge/checks": {"inter_ms": 900, "fastinter_ms": 190, "timeout_ms": 390, "rise": 1, "fall": 3}},
+        "edge-haproxy.cfg",
+        "check inter 900ms fastinter 190ms fall 3 rise 1 ",
+    ),
+    "a check's patience": ({"edge/checks/timeout_ms": 390}, "edge-haproxy.cfg", "timeout check 390ms\n"),
+    "which site is first": (
+        {"edge/primary": "frankfurt", "edge/overflow": "oslo"},
+        "edge-haproxy.cfg",
+        "default_backend frankfurt\n",
+    ),
+}
+
+
+@pytest.mark.parametrize("setting", REACHED)
+def test_a_setting_reaches_its_file(setting: str) -> None:
+    changes, file, fragment = REACHED[setting]
+    assert fragment in sent(fortress(changes).resources[file])
+
+
+@pytest.mark.parametrize(
+    ("changes", "command", "end"),
+    [
+        (
+            {"database/privileges": ["SELECT"]},
+            "db-account",
+            "mariadb-access ensure app app 10.100.0.0/255.255.255.0 SELECT",
+        ),
+        (
+            {"database/name": "data", "database/user": "web"},
+            "db-account",
+            " ensure data web 10.100.0.0/255.255.255.0 CREATE,",
+        ),
+        ({"workload/packages": ["jq"]}, "app-fra-1-packages", " python3 jq"),
+        ({"workload/port": 8080, "workload/health": "/up"}, "app-fra-1-healthy", " http://10.100.0.2:8080/up 60 app"),
+        ({"workload/healthy_within_s": 90}, "app-fra-1-healthy", " http://10.100.0.2:80/health 90 app"),
+        ({"workload/name": "web"}, "web-fra-1-healthy", " http://10.100.0.2:80/health 60 web"),
+        ({"edge/server_name": "x.example"}, "edge-certificate", " x.example"),
+    ],
+)
+def test_a_setting_reaches_its_command(changes: dict[str, Any], command: str, end: str) -> None:
+    assert end in str(fortress(changes).resources[command].inputs["create"])
+
+
+def test_settings_of_connections_and_of_the_end() -> None:
+    done = fortress({"ssh/port": 2222, "ssh/user": "root", "database/keep_data": False})
+    for name, found in commands(done).items():
+        reached = plain(found.inputs["connection"])
+        assert (reached["port"], reached["user"]) == (2222, "root"), name
+        assert not str(found.inputs["create"]).startswith("sudo"), name
+    assert str(done.resources["db-account"].inputs["delete"]).endswith("mariadb-access wipe")
+    assert {host["port"] for host in done.outputs["fortress"].value["hosts"].values()} == {2222}
+
+
 # --- what a value may not do ---
 
 # All that is accepted on one line; what is refused is in test_settings.py.
