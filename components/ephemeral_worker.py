@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -118,31 +119,32 @@ class EphemeralWorker(pulumi.ComponentResource):
             check='nft -c -f "$1"',
             apply=firewall.APPLY,
         )
+        service = pulumi.Output.from_input(database["address"]).apply(
+            lambda address: workload.render(
+                workload.Workload(
+                    name=work["name"],
+                    command=work["command"],
+                    port=int(work["port"]),
+                    environment={
+                        **work.get("environment", {}),
+                        "FORTRESS_HOST": host["name"],
+                        "FORTRESS_SITE": host["site"],
+                        "FORTRESS_LISTEN": f"{host['mesh_address']}:{int(work['port'])}",
+                        "FORTRESS_DATABASE_ADDRESS": address,
+                        "FORTRESS_DATABASE_PORT": str(int(database["port"])),
+                        "FORTRESS_DATABASE_NAME": database["name"],
+                        "FORTRESS_DATABASE_USER": database["user"],
+                        "FORTRESS_DATABASE_CA": f"{folder}/database-ca.pem",
+                    },
+                    credentials={"database-password": f"{folder}/database-password"},
+                )
+            )
+        )
         unit = put(
             f"{name}-{work['name']}.service",
             target,
             f"/etc/systemd/system/{work['name']}.service",
-            pulumi.Output.from_input(database["address"]).apply(
-                lambda address: workload.render(
-                    workload.Workload(
-                        name=work["name"],
-                        command=work["command"],
-                        port=int(work["port"]),
-                        environment={
-                            **work.get("environment", {}),
-                            "FORTRESS_HOST": host["name"],
-                            "FORTRESS_SITE": host["site"],
-                            "FORTRESS_LISTEN": f"{host['mesh_address']}:{int(work['port'])}",
-                            "FORTRESS_DATABASE_ADDRESS": address,
-                            "FORTRESS_DATABASE_PORT": str(int(database["port"])),
-                            "FORTRESS_DATABASE_NAME": database["name"],
-                            "FORTRESS_DATABASE_USER": database["user"],
-                            "FORTRESS_DATABASE_CA": f"{folder}/database-ca.pem",
-                        },
-                        credentials={"database-password": f"{folder}/database-password"},
-                    )
-                )
-            ),
+            service,
             after(options, packages, ca, password, *files),
             apply=f"systemctl daemon-reload && systemctl -q enable {work['name']} && systemctl restart {work['name']}",
             remove_apply=f"systemctl -q disable --now {work['name']}; systemctl daemon-reload",
@@ -156,6 +158,13 @@ class EphemeralWorker(pulumi.ComponentResource):
             target,
             lambda machine: push.on(machine, push.script("wait-healthy", url, limit, work["name"])),
             after(options, unit, gate),
+            # What runs: the command does not read it, but a change of it is waited for like the first start.
+            stdin=pulumi.Output.all(service, *work.get("files", {}).values()).apply(_version),
         )
         self.ready = healthy.stdout.apply(lambda _: True)
         self.register_outputs({"ready": self.ready})
+
+
+def _version(texts: Sequence[str]) -> str:
+    """One line that another unit or another file changes."""
+    return f"workload {hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:16]}\n"

@@ -12,7 +12,7 @@ from fortress import firewall, haproxy, push
 from .host_file import put, put_script
 from .remote import Member, Target, after, child_options, command
 
-SELF_SIGNED_DAYS = 90
+SELF_SIGNED_DAYS = 398
 RENEW_DAYS = 30
 
 

@@ -279,7 +279,7 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
                 "mesh_address": str(s.mesh_address(name)),
                 "site": s.hosts[name].site,
                 "role": s.hosts[name].role,
-                "peers": [peer.name for peer in peers[name] if not s.hosts[peer.name].gone],
+                "peers": [peer.name for peer in peers[name]],
                 "open_tcp": [s.ssh.port, 80, 443] if name == s.edge_host else [s.ssh.port],
             }
             for name, host in hosts.items()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from ipaddress import ip_network
+from ipaddress import IPv4Network, ip_network
 
 from fortress.text import render
 from fortress.wireguard import Relay
@@ -58,7 +58,7 @@ def render_fragment(fragment: Fragment) -> str:
     """A file of /etc/nftables.d."""
     for opening in fragment.openings:
         for source in opening.sources:
-            ip_network(source)
+            IPv4Network(source)
     return render("fragment.nft.j2", fragment=fragment)
 
 

@@ -2,7 +2,7 @@
 
 `Edge` holds the facts and refuses what could become configuration of its own; `render` gives the text.
 All times are whole milliseconds. Written for HAProxy 2.6 as Debian 12 packages it (master and worker under systemd,
-reloaded and never restarted). Figures without a source beside them are the article's, see docs.
+reloaded and never restarted). Figures without a source beside them: docs/decisions/0006.
 
 How load bleeds
 ---------------

@@ -2,7 +2,7 @@
 
 Written for MariaDB 10.11 as Debian 12 packages it. `Server` and `Access` hold the facts and refuse what could become
 configuration, SQL or shell of its own; the host scripts check their arguments again. Values without a source beside
-them are the article's or stand in the reference on the network and the database.
+them: docs/decisions/0006.
 """
 
 import dataclasses

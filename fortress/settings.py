@@ -266,7 +266,7 @@ class Database(Model):
     buffer_pool_mb: int | None = None
     """InnoDB's buffer pool in MB; 70 % of the host's memory when not given."""
     keep_data: bool = True
-    """Whether the data stays on the host when the stack is destroyed."""
+    """Whether the data stays on the host when the stack is destroyed; a change counts once it was brought up."""
 
 
 class Workload(Model):

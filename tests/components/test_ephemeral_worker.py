@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -110,7 +111,7 @@ def test_children_and_their_commands() -> None:
 
 def test_what_is_sent() -> None:
     found = worker().resources
-    assert {name for name in NAMES if "stdin" not in found[child(name)].inputs} == {"packages", "healthy"}
+    assert {name for name in NAMES if "stdin" not in found[child(name)].inputs} == {"packages"}
     assert sent(found["fra-1/opt/app/app.py"]) == "print('hello')\n"
     assert sent(found["fra-1/etc/app/app.py"]) == "other = 1\n"
     assert sent(found["fra-1-database-ca.pem"]) == "PEM\n"
@@ -118,6 +119,17 @@ def test_what_is_sent() -> None:
     assert sent(found["fra-1-wait-healthy"]) == text.script("wait-healthy")
     rule = 'iifname "wg0" ip saddr { 10.100.0.3 } tcp dport 80 accept  # app'
     assert [line.strip() for line in sent(found["fra-1-firewall"]).splitlines() if "accept" in line] == [rule]
+
+
+def test_another_file_or_another_unit_is_waited_for_until_it_is_healthy() -> None:
+    def version(**changed: object) -> object:
+        return worker(work={**WORK, **changed}).resources["fra-1-healthy"].inputs["stdin"]
+
+    as_it_is = version()
+    assert re.fullmatch(r"workload [0-9a-f]{16}\n", str(as_it_is))
+    assert version() == as_it_is
+    assert version(files={**WORK["files"], "/opt/app/app.py": "print('bye')\n"}) != as_it_is
+    assert version(environment={"GREETING": "hallo"}) != as_it_is
 
 
 def test_the_unit_says_where_the_database_is() -> None:
@@ -185,7 +197,8 @@ def test_what_is_unknown_of_the_database_hides_one_file(leaf: str, file: str) ->
 
     done = run(program, preview=True)
     unknown = {name for name, found in done.children("fra-1").items() if found.inputs.get("stdin") is UNKNOWN}
-    assert unknown == {child(file)}
+    assert unknown - {"fra-1-healthy"} == {child(file)}
+    assert ("fra-1-healthy" in unknown) == (file == "app.service")  # what waits for the unit cannot know it either
     assert texts(done.children("fra-1")) == texts(worker().children("fra-1"))
 
 

@@ -85,7 +85,7 @@ def test_children_and_their_commands_with_a_certificate_of_the_hosts_own() -> No
         ),
         "edge-certificate": (
             f"sudo env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/edge-certificate --reload haproxy "
-            "/etc/ssl/private/site.pem 90 30 lab.fortress.example",
+            "/etc/ssl/private/site.pem 398 30 lab.fortress.example",
             f"sudo env FORTRESS_MACHINE={MACHINE} rm -f /etc/ssl/private/site.pem",
         ),
     }

@@ -31,9 +31,14 @@ def test_fragments() -> None:
     )
 
 
+def test_a_source_is_of_ipv4_as_its_rule_says() -> None:
+    with pytest.raises(ValueError, match="fd00::1"):
+        firewall.render_fragment(Fragment("x", [Opening(80, "HTTP", sources=["fd00::1"])]))
+
+
 @pytest.mark.parametrize("hostile", ["0.0.0.0/0 accept", "192.0.2.1; accept", "192.0.2.1\naccept", ""])
 def test_what_is_no_address_range_does_not_become_a_rule(hostile: str) -> None:
-    with pytest.raises(ValueError, match=r"does not appear|not permitted|Expected"):
+    with pytest.raises(ValueError, match=r"does not appear|permitted|Expected|empty|netmask"):
         firewall.render_base([hostile], 22)
-    with pytest.raises(ValueError, match=r"does not appear|not permitted|Expected"):
+    with pytest.raises(ValueError, match=r"does not appear|permitted|Expected|empty|netmask"):
         firewall.render_fragment(Fragment("x", [Opening(80, "HTTP", sources=[hostile])]))
