@@ -25,14 +25,14 @@ def on(name: str, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
 
 database_host, edge_host = settings.database_host, settings.edge_host
 database = DataFortress("db", stack.database_args(settings, secrets, members), on(database_host))
-workers = {
-    name: EphemeralWorker(
+workers: dict[str, EphemeralWorker] = {}
+for name in settings.rollout:
+    workers[name] = EphemeralWorker(
         f"{settings.workload.name}-{name}",
         stack.worker_args(settings, secrets, members, name, database),
-        on(name, mesh.members[database_host], database),
+        # One after the other: a release that does not come up stops at the first, before the primary site.
+        on(name, mesh.members[database_host], database, *list(workers.values())[-1:]),
     )
-    for name in settings.workers
-}
 edge = HAProxyEdge("edge", stack.edge_args(settings, secrets, members), on(edge_host, *workers.values()))
 
 pulumi.export("url", edge.url)

@@ -491,6 +491,11 @@ class Settings(Model):
     def workers(self) -> list[str]:
         return self.named("worker")
 
+    @property
+    def rollout(self) -> list[str]:
+        """Workers in the order in which a change reaches them: the primary site's last."""
+        return sorted(self.workers, key=lambda name: (self.hosts[name].site == self.edge.primary, name))
+
     def workers_at(self, site: str) -> list[str]:
         return [name for name in self.workers if self.hosts[name].site == site]
 

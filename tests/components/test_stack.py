@@ -129,11 +129,12 @@ def test_services_come_after_their_host_and_their_part_of_the_mesh() -> None:
 def test_workers_come_after_the_database_and_the_edge_after_the_workers() -> None:
     done = fortress()
     database, mesh = set(done.children("db")), set(done.children("mesh-oslo-db"))
-    for worker in WORKERS:
+    rollout = ["fra-1", "fra-2", "oslo-web"]
+    for place, worker in enumerate(rollout):
         for name in done.children(f"app-{worker}"):
             assert database | mesh <= done.before(name), name
-            others = {other for other in WORKERS if other != worker}
-            assert not any(f"app-{other}-healthy" in done.before(name) for other in others), "workers start together"
+            healthy = {other for other in WORKERS if f"app-{other}-healthy" in done.before(name) - {name}}
+            assert healthy - {worker} == set(rollout[:place]), "one after the other, the primary site last"
     for name in done.children("edge"):
         assert {f"app-{worker}-healthy" for worker in WORKERS} <= done.before(name), name
 

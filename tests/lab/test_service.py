@@ -16,6 +16,7 @@ import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -214,24 +215,49 @@ def test_load_bleeds_to_frankfurt_and_comes_back(fortress: Fortress) -> None:
 
 
 @contextmanager
-def broken_template(fortress: Fortress) -> Iterator[None]:
-    """A line that HAProxy does not know in the template of its configuration: a fault of the program, not of settings.
+def copied(fortress: Fortress, name: str) -> Iterator[Path]:
+    """A folder of the project as a copy that may be changed, for a while.
 
     The language host puts the project's folder first on Python's path, so a copy of `fortress` there takes the place
     of the one that the environment has.
     """
-    program = fortress.project / "fortress"
-    program.unlink()
+    folder = fortress.project / name
+    folder.unlink()
     try:
-        shutil.copytree(ROOT / "fortress", program, ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copytree(ROOT / name, folder, ignore=shutil.ignore_patterns("__pycache__"))
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.symlink_to(ROOT / name)
+
+
+@contextmanager
+def broken_template(fortress: Fortress) -> Iterator[None]:
+    """A line that HAProxy does not know in its template: a fault of the program, not of settings."""
+    with copied(fortress, "fortress") as program:
         template = program / "templates/haproxy.cfg.j2"
         text = template.read_text()
         assert "\nfrontend https\n" in text
         template.write_text(text.replace("\nfrontend https\n", "\nfrontend https\n    use_frobnicate yes\n"))
         yield
-    finally:
-        shutil.rmtree(program, ignore_errors=True)
-        program.symlink_to(ROOT / "fortress")
+
+
+def test_a_release_that_does_not_come_up_stops_at_the_first_worker(fortress: Fortress) -> None:
+    path, first, others = "/opt/app/app.py", "fra-1", ("fra-2", "oslo-web")
+    before = {host: on(host, f"cat {path}") for host in (first, *others)}
+    with traffic.requests(every=0.05) as requests:
+        with fortress.changed(lambda s: s["workload"].update(healthy_within_s=10)):
+            with copied(fortress, "examples") as examples:
+                (examples / "app/app.py").write_text('raise SystemExit("a broken release")\n')
+                done = fortress.pulumi("up", "--yes", "--skip-preview", "--suppress-outputs", "--color", "never")
+            assert done.returncode != 0, done.stdout
+            assert f"wait-healthy: {first}: app: http://10.100.0.2:80/health did not answer 200" in done.stdout
+            assert "broken release" in on(first, f"cat {path}")
+            assert {host: on(host, f"cat {path}") for host in others} == {host: before[host] for host in others}
+        assert on(first, f"cat {path}") == before[first]
+    print(requests)
+    assert not requests.failed, requests
+    assert set(requests.hosts) == {"oslo-web"}
 
 
 def main_pid() -> str:
