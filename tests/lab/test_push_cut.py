@@ -117,7 +117,7 @@ def assert_the_next_put_leaves_nothing_behind() -> None:
     record = f"/var/lib/fortress/files/{TARGET.replace('/', '%2F')}"
     assert on(HOST, f"ls -A {FOLDER} {record}; ls -A /var/lib/fortress").split() == [
         *(f"{FOLDER}:", "big"),
-        *(f"{record}:", "applied", "original.none", "path", "put"),
+        *(f"{record}:", "applied", "by", "original.none", "path", "put"),
         *("dirs", "files", "output"),
     ]
 
