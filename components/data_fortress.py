@@ -8,7 +8,7 @@ import pulumi
 
 from fortress import firewall, mariadb, push
 
-from .host_file import put, put_script
+from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, after, child_options, command
 
 
@@ -119,19 +119,15 @@ class DataFortress(pulumi.ComponentResource):
             ),
             stdin=pulumi.Output.secret(args["password"]),
         )
-        put(
+        put_fragment(
             f"{name}-firewall",
             target,
-            f"{firewall.FOLDER}/30-database.nft",
-            firewall.render_fragment(
-                firewall.Fragment(
-                    "MariaDB, for hosts of the mesh: who is a peer of this host is decided by its flows.",
-                    [firewall.Opening(mariadb.PORT, "MariaDB", sources=[args["clients"]], interface="wg0")],
-                )
+            "30-database.nft",
+            firewall.Fragment(
+                "MariaDB, for hosts of the mesh: who is a peer of this host is decided by its flows.",
+                [firewall.Opening(mariadb.PORT, "MariaDB", sources=[args["clients"]], interface="wg0")],
             ),
             options,
-            check='nft -c -f "$1"',
-            apply=firewall.APPLY,
         )
         self.address = pulumi.Output.from_input(host["mesh_address"])
         self.ca_pem = pulumi.Output.unsecret(authority.stdout)

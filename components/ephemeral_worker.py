@@ -10,7 +10,7 @@ import pulumi
 
 from fortress import firewall, push, workload
 
-from .host_file import put, put_script
+from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, after, child_options, command
 
 
@@ -105,19 +105,15 @@ class EphemeralWorker(pulumi.ComponentResource):
             mode="0400",
             apply=restart,
         )
-        put(
+        put_fragment(
             f"{name}-firewall",
             target,
-            f"{firewall.FOLDER}/30-{work['name']}.nft",
-            firewall.render_fragment(
-                firewall.Fragment(
-                    "The workload, for the edge.",
-                    [firewall.Opening(int(work["port"]), work["name"], sources=args["clients"], interface="wg0")],
-                )
+            f"30-{work['name']}.nft",
+            firewall.Fragment(
+                "The workload, for the edge.",
+                [firewall.Opening(int(work["port"]), work["name"], sources=args["clients"], interface="wg0")],
             ),
             options,
-            check='nft -c -f "$1"',
-            apply=firewall.APPLY,
         )
         service = pulumi.Output.from_input(database["address"]).apply(
             lambda address: workload.render(

@@ -9,7 +9,7 @@ import pulumi
 
 from fortress import firewall, haproxy, push
 
-from .host_file import put, put_script
+from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, after, child_options, command
 
 SELF_SIGNED_DAYS = 398
@@ -146,18 +146,14 @@ class HAProxyEdge(pulumi.ComponentResource):
             remove_apply="systemctl -q disable --now haproxy",
             unit="haproxy",
         )
-        put(
+        put_fragment(
             f"{name}-firewall",
             target,
-            f"{firewall.FOLDER}/40-edge.nft",
-            firewall.render_fragment(
-                firewall.Fragment(
-                    "The edge, for everyone.", [firewall.Opening(80, "HTTP"), firewall.Opening(443, "HTTPS")]
-                )
+            "40-edge.nft",
+            firewall.Fragment(
+                "The edge, for everyone.", [firewall.Opening(80, "HTTP"), firewall.Opening(443, "HTTPS")]
             ),
             options,
-            check='nft -c -f "$1"',
-            apply=firewall.APPLY,
         )
         self.url = pulumi.Output.from_input(host["address"]).apply(lambda address: f"https://{_in_url(address)}")
         self.register_outputs({"url": self.url})

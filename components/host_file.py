@@ -8,7 +8,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 from pulumi_command import remote
 
-from fortress import push, text
+from fortress import firewall, push, text
 
 from .remote import Member, Target, child_options, command
 
@@ -105,3 +105,18 @@ def confirm(name: str, target: Target, path: str, content: str, opts: pulumi.Res
 def put_script(name: str, target: Target, script: str, opts: pulumi.ResourceOptions) -> remote.Command:
     """A host script of `fortress/scripts`, in its folder on the host."""
     return put(name, target, f"{push.LIBRARY}/{script}", text.script(script), opts, mode="0755", check='sh -n "$1"')
+
+
+def put_fragment(
+    name: str, target: Target, file: str, fragment: firewall.Fragment, opts: pulumi.ResourceOptions
+) -> remote.Command:
+    """A component's part of the host's firewall, a file of /etc/nftables.d."""
+    return put(
+        name,
+        target,
+        f"{firewall.FOLDER}/{file}",
+        firewall.render_fragment(fragment),
+        opts,
+        check='nft -c -f "$1"',
+        apply=firewall.APPLY,
+    )

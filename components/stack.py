@@ -149,7 +149,6 @@ def host_args(s: Settings, secrets: Secrets, name: str) -> HostArgs:
 
 def mesh_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> WireGuardMeshArgs:
     """Arguments of the mesh: flows that roles imply open no port here, since their services do."""
-    implied, extra = s.flows()[: -len(s.extra_flows()) or None], s.extra_flows()
     flows: list[FlowArgs] = [
         {
             "source": flow.source,
@@ -158,7 +157,7 @@ def mesh_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> W
             "protocol": flow.protocol,
             "open": opened,
         }
-        for found, opened in ((implied, False), (extra, True))
+        for found, opened in ((s.implied_flows(), False), (s.extra_flows(), True))
         for flow in found
     ]
     args: WireGuardMeshArgs = {

@@ -10,7 +10,7 @@ import pulumi
 
 from fortress import firewall, push, wireguard
 
-from .host_file import put
+from .host_file import put, put_fragment
 from .remote import Member, Target, child_options
 
 SYNC = f"{push.LIBRARY}/wireguard sync wg0"
@@ -124,14 +124,12 @@ class WireGuardMember(pulumi.ComponentResource):
                 apply=SYNC,
             )
         if args["openings"] or args["relays"]:
-            put(
+            put_fragment(
                 f"{name}-firewall",
                 target,
-                f"{firewall.FOLDER}/20-mesh.nft",
-                firewall.render_fragment(firewall.Fragment("The mesh.", args["openings"], args["relays"])),
+                "20-mesh.nft",
+                firewall.Fragment("The mesh.", args["openings"], args["relays"]),
                 options,
-                check='nft -c -f "$1"',
-                apply=firewall.APPLY,
             )
         if args["relays"]:
             put(

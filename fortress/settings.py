@@ -508,12 +508,16 @@ class Settings(Model):
         return {name: f"{self.mesh_address(name)}:{self.workload.port}" for name in self.workers_at(site)}
 
     def flows(self) -> list[wireguard.Flow]:
-        """Every connection between two hosts: those that roles imply, then those that the settings add."""
+        """Every connection between two hosts."""
+        return self.implied_flows() + self.extra_flows()
+
+    def implied_flows(self) -> list[wireguard.Flow]:
+        """The connections that roles imply: workers to the database, the edge to workers."""
         flows = []
         for worker in self.workers:
             flows.append(wireguard.Flow(worker, self.database_host, mariadb.PORT))
             flows.append(wireguard.Flow(self.edge_host, worker, self.workload.port))
-        return flows + self.extra_flows()
+        return flows
 
     def extra_flows(self) -> list[wireguard.Flow]:
         """The connections that the settings declare beyond the roles."""
