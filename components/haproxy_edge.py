@@ -116,7 +116,7 @@ class HAProxyEdge(pulumi.ComponentResource):
                 f"{name}-certificate",
                 target,
                 edge.certificate,
-                pulumi.Output.secret(pulumi.Output.concat(tls["certificate"], tls["key"])),
+                pulumi.Output.secret(pulumi.Output.concat(tls["certificate"], "\n", tls["key"])),
                 after(options, packages),
                 mode="0600",
                 check='openssl x509 -noout -checkend 0 -in "$1" && openssl pkey -noout -check -in "$1"',

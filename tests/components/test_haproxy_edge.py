@@ -33,7 +33,7 @@ FRANKFURT: dict[str, Any] = {
     "maxconn": 40,
 }
 CHECKS = {"inter_ms": 1000, "fastinter_ms": 200, "timeout_ms": 400, "connect_ms": 300, "rise": 2, "fall": 2}
-TLS = {"certificate": "CERTIFICATE\n", "key": "KEY\n"}
+TLS = {"certificate": "CERTIFICATE", "key": "KEY\n"}
 MACHINE = "oslo-edge.1"
 
 
