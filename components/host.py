@@ -133,7 +133,11 @@ class Host(pulumi.ComponentResource):
             mode="0755",
             check='nft -c -f "$1"',
             apply=f"{firewall.APPLY} && systemctl -q enable nftables",
-            remove_apply="nft delete table inet fortress; systemctl -q disable nftables",
+            # Stopping the unit flushes every table of the host, so only where none is left.
+            remove_apply=(
+                "nft delete table inet fortress; systemctl -q disable nftables; "
+                '[ -n "$(nft list ruleset)" ] || systemctl stop nftables'
+            ),
             confirm_s=FIREWALL_CONFIRM_S,
         )
         confirmed = confirm(f"{name}-firewall-confirmed", target, firewall.BASE, rules, after(options, guarded))

@@ -91,7 +91,8 @@ def test_children_and_their_commands() -> None:
             "sudo /usr/local/sbin/fortress-push put /etc/nftables.conf 0755 root:root --check 'nft -c -f \"$1\"' "
             "--apply 'nft -f /etc/nftables.conf && systemctl -q enable nftables' --confirm 45 --machine db.1",
             "sudo /usr/local/sbin/fortress-push remove /etc/nftables.conf "
-            "--apply 'nft delete table inet fortress; systemctl -q disable nftables' --machine db.1",
+            "--apply 'nft delete table inet fortress; systemctl -q disable nftables; "
+            '[ -n "$(nft list ruleset)" ] || systemctl stop nftables\' --machine db.1',
         ),
         "db-firewall-confirmed": (base("db.1"), None),
         "db-wireguard": put("/usr/local/lib/fortress/wireguard 0755 root:root --check 'sh -n \"$1\"'", machine="db.1"),
