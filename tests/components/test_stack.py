@@ -334,7 +334,7 @@ def test_a_flow_that_is_declared_opens_its_port_and_no_other() -> None:
 def test_a_given_certificate_goes_to_the_edge_with_its_key() -> None:
     done = fortress({"edge/certificate": {"file": "examples/app/README.md"}}, secrets={"edge_tls_key": "TLS-KEY\n"})
     text = (ROOT / "examples/app/README.md").read_text()
-    assert sent(done.resources["edge-certificate"]) == f"{text}TLS-KEY\n"
+    assert sent(done.resources["edge-certificate"]) == f"{text}\nTLS-KEY\n"
     assert secret_paths(done.resources["edge-certificate"].inputs) == {"connection", "stdin"}
 
 
