@@ -2,163 +2,52 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import difflib
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from ipaddress import IPv4Address, IPv4Network, collapse_addresses, ip_address, ip_network
-from pathlib import Path, PurePosixPath
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses, ip_network
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, Field, ValidationError, model_validator
 
-from fortress import haproxy, mariadb, wireguard, workload
+from fortress import haproxy, host_settings, mariadb, wireguard, workload
+from fortress.host_settings import Host, Role, Site
+from fortress.setting_types import (
+    Address,
+    DnsName,
+    HostKey,
+    HostPath,
+    Model,
+    Name,
+    Network,
+    OneLine,
+    Package,
+    Port,
+    ProjectPath,
+    Range,
+    UrlPath,
+    User,
+    Variable,
+    distinct,
+    is_public_key,
+    limits,
+    matching,
+)
 
 PROJECT = "data-fortress"
 """Pulumi's namespace of the settings: a setting's path reads `data-fortress:mesh.mtu`."""
 
-SECRETS = ("database_password", "ssh_private_key", "edge_tls_key")
+SECRETS = (
+    *("database_password", "database_volume_key", "ssh_private_key", "edge_tls_key"),
+    *("openstack_application_credential_secret", "aws_secret_access_key"),
+)
 """The settings that are secret; they are no part of `Settings`, so that nothing made from those becomes unreadable."""
 
 
 class SettingsError(ValueError):
     """Settings that cannot stand; the text has one line a problem: path, value, what is wrong and the cure."""
-
-
-def _matching(pattern: str, means: str) -> AfterValidator:
-    compiled = re.compile(pattern)
-
-    def check(value: str) -> str:
-        if not compiled.fullmatch(value):
-            raise ValueError(f"must be {means}")
-        return value
-
-    return AfterValidator(check)
-
-
-def _one_line(value: str) -> str:
-    if not value.isprintable() or not value.strip() or len(value) > 1000:
-        raise ValueError("must be one line of printable text, at most 1000 characters")
-    return value
-
-
-def _address(value: str) -> str:
-    try:
-        address = ip_address(value)
-    except ValueError:
-        address = None
-    # A zone such as %eth0 may hold any character, and means nothing on another machine.
-    if address is None or "%" in value or address.is_unspecified or address.is_multicast:
-        raise ValueError("must be the IPv4 or IPv6 address of one machine, such as 192.0.2.11")
-    return str(address)
-
-
-def _range(value: str) -> str:
-    try:
-        if "%" in value:
-            raise ValueError("a zone")
-        return str(ip_network(value))
-    except ValueError:
-        raise ValueError("must be an address range without host bits, such as 192.0.2.0/24") from None
-
-
-def _network(value: object) -> IPv4Network:
-    try:
-        network = IPv4Network(value) if isinstance(value, str) else None
-    except ValueError:
-        network = None
-    if network is None or not 16 <= network.prefixlen <= 28:
-        raise ValueError("must be an IPv4 network from /16 to /28 without host bits, such as 10.100.0.0/24")
-    return network
-
-
-def _host_key(value: str) -> str:
-    kind, _, encoded = value.partition(" ")
-    try:
-        blob = base64.b64decode(encoded, validate=True)
-    except (binascii.Error, ValueError):
-        blob = b""
-    # A key's first field is its type again.
-    if kind not in _KEY_TYPES or not blob.startswith(len(kind).to_bytes(4, "big") + kind.encode()):
-        raise ValueError(
-            "must be an SSH host key, type and base64, as `ssh-keyscan -t ed25519 ADDRESS` prints it after the address"
-        )
-    return value
-
-
-_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
-
-
-def _host_path(value: str) -> str:
-    parts = value.split("/")[1:]
-    if not re.fullmatch(r"(/[A-Za-z0-9._@+-]+)+", value) or "." in parts or ".." in parts or len(value) > 200:
-        raise ValueError("must be a plain absolute path on the host, such as /opt/app/app.py")
-    for owned in _OWNED_PATHS:
-        if value == owned or value.startswith(f"{owned}/"):
-            raise ValueError(f"must not be in {owned}, which the program itself writes")
-    return value
-
-
-_OWNED_PATHS = (
-    *("/etc/fortress", "/etc/haproxy", "/etc/mysql", "/etc/nftables.conf", "/etc/nftables.d", "/etc/systemd"),
-    *("/etc/wireguard", "/usr/local/lib/fortress", "/usr/local/sbin", "/var/lib/fortress"),
-)
-
-
-def _project_path(value: str) -> str:
-    path = PurePosixPath(_one_line(value))
-    if path.is_absolute() or ".." in path.parts:
-        raise ValueError("must be a path inside this project, such as examples/app/app.py")
-    return value
-
-
-def _variable(value: str) -> str:
-    if not re.fullmatch(r"[A-Z][A-Z0-9_]{0,63}", value):
-        raise ValueError("must be the name of an environment variable: A-Z, 0-9 and _, starting with a letter")
-    if value.startswith("FORTRESS_"):
-        raise ValueError("must not start with FORTRESS_: the program says where the database is by these")
-    return value
-
-
-def _limits(value: list[float]) -> list[float]:
-    if len(value) != 2 or not 0 <= value[0] <= value[1]:
-        raise ValueError("must be the least and the most round trip in ms, such as [20, 30]")
-    return value
-
-
-def _distinct(value: list[str]) -> list[str]:
-    if len(set(value)) != len(value):
-        raise ValueError("must name each once")
-    return value
-
-
-Name = Annotated[
-    str,
-    _matching(r"[a-z][a-z0-9-]{0,30}[a-z0-9]", "2 to 32 of a-z, 0-9 and -, starting with a letter, not ending in -"),
-]
-User = Annotated[str, _matching(r"[a-z_][a-z0-9_-]{0,31}", "the name of a Unix user")]
-Package = Annotated[str, _matching(r"[a-z0-9][a-z0-9+.-]{1,127}", "the name of a Debian package")]
-Variable = Annotated[str, AfterValidator(_variable)]
-OneLine = Annotated[str, AfterValidator(_one_line)]
-_LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-DnsName = Annotated[str, _matching(rf"(?=.{{1,253}}$)({_LABEL}\.)*{_LABEL}", "a DNS name in small letters")]
-UrlPath = Annotated[str, _matching(r"/[A-Za-z0-9._~/-]{0,200}", "the path of a URL, such as /health")]
-HostKey = Annotated[str, AfterValidator(_host_key)]
-Address = Annotated[str, AfterValidator(_address)]
-Range = Annotated[str, AfterValidator(_range)]
-Network = Annotated[IPv4Network, BeforeValidator(_network)]
-HostPath = Annotated[str, AfterValidator(_host_path)]
-ProjectPath = Annotated[str, AfterValidator(_project_path)]
-Port = Annotated[int, Field(ge=1, le=65535)]
-Role = Literal["database", "edge", "worker"]
-
-
-class Model(BaseModel):
-    """Facts by their exact types: `"22"` is no number and `yes` no truth value, since YAML has both."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 class Bastion(Model):
@@ -190,34 +79,6 @@ class Ssh(Model):
         return self
 
 
-class Site(Model):
-    """A place where hosts stand, and who operates it."""
-
-    operator: OneLine
-    country: Annotated[str, _matching(r"[A-Z]{2}", "a country's two letters (ISO 3166), such as NO")]
-    sovereign: bool
-    """Whether personal data may rest here."""
-
-
-class Host(Model):
-    """One machine."""
-
-    site: Name
-    role: Role
-    slot: Annotated[int, Field(ge=1)]
-    """The host's fixed place in the mesh network: slot 1 of 10.100.0.0/24 is 10.100.0.1."""
-    address: Address
-    """Where the machine answers SSH, and where others of the mesh find it when it is a hub."""
-    host_key: HostKey | None = None
-    """Pinned when given; learnt once at first contact otherwise."""
-    memory_mb: Annotated[int, Field(ge=256)] | None = None
-    """Memory to size services by, in MB; the machine's own when not given."""
-    incarnation: Annotated[int, Field(ge=1)] = 1
-    """Raised by one when another machine took this name: its key is learnt anew and everything is pushed again."""
-    gone: bool = False
-    """The machine is lost: nothing contacts it any more, so that it can be taken out of the settings."""
-
-
 class FlowSetting(Model):
     """A connection between two hosts that the roles do not imply."""
 
@@ -238,7 +99,7 @@ class Mesh(Model):
     """The tunnel's own, in bytes."""
     keepalive_s: Annotated[int, Field(ge=1, le=120)] = 25
     """Seconds between keepalives; 25 is below AWS's 30 s tracking of one-way UDP."""
-    hubs: Annotated[list[Name], Field(min_length=1), AfterValidator(_distinct)]
+    hubs: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
     """Hosts with a fixed address that the others dial."""
     flows: list[FlowSetting] = []
 
@@ -253,12 +114,34 @@ class Mesh(Model):
         return self
 
 
+class Volume(Model):
+    """A disk of its own for the data: made by the cloud (`size_gb`), or one that the machine has (`device`)."""
+
+    size_gb: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """It can grow, and never shrinks."""
+    type: OneLine | None = None
+    """Volume type of the cloud, such as nvme; the cloud's default when not given."""
+    device: Annotated[str, matching(r"/dev/[A-Za-z0-9._/:-]{1,200}", "a device such as /dev/nvme1n1")] | None = None
+    encrypted: bool = False
+    """LUKS, with the secret setting `database_volume_key`."""
+
+    @model_validator(mode="after")
+    def _one_disk(self) -> Volume:
+        if (self.size_gb is None) == (self.device is None):
+            raise ValueError(
+                "size_gb: give either size_gb, for a volume of the cloud, or device, for a disk that is there"
+            )
+        if self.device and self.type:
+            raise ValueError(f"type: {_shown(self.type)} is the cloud's to give; a device has none")
+        return self
+
+
 class Database(Model):
     """MariaDB; what it takes is `fortress.mariadb`'s to say."""
 
     name: str = "app"
     user: str = "app"
-    privileges: Annotated[list[str], Field(min_length=1), AfterValidator(_distinct)] = list(mariadb.DEFAULT_PRIVILEGES)
+    privileges: Annotated[list[str], Field(min_length=1), AfterValidator(distinct)] = list(mariadb.DEFAULT_PRIVILEGES)
     """What the application's account may do in its database."""
     flush_log_at_commit: int = 1
     """1 loses no committed transaction; 2 only where a copy in another cloud is the goal."""
@@ -266,7 +149,9 @@ class Database(Model):
     buffer_pool_mb: int | None = None
     """InnoDB's buffer pool in MB; 70 % of the host's memory when not given."""
     keep_data: bool = True
-    """Whether the data stays on the host when the stack is destroyed; a change counts once it was brought up."""
+    """Whether the data outlives the stack, and its volume is protected; a change counts once it was brought up."""
+    volume: Volume | None = None
+    """A disk of its own for /var/lib/mysql; the machine's own when not given."""
 
 
 class Workload(Model):
@@ -322,7 +207,7 @@ class Edge(Model):
 class Verify(Model):
     """Limits of `fortress verify`."""
 
-    rtt_ms: dict[str, Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], AfterValidator(_limits)]] = {}
+    rtt_ms: dict[str, Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], AfterValidator(limits)]] = {}
     """Least and most round trip between two sites through the tunnel, in ms: `{frankfurt-oslo: [20, 30]}`."""
     handshake_s: Annotated[int, Field(ge=60)] = 180
     certificate_days: Annotated[int, Field(ge=1)] = 14
@@ -353,24 +238,13 @@ class Settings(Model):
         return self
 
     def _host_problems(self) -> Iterable[str]:
-        room = wireguard.slots(self.mesh.network)
-        slots: dict[int, str] = {}
-        addresses: dict[str, str] = {}
-        for name, host in self.hosts.items():
-            if host.site not in self.sites:
-                yield f"hosts.{name}.site: {host.site!r} is not in sites; known: {', '.join(self.sites)}"
-            if host.slot > room:
-                yield f"hosts.{name}.slot: {host.slot} is outside {self.mesh.network}, which has slots 1 to {room}"
-            if other := slots.get(host.slot):
-                yield f"hosts.{name}.slot: {host.slot} is taken by hosts.{other}; give each host a slot of its own"
-            if other := addresses.get(host.address):
-                yield f"hosts.{name}.address: {host.address} is taken by hosts.{other}"
-            if ip_address(host.address) in self.mesh.network:
-                yield f"hosts.{name}.address: {host.address} lies inside mesh.network {self.mesh.network}"
-            if self.ssh.bastion and host.host_key is None:
-                yield f"hosts.{name}.host_key: needed with ssh.bastion; a key cannot be learnt through another host"
-            slots[host.slot] = name
-            addresses[host.address] = name
+        yield from host_settings.problems(self.sites, self.hosts, self.mesh.network)
+        if self.ssh.bastion:
+            for name, host in self.hosts.items():
+                if host.made:
+                    yield f"hosts.{name}: a machine that the stack makes is reached without ssh.bastion"
+                elif host.host_key is None:
+                    yield f"hosts.{name}.host_key: needed with ssh.bastion; a key cannot be learnt through another host"
         for role in ("database", "edge"):
             found = self.named(role)
             if len(found) != 1:
@@ -390,6 +264,12 @@ class Settings(Model):
         for hub in self.mesh.hubs:
             if hub not in self.hosts:
                 yield f"mesh.hubs: {hub!r} is not in hosts; known: {', '.join(self.hosts)}"
+            elif self.hosts[hub].made and self.hosts[hub].role == "worker":
+                yield f"mesh.hubs: {hub!r} is a worker that the stack makes; a hub has an address that stays"
+            elif (machine := self.hosts[hub].openstack) and not machine.floating_address:
+                site = self.sites.get(self.hosts[hub].site)
+                if site and site.openstack and site.openstack.network.cidr:
+                    yield f"hosts.{hub}.openstack.floating_address: false, but others dial this hub; set it to true"
         for index, flow in enumerate(self.mesh.flows):
             for end in (flow.source, flow.destination):
                 if end not in self.hosts:
@@ -412,7 +292,15 @@ class Settings(Model):
                 known = ", ".join(sorted(pairs))
                 yield f"verify.rtt_ms: {_shown(pair)} must be two sites in alphabetical order: {known}"
 
+    def _volume_problems(self) -> Iterable[str]:
+        volume, host = self.database.volume, self.hosts[self.database_host]
+        if volume and volume.device and host.made:
+            yield "database.volume.device: the stack makes this host, and the volume too; give size_gb"
+        if volume and volume.size_gb and not host.made:
+            yield "database.volume.size_gb: no cloud makes a volume for a host that exists; give device"
+
     def _database_problems(self) -> Iterable[str]:
+        yield from self._volume_problems()
         name = self.database_host
         memory_mb = self.hosts[name].memory_mb
         where = {
@@ -476,8 +364,18 @@ class Settings(Model):
         )
 
     def named(self, role: Role) -> list[str]:
-        """Names of the hosts of one role, in the settings' order."""
-        return [name for name, host in self.hosts.items() if host.role == role]
+        """Members of one role, in the settings' order."""
+        return [name for name, host in self.members.items() if host.role == role]
+
+    @property
+    def members(self) -> dict[str, Host]:
+        """The machines of the mesh by name, in the settings' order."""
+        return {self.member(name): host for name, host in self.hosts.items()}
+
+    def member(self, host: str) -> str:
+        """The name of a host's machine: with its generation where the next one will stand beside it."""
+        settings = self.hosts[host]
+        return f"{host}.{settings.generation}" if settings.made and settings.role == "worker" else host
 
     @property
     def database_host(self) -> str:
@@ -494,14 +392,15 @@ class Settings(Model):
     @property
     def rollout(self) -> list[str]:
         """Workers in the order in which a change reaches them: the primary site's last."""
-        return sorted(self.workers, key=lambda name: (self.hosts[name].site == self.edge.primary, name))
+        return sorted(self.workers, key=lambda name: (self.members[name].site == self.edge.primary, name))
 
     def workers_at(self, site: str) -> list[str]:
-        return [name for name in self.workers if self.hosts[name].site == site]
+        return [name for name in self.workers if self.members[name].site == site]
 
     def mesh_address(self, name: str) -> IPv4Address:
-        """The host's address in the mesh."""
-        return wireguard.mesh_address(self.mesh.network, self.hosts[name].slot)
+        """A member's address in the mesh."""
+        host = self.members[name]
+        return wireguard.mesh_address(self.mesh.network, host.slot, host.generation)
 
     def servers(self, site: str) -> dict[str, str]:
         """Workers of a site as HAProxy servers: name to address:port in the mesh."""
@@ -521,7 +420,10 @@ class Settings(Model):
 
     def extra_flows(self) -> list[wireguard.Flow]:
         """The connections that the settings declare beyond the roles."""
-        return [wireguard.Flow(f.source, f.destination, f.port, f.protocol) for f in self.mesh.flows]
+        return [
+            wireguard.Flow(self.member(f.source), self.member(f.destination), f.port, f.protocol)
+            for f in self.mesh.flows
+        ]
 
 
 _MOST_MEMORY_MB = 2**24
@@ -557,14 +459,23 @@ def _file_problems(settings: Settings, project: Path) -> Iterable[str]:
     paths = {_path(("workload", "files", there)): here for there, here in settings.workload.files.items()}
     if settings.edge.certificate:
         paths[_path(("edge", "certificate", "file"))] = settings.edge.certificate.file
-    for setting, path in paths.items():
+    keys = {}
+    for name, site in settings.sites.items():
+        cloud = site.openstack or site.aws
+        if cloud and cloud.key_pair.public_key:
+            kind = "openstack" if site.openstack else "aws"
+            keys[_path(("sites", name, kind, "key_pair", "public_key"))] = cloud.key_pair.public_key
+    for setting, path in {**paths, **keys}.items():
         if not (project / path).is_file():
             yield f"{setting}: {_shown(path)} is no file in this project; paths start at the folder of Pulumi.yaml"
             continue
         try:
-            (project / path).read_text(encoding="utf-8")
+            text = (project / path).read_text(encoding="utf-8")
         except ValueError:
             yield f"{setting}: {_shown(path)} is no text in UTF-8; push other files by a package"
+            continue
+        if setting in keys and not is_public_key(" ".join(text.split()[:2])):
+            yield f"{setting}: {_shown(path)} is no SSH public key; take the .pub file that `ssh-keygen` made"
 
 
 def _path(location: Sequence[str | int]) -> str:

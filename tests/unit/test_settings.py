@@ -113,7 +113,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"hosts/fra-1": None},
         [
             "hosts.fra-1: null must be a mapping with "
-            "site, role, slot, address, host_key, memory_mb, incarnation, gone",
+            "site, role, slot, address, openstack, aws, generation, host_key, memory_mb, incarnation, gone",
         ],
     ),
     "text for a list": ({"mesh/hubs": "oslo-db"}, ["mesh.hubs: 'oslo-db' must be a list"]),
