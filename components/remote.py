@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
+from pulumi.resource import DependencyResource
 from pulumi_command import remote
 
 DIALS = 5
@@ -56,6 +57,8 @@ class Member(TypedDict):
     """The machine is lost: no command goes to it any more."""
     bastion: NotRequired[Bastion]
     """The jump host in front of it."""
+    host_urn: NotRequired[pulumi.Input[str]]
+    """URN of the `Host` that makes the machine, and ends it with all that is on it."""
 
 
 class Target(TypedDict):
@@ -107,10 +110,19 @@ def command(
             opts,
             pulumi.ResourceOptions(
                 ignore_changes=["connection", "create", "delete", "stdin"] if gone else list(ignore_changes),
+                # No delete command dials a machine that the cloud has ended.
+                deleted_with=_named(member["host_urn"]) if "host_urn" in member else None,
                 hooks=None if gone else pulumi.ResourceHookBinding(before_create=[_guard()], before_update=[_guard()]),
             ),
         ),
     )
+
+
+def _named(urn: pulumi.Input[str]) -> pulumi.Resource:
+    """A resource of which only the URN is known, for an option that reads nothing else."""
+    resource = DependencyResource("")
+    resource.__dict__["urn"] = pulumi.Output.from_input(urn)
+    return resource
 
 
 def child_options(parent: pulumi.Resource, opts: pulumi.ResourceOptions | None) -> pulumi.ResourceOptions:
