@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Generic, TypeAlias, TypeVar
 
 Properties: TypeAlias = "dict[str, Any]"
-"""Names in camelCase. A number is an int where the SDK's type says so, else a float."""
+"""Names in camelCase. A whole number is an int."""
 
 C = TypeVar("C")
 """The cloud that the kinds of one plugin work on."""

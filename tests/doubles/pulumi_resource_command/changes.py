@@ -31,7 +31,7 @@ def detailed_diff(resource: Resource, olds: Properties, news: Properties) -> dic
     inputs = {field.name for field in resource.inputs.fields}
     replacing = {field.name for field in resource.inputs.fields if field.replaces}
     before = {name: value for name, value in olds.items() if name in inputs}
-    return {path: (kind, path in replacing) for path, kind in _object_diff("", before, news)}
+    return {path: (kind, path in replacing) for path, kind in object_diff("", before, news)}
 
 
 def with_ignored(olds: Properties, news: Properties, ignored: Iterable[str]) -> Properties:
@@ -39,14 +39,15 @@ def with_ignored(olds: Properties, news: Properties, ignored: Iterable[str]) -> 
     return news | {name: olds[name] for name in ignored if name in olds}
 
 
-def _object_diff(prefix: str, old: Properties, new: Properties) -> Iterator[tuple[str, Kind]]:
+def object_diff(prefix: str, old: Properties, new: Properties) -> Iterator[tuple[str, Kind]]:
+    """The paths below `prefix` at which two objects differ, and how each does."""
     for name in sorted(old.keys() | new.keys()):
         yield from _value_diff(_path(prefix, name), old.get(name), new.get(name))
 
 
 def _value_diff(path: str, old: Value, new: Value) -> Iterator[tuple[str, Kind]]:
     if isinstance(old, dict) and isinstance(new, dict):
-        yield from _object_diff(path, old, new)
+        yield from object_diff(path, old, new)
     elif isinstance(old, list) and isinstance(new, list):
         for index in range(max(len(old), len(new))):
             place = f"{path}[{index}]"

@@ -4,42 +4,21 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
-from concurrent import futures
 from typing import NoReturn, TypeVar
 
 import grpc  # type: ignore[import-untyped]
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
-from pulumi.runtime.proto import engine_pb2, engine_pb2_grpc, plugin_pb2, provider_pb2, provider_pb2_grpc
+from pulumi.runtime.proto import plugin_pb2, provider_pb2, provider_pb2_grpc
 
 from . import NOTICE, VERSION, changes, commands
 from .context import Context, Log, Severity
 from .schema import RESOURCES, Resource, check, package_schema
+from .serving import Engine, property_diff, refuse, serve
 from .values import from_wire, to_wire
 from .words import CommandError
-
-_WORKERS = 64  # requests at once; the engine's own default is four a core
-_GRACE = 4.0  # seconds for requests under way at the end; the engine kills after 5
-_LARGEST = 400 * 1024 * 1024  # bytes of a message: the engine's own limit (sdk/go/common/util/rpcutil)
-_OPTIONS = [("grpc.max_receive_message_length", _LARGEST), ("grpc.max_send_message_length", _LARGEST)]
-_SEVERITIES = {
-    Severity.DEBUG: engine_pb2.DEBUG,
-    Severity.INFO: engine_pb2.INFO,
-    Severity.WARNING: engine_pb2.WARNING,
-    Severity.ERROR: engine_pb2.ERROR,
-}
-_KINDS = {
-    (changes.Kind.ADD, False): provider_pb2.PropertyDiff.ADD,
-    (changes.Kind.ADD, True): provider_pb2.PropertyDiff.ADD_REPLACE,
-    (changes.Kind.DELETE, False): provider_pb2.PropertyDiff.DELETE,
-    (changes.Kind.DELETE, True): provider_pb2.PropertyDiff.DELETE_REPLACE,
-    (changes.Kind.UPDATE, False): provider_pb2.PropertyDiff.UPDATE,
-    (changes.Kind.UPDATE, True): provider_pb2.PropertyDiff.UPDATE_REPLACE,
-}
 
 T = TypeVar("T")
 
@@ -50,7 +29,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def __init__(self, engine_address: str) -> None:
         self._cancelled = threading.Event()
         self._announced = False
-        self._engine = _engine(engine_address) if engine_address else None
+        self._engine = Engine(engine_address)
 
     def Handshake(
         self, request: provider_pb2.ProviderHandshakeRequest, context: grpc.ServicerContext
@@ -59,7 +38,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
         return provider_pb2.ProviderHandshakeResponse(accept_secrets=True)
 
     def Attach(self, request: plugin_pb2.PluginAttach, context: grpc.ServicerContext) -> empty_pb2.Empty:
-        self._engine = _engine(request.address)
+        self._engine = Engine(request.address)
         return empty_pb2.Empty()
 
     def GetPluginInfo(self, request: empty_pb2.Empty, context: grpc.ServicerContext) -> plugin_pb2.PluginInfo:
@@ -73,7 +52,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     def Parameterize(
         self, request: provider_pb2.ParameterizeRequest, context: grpc.ServicerContext
     ) -> provider_pb2.ParameterizeResponse:
-        _refuse(context, grpc.StatusCode.UNIMPLEMENTED, "Parameterize is not implemented")
+        refuse(context, grpc.StatusCode.UNIMPLEMENTED, "Parameterize is not implemented")
 
     def CheckConfig(
         self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext
@@ -88,11 +67,11 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
     ) -> provider_pb2.ConfigureResponse:
         if not self._announced:
             self._announced = True
-            self._log("")(Severity.INFO, NOTICE, False)
+            self._engine.log(Severity.INFO, NOTICE)
         return provider_pb2.ConfigureResponse(acceptSecrets=True, supportsPreview=True)
 
     def Invoke(self, request: provider_pb2.InvokeRequest, context: grpc.ServicerContext) -> provider_pb2.InvokeResponse:
-        _refuse(context, grpc.StatusCode.UNIMPLEMENTED, _not_modelled(request.tok))
+        refuse(context, grpc.StatusCode.UNIMPLEMENTED, _not_modelled(request.tok))
 
     def Check(self, request: provider_pb2.CheckRequest, context: grpc.ServicerContext) -> provider_pb2.CheckResponse:
         inputs, failures = check(_resource(request.urn, context), from_wire(request.news))
@@ -109,7 +88,7 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
             changes=provider_pb2.DiffResponse.DIFF_SOME if diff else provider_pb2.DiffResponse.DIFF_NONE,
             diffs=list(diff),
             replaces=[path for path, (_, replaces) in diff.items() if replaces],
-            detailedDiff={path: provider_pb2.PropertyDiff(kind=_KINDS[how]) for path, how in diff.items()},
+            detailedDiff={path: property_diff(*how) for path, how in diff.items()},
             hasDetailedDiff=True,
         )
 
@@ -150,22 +129,15 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer):
 
     def _log(self, urn: str) -> Log:
         def log(severity: Severity, message: str, passing: bool) -> None:
-            if self._engine is not None:
-                self._engine.Log(
-                    engine_pb2.LogRequest(severity=_SEVERITIES[severity], message=message, urn=urn, ephemeral=passing)
-                )
+            self._engine.log(severity, message, urn, passing)
 
         return log
-
-
-def _engine(address: str) -> engine_pb2_grpc.EngineStub:
-    return engine_pb2_grpc.EngineStub(grpc.insecure_channel(address, options=_OPTIONS))
 
 
 def _resource(urn: str, context: grpc.ServicerContext) -> Resource:
     token = urn.split("::")[2].split("$")[-1]
     if token not in RESOURCES:
-        _refuse(context, grpc.StatusCode.UNIMPLEMENTED, _not_modelled(token))
+        refuse(context, grpc.StatusCode.UNIMPLEMENTED, _not_modelled(token))
     return RESOURCES[token]
 
 
@@ -177,29 +149,9 @@ def _tell(context: grpc.ServicerContext, work: Callable[[], T]) -> T:
     try:
         return work()
     except CommandError as error:
-        _refuse(context, grpc.StatusCode.UNKNOWN, str(error))
-
-
-def _refuse(context: grpc.ServicerContext, code: grpc.StatusCode, message: str) -> NoReturn:
-    context.abort(code, message)
-    raise AssertionError("abort raises")
+        refuse(context, grpc.StatusCode.UNKNOWN, str(error))
 
 
 def main() -> NoReturn:
-    """Serves until the engine interrupts us, as it ends a plugin, or dies, which closes our standard input."""
-    provider = Provider(sys.argv[1] if len(sys.argv) > 1 else "")
-    server = grpc.server(futures.ThreadPoolExecutor(_WORKERS), options=_OPTIONS)
-    provider_pb2_grpc.add_ResourceProviderServicer_to_server(provider, server)
-    port = server.add_insecure_port("127.0.0.1:0")
-
-    def leave(_signal: int, _frame: object) -> NoReturn:
-        server.stop(_GRACE).wait()
-        os._exit(0)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, leave)
-    server.start()
-    print(port, flush=True)
-    while os.read(0, 4096):
-        pass
-    os._exit(0)
+    """Serves the engine whose address is the first argument."""
+    serve(Provider(sys.argv[1] if len(sys.argv) > 1 else ""))
