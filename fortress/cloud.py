@@ -12,6 +12,9 @@ ZONES = "abcdefgh"
 """Letters that end the name of an AWS zone; a VPC has one part for each."""
 HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
+TAGS = ["data-fortress"]
+"""On what OpenStack can tag, to find in a project what a fortress made there."""
+
 Network = IPv4Network | IPv6Network
 
 
@@ -53,15 +56,14 @@ def zone_subnet_ipv6(vpc: str, zone: str) -> str:
     return str(IPv6Network((int(whole.network_address) + (_position(zone) << 64), 64)))
 
 
-def hostname(member: str) -> str:
-    """A member's name as a hostname: `fra-1.2` is `fra-1-2`, since what follows a dot would be a domain."""
-    return member.replace(".", "-")
+def render_cloud_config(name: str) -> str:
+    """User data for cloud-init: hostname and ways in, nothing secret; ValueError for what can be no hostname.
 
-
-def render_cloud_config(hostname: str) -> str:
-    """User data for cloud-init: hostname and ways in, nothing secret; ValueError for what is no hostname."""
+    The name may be a member's, such as `fra-1.2`: it is `fra-1-2` there, since what follows a dot would be a domain.
+    """
+    hostname = name.replace(".", "-")
     if not HOSTNAME.fullmatch(hostname):
-        raise ValueError(f"{hostname!r} must be a hostname: 1 to 63 of a-z, 0-9 and -, not starting or ending with -")
+        raise ValueError(f"{name!r} must be a hostname: 1 to 63 of a-z, 0-9 and -, not starting or ending with -")
     return render("cloud-config.yaml.j2", hostname=hostname)
 
 

@@ -1,0 +1,88 @@
+"""A machine on AWS: one EC2 instance that may be thrown away."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NotRequired, TypedDict
+
+import pulumi
+from pulumi_aws import ec2
+
+from .remote import child_options
+
+
+class AwsMachineArgs(TypedDict):
+    """A machine of an `AwsSite`; what it depends on there comes by `depends_on` of the component."""
+
+    instance_type: NotRequired[str]
+    """`c5.large` when not given. Another one stops and starts the machine."""
+    ami: pulumi.Input[str]
+    """Image that a new machine is made from."""
+    image_pinned: NotRequired[bool]
+    """Whether the machine keeps its image; true when not given. When false, another image replaces the machine."""
+    key_pair: pulumi.Input[str]
+    """Name of the key pair for the first login."""
+    subnet_id: pulumi.Input[str]
+    """Subnet, and with it the zone."""
+    group_ids: list[pulumi.Input[str]]
+    """Security groups, at least one: a machine without any is given the VPC's `default`."""
+    disk_gb: NotRequired[int]
+    """Size of its disk in GiB; 20 when not given."""
+    spot: NotRequired[bool]
+    """Whether it is a spot instance: cheaper, and ended when AWS wants it back."""
+    tags: NotRequired[Mapping[str, str]]
+    """Its tags, besides the provider's."""
+    user_data: NotRequired[str]
+    """For cloud-init, nothing secret; another text replaces the machine."""
+
+
+class AwsMachine(pulumi.ComponentResource):
+    """An instance with nothing on it that is missed: its disk ends with it, and it ends when it shuts down."""
+
+    machine_id: pulumi.Output[str]
+    """The instance's id."""
+    address: pulumi.Output[str]
+    """Its public IPv4 address."""
+
+    def __init__(self, name: str, args: AwsMachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Raises ValueError without a security group."""
+        super().__init__("fortress:index:AwsMachine", name, {}, opts)
+        if not args["group_ids"]:
+            raise ValueError(f"machine {name}: group_ids: at least one; a machine without any is given `default`")
+        pinned = bool(args.get("image_pinned", True))
+        self.instance = ec2.Instance(
+            f"{name}-instance",
+            ami=args["ami"],
+            instance_type=args.get("instance_type", "c5.large"),
+            key_name=args["key_pair"],
+            subnet_id=args["subnet_id"],
+            vpc_security_group_ids=args["group_ids"],
+            associate_public_ip_address=True,
+            user_data=args.get("user_data"),
+            # Otherwise another text only restarts the machine, and cloud-init does not read it again.
+            user_data_replace_on_change=True,
+            # IMDSv2 alone, and no answer passes a second hop.
+            metadata_options=ec2.InstanceMetadataOptionsArgs(
+                http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
+            ),
+            # The provider's default tags reach the disk too; `volume_tags` beside them would differ from them.
+            root_block_device=ec2.InstanceRootBlockDeviceArgs(
+                volume_type="gp3",
+                volume_size=int(args.get("disk_gb", 20)),
+                encrypted=True,
+                delete_on_termination=True,
+            ),
+            instance_initiated_shutdown_behavior="terminate",
+            # One request, and the end when interrupted, are what EC2 takes without further options.
+            instance_market_options=(
+                ec2.InstanceInstanceMarketOptionsArgs(market_type="spot") if args.get("spot", False) else None
+            ),
+            tags=args.get("tags") or None,
+            opts=pulumi.ResourceOptions.merge(
+                child_options(self, opts), pulumi.ResourceOptions(ignore_changes=["ami"] if pinned else None)
+            ),
+        )
+        """The instance itself: what the first contact waits for."""
+        self.machine_id = self.instance.id
+        self.address = self.instance.public_ip
+        self.register_outputs({"machine_id": self.machine_id, "address": self.address})

@@ -1,0 +1,199 @@
+"""What an OpenStack project holds for the machines of one site: network, security groups, key pair."""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+import pulumi
+from pulumi_openstack import compute, networking
+
+from fortress import cloud
+
+from .remote import child_options
+
+WORLD = {4: "0.0.0.0/0", 6: "::/0"}
+VERSIONS: tuple[Literal[4, 6], ...] = (4, 6)
+
+
+class OpenStackNewNetwork(TypedDict):
+    """A network that is made, with a router that leads out."""
+
+    cidr: str
+    """IPv4 range of its subnet."""
+    dns: list[str]
+    """Name servers that its machines are given; the cloud's own when empty."""
+
+
+class OpenStackExistingNetwork(TypedDict):
+    """A network that is there, and leads out by itself."""
+
+    network_id: pulumi.Input[str]
+    """The network."""
+    subnet_id: pulumi.Input[str]
+    """Its subnet for machines."""
+
+
+class OpenStackSiteArgs(TypedDict):
+    """A site of an OpenStack project. Exactly one of `network` and `existing` is given."""
+
+    external_network_id: pulumi.Input[str]
+    """Where the router of a network that is made leads."""
+    network: NotRequired[OpenStackNewNetwork]
+    """The network to be made."""
+    existing: NotRequired[OpenStackExistingNetwork]
+    """The network that is there."""
+    operators: list[str]
+    """Address ranges that may open SSH connections; never the whole world."""
+    ssh_port: NotRequired[int]
+    """TCP port of SSH, 22 when not given."""
+    mesh_port: NotRequired[int]
+    """UDP port of WireGuard, 51820 when not given."""
+    key_pair: str
+    """Name of the key pair for first logins."""
+    public_key: NotRequired[pulumi.Input[str]]
+    """Its SSH public key, and the pair is made from it; when not given, the project has one of that name."""
+    anti_affinity: NotRequired[bool]
+    """Whether a server group keeps machines on different hypervisors."""
+
+
+class OpenStackSite(pulumi.ComponentResource):
+    """Machines take its ids, and wait for the whole of it by `depends_on`: for rules, router and key pair."""
+
+    network_id: pulumi.Output[str]
+    """The network of its machines."""
+    subnet_id: pulumi.Output[str]
+    """The subnet of its machines."""
+    key_pair: pulumi.Output[str]
+    """Name of the key pair. No machine is replaced with the pair: a new key reaches new machines only."""
+    internal_group_id: pulumi.Output[str]
+    """For every machine: SSH from operators, ICMP, and the way out."""
+    hub_group_id: pulumi.Output[str]
+    """For hubs of the mesh: WireGuard from everywhere."""
+    edge_group_id: pulumi.Output[str]
+    """For the edge: HTTP and HTTPS from everywhere."""
+
+    def __init__(self, name: str, args: OpenStackSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        """Raises ValueError unless exactly one network is given, and for operators that are the whole world."""
+        super().__init__("fortress:index:OpenStackSite", name, {}, opts)
+        options = child_options(self, opts)
+        if ("network" in args) == ("existing" in args):
+            raise ValueError(f"site {name}: give either network, to be made, or existing, one that is there")
+        self.routed: pulumi.Resource | None = None
+        """The router's interface: without it no floating address reaches the network. None where none is made."""
+        if "network" in args:
+            self._make_network(name, args["network"], args["external_network_id"], options)
+        else:
+            self.network_id = pulumi.Output.from_input(args["existing"]["network_id"])
+            self.subnet_id = pulumi.Output.from_input(args["existing"]["subnet_id"])
+        ssh_port, mesh_port = int(args.get("ssh_port", 22)), int(args.get("mesh_port", 51820))
+
+        internal = _group(f"{name}-internal", "secure-internal", "Every machine: SSH from operators, ICMP", options)
+        for operators in cloud.operator_ranges(args["operators"]):
+            _open(
+                f"{name}-internal-ssh-{cloud.label(operators)}",
+                internal,
+                operators.version,
+                str(operators),
+                "SSH from operators",
+                options,
+                "tcp",
+                ssh_port,
+            )
+        hub = _group(f"{name}-hub", f"{name}-hub", "Hubs of the mesh: WireGuard", options)
+        edge = _group(f"{name}-edge", f"{name}-edge", "The edge: HTTP and HTTPS", options)
+        for version in VERSIONS:
+            world = WORLD[version]
+            # Paths say by ICMP how wide they are.
+            icmp = "icmp" if version == 4 else "ipv6-icmp"
+            _open(f"{name}-internal-icmp-ipv{version}", internal, version, world, "ICMP", options, icmp)
+            networking.SecGroupRule(
+                f"{name}-internal-out-ipv{version}",
+                security_group_id=internal.id,
+                direction="egress",
+                ethertype=f"IPv{version}",
+                description="The way out",
+                opts=options,
+            )
+            _open(f"{name}-hub-mesh-ipv{version}", hub, version, world, "WireGuard", options, "udp", mesh_port)
+            _open(f"{name}-edge-http-ipv{version}", edge, version, world, "HTTP", options, "tcp", 80)
+            _open(f"{name}-edge-https-ipv{version}", edge, version, world, "HTTPS", options, "tcp", 443)
+        self.internal_group_id, self.hub_group_id, self.edge_group_id = internal.id, hub.id, edge.id
+
+        if "public_key" in args:
+            compute.Keypair(
+                f"{name}-key",
+                name=args["key_pair"],
+                public_key=args["public_key"],
+                # Two pairs cannot have one name.
+                opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(delete_before_replace=True)),
+            )
+        # The name and not the pair's output: the engine replaces what takes a value of something replaced.
+        self.key_pair = pulumi.Output.from_input(args["key_pair"])
+        self.server_group_id: pulumi.Output[str] | None = None
+        """The server group, where anti-affinity was asked for."""
+        if args.get("anti_affinity", False):
+            apart = compute.ServerGroup(f"{name}-apart", name=f"{name}-apart", policies="anti-affinity", opts=options)
+            self.server_group_id = apart.id
+        self.register_outputs(
+            {
+                "network_id": self.network_id,
+                "subnet_id": self.subnet_id,
+                "key_pair": self.key_pair,
+                "internal_group_id": self.internal_group_id,
+                "hub_group_id": self.hub_group_id,
+                "edge_group_id": self.edge_group_id,
+                "server_group_id": self.server_group_id,
+            }
+        )
+
+    def _make_network(
+        self, name: str, args: OpenStackNewNetwork, external: pulumi.Input[str], opts: pulumi.ResourceOptions
+    ) -> None:
+        network = networking.Network(
+            f"{name}-network", name=f"{name}-network", admin_state_up=True, tags=cloud.TAGS, opts=opts
+        )
+        subnet = networking.Subnet(
+            f"{name}-subnet",
+            name=f"{name}-subnet",
+            network_id=network.id,
+            cidr=args["cidr"],
+            ip_version=4,
+            dns_nameservers=args["dns"] or None,
+            tags=cloud.TAGS,
+            opts=opts,
+        )
+        router = networking.Router(
+            f"{name}-router", name=f"{name}-router", external_network_id=external, tags=cloud.TAGS, opts=opts
+        )
+        self.routed = networking.RouterInterface(f"{name}-routed", router_id=router.id, subnet_id=subnet.id, opts=opts)
+        self.network_id, self.subnet_id = network.id, subnet.id
+
+
+def _group(name: str, group: str, description: str, opts: pulumi.ResourceOptions) -> networking.SecGroup:
+    return networking.SecGroup(
+        name, name=group, description=description, delete_default_rules=True, tags=cloud.TAGS, opts=opts
+    )
+
+
+def _open(
+    name: str,
+    group: networking.SecGroup,
+    version: int,
+    source: str,
+    description: str,
+    opts: pulumi.ResourceOptions,
+    protocol: str,
+    port: int | None = None,
+) -> None:
+    networking.SecGroupRule(
+        name,
+        security_group_id=group.id,
+        direction="ingress",
+        ethertype=f"IPv{version}",
+        protocol=protocol,
+        port_range_min=port,
+        port_range_max=port,
+        remote_ip_prefix=source,
+        description=description,
+        opts=opts,
+    )

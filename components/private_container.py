@@ -1,0 +1,48 @@
+"""An object container on OpenStack that only its project reads and writes."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+from pulumi_openstack import objectstorage
+
+from .remote import child_options
+
+
+class PrivateContainerArgs(TypedDict):
+    """A container for personal data or backups."""
+
+    container: str
+    """Its name in the project."""
+    versioning: bool
+    """Whether an object that is overwritten or deleted stays as an older version."""
+    expire_days: NotRequired[int]
+    """After how many days objects end. Swift knows no expiry of a container, so this is written into its metadata
+    (`expire-days`) for those who upload: they send it with each object as `X-Delete-After`, in seconds."""
+    protect: NotRequired[bool]
+    """Whether the engine refuses to delete it; true when not given."""
+
+
+class PrivateContainer(pulumi.ComponentResource):
+    """A container without an access list, which leaves it to its project."""
+
+    container: pulumi.Output[str]
+    """Its name."""
+
+    def __init__(self, name: str, args: PrivateContainerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        super().__init__("fortress:index:PrivateContainer", name, {}, opts)
+        days = args.get("expire_days")
+        made = objectstorage.Container(
+            f"{name}-container",
+            name=args["container"],
+            versioning=args["versioning"],
+            metadata=None if days is None else {"expire-days": str(int(days))},
+            # Objects are somebody's data: only an empty container can be deleted.
+            force_destroy=False,
+            opts=pulumi.ResourceOptions.merge(
+                child_options(self, opts), pulumi.ResourceOptions(protect=args.get("protect", True))
+            ),
+        )
+        self.container = made.name
+        self.register_outputs({"container": self.container})
