@@ -1,9 +1,9 @@
 """A double of Pulumi's engine for programs run inside a test: it keeps every registration whole.
 
 The SDK's own mock monitor hands a mock the inputs only: no dependencies, no options, secrets unwrapped. This one is
-that monitor with the request kept as the engine would see it, and with the command plugin's answers: an input comes
-back as it went in, `stdout` and `stderr` are unknown at preview. Resource hooks are registered without the callback
-server that the SDK would start for them (a gRPC server in each test), and can be called.
+that monitor with the request kept as the engine would see it, and with a plugin's answers: an input comes back as it
+went in, what a command prints and what a cloud decides is unknown at preview. Resource hooks are registered without the
+callback server that the SDK would start for them (a gRPC server in each test), and can be called.
 """
 
 from __future__ import annotations
@@ -41,8 +41,14 @@ class Registration:
     retain_on_delete: bool
     """As the engine has it: a parent's where the resource says nothing."""
     hooks: Mapping[str, Sequence[str]]
+    protect: bool
+    """As the SDK has it: a parent's where the resource says nothing."""
+    delete_before_replace: bool
+    replace_on_changes: tuple[str, ...]
+    provider: str | None
+    """The explicit provider; None for the default one of its package."""
     options: Sequence[str]
-    """Names of all other options that the program set on it."""
+    """Names of the options that the program set on it, but for the two above `hooks` and the hooks."""
 
 
 @dataclass
@@ -91,6 +97,24 @@ class Seen:
 Stdout = Callable[[str], str]
 """What a command prints, by its name."""
 
+Decided = Callable[[str, str, Mapping[str, Value]], Mapping[str, Value]]
+"""What a cloud gives out besides the inputs, by a resource's type, name and inputs."""
+
+
+def decided(type_: str, name: str, inputs: Mapping[str, Value]) -> Mapping[str, Value]:
+    """What the clouds give out where a test says nothing else; names serve as addresses, which tells them apart."""
+    match type_:
+        case "openstack:networking/floatingIp:FloatingIp":
+            return {"address": f"address of {name}"}
+        case "openstack:networking/port:Port":
+            asked = plain(inputs.get("fixedIps")) or [{}]
+            return {"allFixedIps": [one.get("ipAddress", f"address of {name}") for one in asked]}
+        case "aws:ec2/instance:Instance":
+            return {"publicIp": f"address of {name}"}
+        case "aws:ec2/vpc:Vpc":
+            return {"ipv6CidrBlock": "2001:db8:0:ab00::/56" if inputs.get("assignGeneratedIpv6CidrBlock") else ""}
+    return {}
+
 
 class _Hooks:
     """Takes the place of the SDK's callback server."""
@@ -104,9 +128,9 @@ class _Hooks:
 
 
 class _Monitor(mocks.MockMonitor):
-    def __init__(self, run: Run, stdout: Stdout, preview: bool) -> None:
+    def __init__(self, run: Run, stdout: Stdout, decided: Decided, preview: bool) -> None:
         super().__init__(_NoMocks())
-        self._run, self._stdout, self._preview = run, stdout, preview
+        self._run, self._stdout, self._decided, self._preview = run, stdout, decided, preview
         self._names: dict[str, str] = {}
 
     def RegisterResource(self, request: Any) -> Any:
@@ -127,6 +151,11 @@ class _Monitor(mocks.MockMonitor):
             ignore_changes=tuple(request.ignoreChanges),
             retain_on_delete=self._retained(request),
             hooks={kind.name: tuple(names) for kind, names in request.hooks.ListFields()},
+            protect=request.protect,
+            delete_before_replace=request.deleteBeforeReplace,
+            replace_on_changes=tuple(request.replaceOnChanges),
+            # A reference to a provider is its URN and its id.
+            provider=self._names.get(request.provider.rpartition("::")[0]),
             options=_options(request),
         )
         state = dict(inputs)
@@ -135,6 +164,8 @@ class _Monitor(mocks.MockMonitor):
                 state[stream] = UNKNOWN if self._preview else ""
             if not self._preview:
                 state["stdout"] = self._stdout(request.name)
+        for output, value in self._decided(request.type, request.name, inputs).items():
+            state[output] = UNKNOWN if self._preview else value
         return proto.resource_pb2.RegisterResourceResponse(
             urn=urn, id="" if self._preview else f"{request.name}-id", object=to_wire(state)
         )
@@ -175,6 +206,7 @@ def run(
     *,
     preview: bool = False,
     stdout: Stdout = "{} said".format,
+    decided: Decided = decided,
     config: Mapping[str, str] | None = None,
     secrets: Sequence[str] = (),
 ) -> Run:
@@ -189,7 +221,7 @@ def run(
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
-            loop.run_until_complete(_run(done, program, preview, stdout))
+            loop.run_until_complete(_run(done, program, _Monitor(done, stdout, decided, preview), preview))
         finally:
             loop.run_until_complete(loop.shutdown_default_executor())
             asyncio.set_event_loop(None)
@@ -199,8 +231,8 @@ def run(
     return done
 
 
-async def _run(done: Run, program: Callable[[], Mapping[str, Any] | None], preview: bool, stdout: Stdout) -> None:
-    set_mocks(_NoMocks(), PROJECT, STACK, preview=preview, monitor=_Monitor(done, stdout, preview))
+async def _run(done: Run, program: Callable[[], Mapping[str, Any] | None], monitor: _Monitor, preview: bool) -> None:
+    set_mocks(_NoMocks(), PROJECT, STACK, preview=preview, monitor=monitor)
     SETTINGS.callbacks = _Hooks(done)
     SETTINGS.outputs = set()  # else what a program that failed left behind is waited for, on a loop that is closed
     asked: dict[str, Any] = {}
