@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict, cast
 
@@ -14,6 +15,8 @@ from .remote import Member, Target, after, child_options, command
 
 SELF_SIGNED_DAYS = 398
 RENEW_DAYS = 30
+DRAIN_S = 35
+"""Seconds for requests that began under an older configuration: a little more than its hard-stop-after."""
 
 
 class BackendArgs(TypedDict):
@@ -133,11 +136,13 @@ class HAProxyEdge(pulumi.ComponentResource):
                 after(options, packages, tool),
                 delete=lambda machine: push.on(machine, f"rm -f {edge.certificate}"),
             )
-        put(
+        drain = put_script(f"{name}-drain", target, "haproxy-drain", options)
+        config = haproxy.render(edge)
+        served = put(
             f"{name}-haproxy.cfg",
             target,
             "/etc/haproxy/haproxy.cfg",
-            haproxy.render(edge),
+            config,
             after(options, certificate),
             mode="0640",
             owner="root:haproxy",
@@ -145,6 +150,15 @@ class HAProxyEdge(pulumi.ComponentResource):
             apply="systemctl -q enable haproxy && systemctl reload-or-restart haproxy",
             remove_apply="systemctl -q disable --now haproxy",
             unit="haproxy",
+        )
+        # The engine deletes after all updates: a worker that leaves is ended only when nothing is under way to it.
+        command(
+            f"{name}-drained",
+            target,
+            lambda machine: push.on(machine, push.script("haproxy-drain", str(DRAIN_S))),
+            after(options, served, drain),
+            # The command does not read it: each change of the configuration is waited for.
+            stdin=f"haproxy.cfg {hashlib.sha256(config.encode()).hexdigest()[:16]}\n",
         )
         put_fragment(
             f"{name}-firewall",

@@ -62,6 +62,11 @@ COMMON = {
         "sudo /usr/local/sbin/fortress-push remove /etc/haproxy/haproxy.cfg "
         f"--apply 'systemctl -q disable --now haproxy' --machine {MACHINE}",
     ),
+    "edge-drain": put("/usr/local/lib/fortress/haproxy-drain 0755 root:root --check 'sh -n \"$1\"'", machine=MACHINE),
+    "edge-drained": (
+        f"sudo env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/haproxy-drain 35",
+        None,
+    ),
     "edge-firewall": put(
         "/etc/nftables.d/40-edge.nft 0644 root:root --check 'nft -c -f \"$1\"'",
         apply="'nft -f /etc/nftables.conf'",
@@ -72,7 +77,7 @@ COMMON = {
 
 def test_children_and_their_commands_with_a_certificate_of_the_hosts_own() -> None:
     done = edge()
-    names = ("packages", "certificate-tool", "certificate", "haproxy.cfg", "firewall")
+    names = ("packages", "certificate-tool", "certificate", "haproxy.cfg", "drain", "drained", "firewall")
     assert kinds(done) == {
         "edge": ("fortress:index:HAProxyEdge", None),
         **{f"edge-{name}": (REMOTE, "edge") for name in names},
@@ -96,7 +101,10 @@ def test_children_and_their_commands_with_a_given_certificate() -> None:
     done = edge(tls=TLS)
     assert kinds(done) == {
         "edge": ("fortress:index:HAProxyEdge", None),
-        **{f"edge-{name}": (REMOTE, "edge") for name in ("packages", "certificate", "haproxy.cfg", "firewall")},
+        **{
+            f"edge-{name}": (REMOTE, "edge")
+            for name in ("packages", "certificate", "haproxy.cfg", "drain", "drained", "firewall")
+        },
     }
     check_commands(done.children("edge").values(), connection())
     check = 'openssl x509 -noout -checkend 0 -in "$1" && openssl pkey -noout -check -in "$1"'
@@ -136,6 +144,8 @@ def test_order() -> None:
         "edge-firewall": set(),
         "edge-certificate": {"edge-packages", "edge-certificate-tool"},
         "edge-haproxy.cfg": {"edge-certificate"},
+        "edge-drain": set(),
+        "edge-drained": {"edge-haproxy.cfg", "edge-drain"},
     }
     assert waits(edge(tls=TLS).children("edge"))["edge-certificate"] == {"edge-packages"}
 
@@ -193,7 +203,7 @@ def test_a_worker_more_is_one_line_more_and_no_other_change() -> None:
     servers = {**FRANKFURT["servers"], "fra-3": "10.100.0.6:80"}
     before, after = edge().resources, edge(overflow={**FRANKFURT, "servers": servers}).resources
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"edge-haproxy.cfg"}
+    assert changed == {"edge-haproxy.cfg", "edge-drained"}, "what is under way to a server that left is waited for"
     one, other = (sent(found["edge-haproxy.cfg"]).splitlines() for found in (before, after))
     assert [line for line in other if line not in one] == ["    server fra-3 10.100.0.6:80"]
 
