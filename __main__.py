@@ -1,16 +1,17 @@
-"""The stack: settings, hosts, mesh, database, workers, edge, in this order, each step made of the one before."""
+"""The stack: settings, clouds, hosts, mesh, database, workers, edge, in this order, each made of those before."""
 
 from pathlib import Path
 
 import pulumi
 
-from components import DataFortress, EphemeralWorker, HAProxyEdge, Host, WireGuardMesh, stack
+from components import DataFortress, EphemeralWorker, HAProxyEdge, Host, WireGuardMesh, clouds, stack
 
 settings, secrets = stack.load(pulumi.Config(), Path(__file__).parent)
 
+sites = clouds.build(settings, secrets.project, pulumi.Config())
 hosts = {
-    name: Host(name, stack.host_args(settings, secrets, name), stack.lifetime(settings, name))
-    for name in settings.hosts
+    name: Host(name, stack.host_args(settings, secrets, sites, name), stack.host_options(settings, sites, name))
+    for name in settings.members
 }
 members = {name: host.member for name, host in hosts.items()}
 mesh = WireGuardMesh("mesh", stack.mesh_args(settings, secrets, members))
@@ -19,7 +20,8 @@ mesh = WireGuardMesh("mesh", stack.mesh_args(settings, secrets, members))
 def on(name: str, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
     """For a service on a host: it comes after the host's part of the mesh and what else it needs."""
     return pulumi.ResourceOptions.merge(
-        stack.lifetime(settings, name), pulumi.ResourceOptions(depends_on=[hosts[name], mesh.members[name], *needs])
+        stack.lifetime(settings, sites, name),
+        pulumi.ResourceOptions(depends_on=[hosts[name], mesh.members[name], *needs]),
     )
 
 

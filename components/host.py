@@ -1,4 +1,7 @@
-"""One machine and its first contact: pinned key, push.sh, base firewall, and a tunnel interface without peers."""
+"""One machine and its first contact: pinned key, push.sh, base firewall, and a tunnel interface without peers.
+
+The machine exists, or is made on OpenStack or AWS; from its address onward nothing differs.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,9 @@ from pulumi_command import local
 
 from fortress import firewall, push, text, wireguard
 
+from .aws_machine import AwsMachine, AwsMachineArgs
 from .host_file import confirm, put, put_script
+from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
 from .remote import Bastion, Member, Target, after, child_options, command
 
 PACKAGES = ["nftables", "wireguard-tools"]
@@ -21,10 +26,14 @@ FIREWALL_CONFIRM_S = 45
 
 
 class HostArgs(TypedDict):
-    """A machine that exists, and its place in the mesh."""
+    """A machine, and its place in the mesh. Exactly one of `address`, `openstack` and `aws` is given."""
 
-    address: pulumi.Input[str]
-    """Where it answers SSH."""
+    address: NotRequired[pulumi.Input[str]]
+    """Where a machine that exists answers SSH."""
+    openstack: NotRequired[OpenStackMachineArgs]
+    """A machine to be made on OpenStack."""
+    aws: NotRequired[AwsMachineArgs]
+    """A machine to be made on AWS."""
     site: str
     """The site it stands at."""
     mesh_address: str
@@ -48,7 +57,7 @@ class HostArgs(TypedDict):
     memory_mb: NotRequired[int]
     """Memory to size services by, in MB; the machine's own when not given."""
     incarnation: NotRequired[int]
-    """Raised by one when another machine took this name; 1 when not given."""
+    """Raised by one when another machine took over `address`; 1 when not given."""
     gone: NotRequired[bool]
     """The machine is lost: nothing contacts it any more, and its removal does not either."""
 
@@ -75,19 +84,25 @@ class Host(pulumi.ComponentResource):
         super().__init__("fortress:index:Host", name, {}, opts)
         options = child_options(self, opts)
         port = int(args.get("port", 22))
-        machine_id = f"{name}.{int(args.get('incarnation', 1))}"
+        made = _made(name, args, options)
+        address: pulumi.Input[str]
+        machine_id: pulumi.Input[str]
+        if made:
+            address, machine_id = made.address, made.machine_id
+        else:
+            address, machine_id = args["address"], f"{name}.{int(args.get('incarnation', 1))}"
         given_key = args.get("host_key")
         if args.get("bastion") and not given_key:
             raise ValueError(f"host {name}: host_key is needed with a bastion; it cannot be learnt through one")
         host_key = (
             pulumi.Output.from_input(given_key)
             if given_key
-            else _learn(f"{name}-host-key", args["address"], port, machine_id, options, bool(args.get("gone", False)))
+            else _learn(f"{name}-host-key", address, port, machine_id, options, bool(args.get("gone", False)))
         )
         member: Member = {
             "name": name,
             "site": args["site"],
-            "address": args["address"],
+            "address": address,
             "port": port,
             "user": args.get("user", "debian"),
             "host_key": host_key,
@@ -99,6 +114,8 @@ class Host(pulumi.ComponentResource):
         }
         if bastion := args.get("bastion"):
             member["bastion"] = bastion
+        if made:
+            member["host_urn"] = self.urn
         target: Target = {"member": member, "private_key": args.get("private_key")}
 
         ready = command(
@@ -171,12 +188,14 @@ class Host(pulumi.ComponentResource):
                 target,
                 lambda machine: push.on(machine, "awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo"),
                 after(options, ready),
+                # The command does not read it: another size of the same machine asks again.
+                stdin=_size(args),
                 ignore_changes=_CONNECTION_HABITS,
             )
             self.ram_mb = facts.stdout.apply(int)
         else:
             self.ram_mb = pulumi.Output.from_input(int(memory))
-        self.address = pulumi.Output.from_input(args["address"])
+        self.address = pulumi.Output.from_input(address)
         self.user = pulumi.Output.from_input(member["user"])
         # Whoever pushes to this host uses the pinned key, and so waits until the host is prepared.
         self.host_key = pulumi.Output.all(host_key, key.stdout).apply(lambda known: str(known[0]))
@@ -200,6 +219,23 @@ class Host(pulumi.ComponentResource):
         )
 
 
+def _made(name: str, args: HostArgs, opts: pulumi.ResourceOptions) -> OpenStackMachine | AwsMachine | None:
+    """The machine, where it does not exist yet. Raises ValueError unless the arguments name exactly one origin."""
+    if sum(key in args for key in ("address", "openstack", "aws")) != 1:
+        raise ValueError(f"host {name}: give exactly one of address, openstack and aws")
+    if "openstack" in args:
+        return OpenStackMachine(f"{name}-machine", args["openstack"], opts)
+    if "aws" in args:
+        return AwsMachine(f"{name}-machine", args["aws"], opts)
+    return None
+
+
+def _size(args: HostArgs) -> str | None:
+    if "openstack" in args:
+        return args["openstack"]["flavor"]
+    return args["aws"].get("instance_type") if "aws" in args else None
+
+
 # A changed login or time limit is no reason to ask again what the host is: the answer would be unknown at preview,
 # and with it every file of every host that is made from it.
 _CONNECTION_HABITS = [
@@ -208,7 +244,12 @@ _CONNECTION_HABITS = [
 
 
 def _learn(
-    name: str, address: pulumi.Input[str], port: int, machine_id: str, opts: pulumi.ResourceOptions, gone: bool
+    name: str,
+    address: pulumi.Input[str],
+    port: int,
+    machine_id: pulumi.Input[str],
+    opts: pulumi.ResourceOptions,
+    gone: bool,
 ) -> pulumi.Output[str]:
     """The host key, learnt once a machine and refused ever after when it changes.
 

@@ -11,12 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 from pulumi.runtime import config as runtime_config
 
 from fortress import mariadb, settings
 from fortress.settings import PROJECT, SECRETS, Settings, SettingsError
 from fortress.wireguard import plan
 
+from .clouds import Clouds, aws_machine, credential_problems, openstack_machine
 from .data_fortress import DataFortress, DataFortressArgs
 from .ephemeral_worker import EphemeralWorkerArgs
 from .haproxy_edge import HAProxyEdge, HAProxyEdgeArgs
@@ -33,6 +36,7 @@ class Secrets:
     database_password: pulumi.Output[str]
     ssh_private_key: pulumi.Output[str] | None
     edge_tls_key: pulumi.Output[str] | None
+    database_volume_key: pulumi.Output[str] | None
 
 
 def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
@@ -52,6 +56,15 @@ def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
             problems.append(f"{prefix}edge_tls_key: missing; edge.certificate is given and needs its private key")
         if "edge_tls_key" in given and not checked.edge.certificate:
             problems.append(f"{prefix}edge.certificate: missing; edge_tls_key is given and is the key of one")
+        volume = checked.database.volume
+        if volume and volume.encrypted and "database_volume_key" not in given:
+            problems.append(
+                f"{prefix}database_volume_key: missing; database.volume is encrypted; "
+                f"{_set_secret('database_volume_key')}"
+            )
+        problems += [f"{prefix}{line}" for line in credential_problems(checked, given)]
+    if "ssh_private_key" in given and not _is_private_key(given["ssh_private_key"]):
+        problems.append(f"{prefix}ssh_private_key: is no private key without a passphrase, in OpenSSH's or PEM format")
     problems += _agent_problems("ssh_private_key" in given)
     if problems:
         raise pulumi.RunError("\n".join(["these settings cannot stand:", *(f"  {line}" for line in problems)]))
@@ -60,7 +73,18 @@ def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
         config.require_secret("database_password"),
         config.get_secret("ssh_private_key"),
         config.get_secret("edge_tls_key"),
+        config.get_secret("database_volume_key"),
     )
+
+
+def _is_private_key(text: str) -> bool:
+    for read in (load_ssh_private_key, load_pem_private_key):
+        try:
+            read(text.encode(), None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            continue
+        return True
+    return False
 
 
 def _all_settings() -> Mapping[str, str]:
@@ -111,16 +135,31 @@ def _agent_problems(key_given: bool) -> list[str]:
     return []
 
 
-def lifetime(s: Settings, host: str) -> pulumi.ResourceOptions:
-    """What is on a host that is gone is forgotten, not deleted: its delete commands would dial a dead machine."""
-    return pulumi.ResourceOptions(retain_on_delete=True if s.hosts[host].gone else None)
+def lifetime(s: Settings, clouds: Clouds, name: str) -> pulumi.ResourceOptions:
+    """Options of whatever stands on a host: who makes its machine, and what becomes of it with the machine.
+
+    What is on a host that is gone is forgotten, not deleted: its delete commands would dial a dead machine. A machine
+    that the stack makes takes what is on it along, dead or alive (`Member.host_urn`), and is the cloud's to end.
+    """
+    host = s.members[name]
+    if host.made:
+        return pulumi.ResourceOptions(providers=[clouds.providers[host.site]])
+    return pulumi.ResourceOptions(retain_on_delete=True if host.gone else None)
 
 
-def host_args(s: Settings, secrets: Secrets, name: str) -> HostArgs:
+def host_options(s: Settings, clouds: Clouds, name: str) -> pulumi.ResourceOptions:
+    """Options of one `Host`. Its site comes first, so that a new machine has a way out."""
+    host = s.members[name]
+    site = clouds.openstack.get(host.site) or clouds.aws.get(host.site)
+    return pulumi.ResourceOptions.merge(
+        lifetime(s, clouds, name), pulumi.ResourceOptions(depends_on=[site] if site and host.made else None)
+    )
+
+
+def host_args(s: Settings, secrets: Secrets, clouds: Clouds, name: str) -> HostArgs:
     """Arguments of one `Host`."""
-    host = s.hosts[name]
+    host = s.members[name]
     args: HostArgs = {
-        "address": host.address,
         "site": host.site,
         "mesh_address": str(s.mesh_address(name)),
         "mesh_network": str(s.mesh.network),
@@ -131,6 +170,12 @@ def host_args(s: Settings, secrets: Secrets, name: str) -> HostArgs:
         "incarnation": host.incarnation,
         "gone": host.gone,
     }
+    if host.openstack:
+        args["openstack"] = openstack_machine(s, clouds, name, host.openstack)
+    elif host.aws:
+        args["aws"] = aws_machine(s, clouds, name, host.aws)
+    elif host.address:
+        args["address"] = host.address
     if host.host_key:
         args["host_key"] = host.host_key
     if host.memory_mb:
@@ -175,6 +220,7 @@ def mesh_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> W
 
 def database_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> DataFortressArgs:
     """Arguments of the database."""
+    host = s.members[s.database_host]
     args: DataFortressArgs = {
         "host": members[s.database_host],
         "database": s.database.name,
@@ -186,6 +232,19 @@ def database_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) 
         "cross_cloud_copy": s.database.cross_cloud_copy,
         "keep_data": s.database.keep_data,
     }
+    if volume := s.database.volume:
+        args["volume"] = {"encrypted": volume.encrypted}
+        if volume.device:
+            args["volume"]["device"] = volume.device
+        elif volume.size_gb and host.openstack:
+            args["volume"]["openstack"] = {
+                "size_gb": volume.size_gb,
+                "instance_id": members[s.database_host]["machine_id"],
+                **({"type": volume.type} if volume.type else {}),
+                **({"availability_zone": zone} if (zone := host.openstack.availability_zone) else {}),
+            }
+        if volume.encrypted and secrets.database_volume_key:
+            args["volume"]["key"] = secrets.database_volume_key
     if s.database.buffer_pool_mb:
         args["buffer_pool_mb"] = s.database.buffer_pool_mb
     if secrets.ssh_private_key:
@@ -266,7 +325,7 @@ def edge_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> H
 
 def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: HAProxyEdge) -> dict[str, Any]:
     """What `fortress verify` and other stacks read: where everything is and which limits hold. Nothing secret."""
-    peers = plan({name: s.mesh_address(name) for name in s.hosts}, s.mesh.hubs, s.flows()).peers
+    peers = plan({name: s.mesh_address(name) for name in s.members}, s.mesh.hubs, s.flows()).peers
     return {
         "hosts": {
             name: {
@@ -276,13 +335,13 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
                 "host_key": host.host_key,
                 "public_key": host.public_key,
                 "mesh_address": str(s.mesh_address(name)),
-                "site": s.hosts[name].site,
-                "role": s.hosts[name].role,
+                "site": s.members[name].site,
+                "role": s.members[name].role,
                 "peers": [peer.name for peer in peers[name]],
                 "open_tcp": [s.ssh.port, 80, 443] if name == s.edge_host else [s.ssh.port],
             }
             for name, host in hosts.items()
-            if not s.hosts[name].gone
+            if not s.members[name].gone
         },
         "mesh": {
             "network": str(s.mesh.network),
@@ -306,7 +365,7 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
             "health_path": s.workload.health,
             "stats_socket": "/run/haproxy/admin.sock",
             "backends": {
-                site: {name: server for name, server in s.servers(site).items() if not s.hosts[name].gone}
+                site: {name: server for name, server in s.servers(site).items() if not s.members[name].gone}
                 for site in (s.edge.primary, s.edge.overflow)
             },
         },

@@ -245,8 +245,8 @@ def _networks(sites: Mapping[str, Site], mesh: IPv4Network) -> Iterator[str]:
         for other, network in found:
             if network.overlaps(cloud.network.cidr):
                 yield f"{path}: {cloud.network.cidr} overlaps {other}, {network}; give each a range of its own"
-        if site.aws and cloud.network.cidr.prefixlen > 24:
-            yield f"{path}: {cloud.network.cidr} is too narrow for subnets of several zones; take a /24 or wider"
+        if site.aws and cloud.network.cidr.prefixlen > 25:
+            yield f"{path}: {cloud.network.cidr} is too narrow for subnets of eight zones; take a /25 or wider"
         found.append((path, cloud.network.cidr))
 
 
@@ -266,9 +266,7 @@ def _openstack(name: str, host: Host, machine: OpenStackHost, site: Site) -> Ite
     if host.role == "worker":
         yield f"{path}: {address} cannot stand for a worker, whose next generation stands beside it; leave it out"
     # The first address of a subnet is its gateway's, the last one is everyone's.
-    if cidr and (
-        address not in cidr or address - int(cidr[0]) in (IPv4Address(0), IPv4Address(1)) or address == cidr[-1]
-    ):
+    if cidr and (address not in cidr or address in (cidr[0], cidr[1], cidr[-1])):
         yield f"{path}: {address} is outside the machines' part of {cidr}, {cidr[2]} to {cidr[-2]}"
 
 

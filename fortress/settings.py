@@ -426,6 +426,11 @@ class Settings(Model):
         ]
 
 
+def declared(member: str) -> str:
+    """The name under `hosts` of a member of the mesh."""
+    return member.partition(".")[0]
+
+
 _MOST_MEMORY_MB = 2**24
 
 

@@ -14,12 +14,14 @@ from typing import Any
 
 import pulumi
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from components import stack
-from fortress.settings import PROJECT, SettingsError, parse
+from fortress.settings import PROJECT, SECRETS, SettingsError, parse
 from tests.components.engine import LOCAL, REMOTE, sent, ssh_key
 from tests.doubles.pulumi_mocks import Registration, Run, holds_unknown, plain, run, secret_paths
 from tests.doubles.pulumi_resource_command.values import UNKNOWN
@@ -27,6 +29,12 @@ from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
 PASSWORD = "lab-password"
+PRIVATE = (
+    Ed25519PrivateKey.from_private_bytes(bytes(32))
+    .private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    .decode()
+)
+"""A key that opens nothing."""
 HOSTS: dict[str, dict[str, Any]] = lab()["hosts"]
 WORKERS = ["oslo-web", "fra-1", "fra-2"]
 
@@ -91,11 +99,11 @@ def test_the_components_of_the_lab() -> None:
 
 
 def test_how_many_commands_go_to_each_host() -> None:
-    """Host 8 (memory is given), mesh: MTU, peers, firewall of a hub; database 8, worker 8, edge 5."""
+    """Host 8 (memory is given), mesh: MTU, peers, firewall of a hub; database 8, worker 8, edge 7."""
     done = fortress()
     assert Counter(map(host_of, commands(done).values())) == {
         "oslo-db": 8 + (1 + 3 + 1) + 8,
-        "oslo-edge": 8 + (1 + 3 + 1) + 5,
+        "oslo-edge": 8 + (1 + 3 + 1) + 7,
         **dict.fromkeys(WORKERS, 8 + (1 + 2) + 8),
     }
     assert sorted(name for name, found in done.resources.items() if found.type == LOCAL) == sorted(
@@ -211,7 +219,7 @@ def test_outputs() -> None:
 
 
 def test_only_passwords_are_secret() -> None:
-    done = fortress(secrets={"ssh_private_key": "PRIVATE"})
+    done = fortress(secrets={"ssh_private_key": PRIVATE})
     secret = {name for name, found in done.resources.items() if "stdin" in secret_paths(found.inputs)}
     assert secret == {"db-account", *(f"app-{worker}-database-password" for worker in WORKERS)}
     for name, found in done.resources.items():
@@ -219,10 +227,10 @@ def test_only_passwords_are_secret() -> None:
         assert secret_paths(found.inputs) - {"stdin"} == allowed, name
         hidden = {**found.inputs, "connection": None, "stdin": None if name in secret else found.inputs.get("stdin")}
         assert PASSWORD not in repr(hidden), name
-        assert "PRIVATE" not in repr(hidden), name
+        assert PRIVATE not in repr(hidden), name
         if found.type == REMOTE:
-            assert plain(found.inputs["connection"])["privateKey"] == "PRIVATE", name
-    assert "PRIVATE" not in repr([seen.value for seen in done.outputs.values()])
+            assert plain(found.inputs["connection"])["privateKey"] == PRIVATE, name
+    assert PRIVATE not in repr([seen.value for seen in done.outputs.values()])
 
 
 def test_without_a_key_none_stands_in_any_connection() -> None:
@@ -268,7 +276,7 @@ def test_a_worker_more_touches_the_edges_configuration_and_nothing_else_that_sta
     fra_3 = {"site": "frankfurt", "role": "worker", "slot": 6, "address": "203.0.113.23", "memory_mb": 512}
     before, after = fortress(), fortress({"hosts/fra-3": fra_3})
     changes = {name for name in before.resources if before.resources[name].inputs != after.resources[name].inputs}
-    assert changes == {"edge-haproxy.cfg"}
+    assert changes == {"edge-haproxy.cfg", "edge-drained"}
     added = set(after.resources) - set(before.resources)
     own = set(after.below("fra-3")) | set(after.below("mesh-fra-3")) | set(after.below("app-fra-3"))
     own |= {"fra-3", "mesh-fra-3", "app-fra-3"}
@@ -519,7 +527,7 @@ def test_a_secret_inside_other_settings() -> None:
     """It would make all that is made from its neighbours unreadable in previews."""
     assert stopped(secret_names=["database_password", "mesh"]) == [
         "data-fortress:mesh: holds a secret, and would make all that is made from it unreadable in previews; "
-        "the secret settings are database_password, ssh_private_key, edge_tls_key"
+        f"the secret settings are {', '.join(SECRETS)}"
     ]
 
 
@@ -551,7 +559,7 @@ def test_an_agent_that_is_dead(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, 
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(path))
     monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
-    keys = {"database_password": PASSWORD, "ssh_private_key": "PRIVATE"}
+    keys = {"database_password": PASSWORD, "ssh_private_key": PRIVATE}
     assert stopped(secrets=keys, preview=preview) == [
         f"SSH_AUTH_SOCK: {path}: the SSH agent does not answer (Connection refused); "
         "start one with `eval $(ssh-agent)` and `ssh-add`, or unset SSH_AUTH_SOCK"
@@ -575,4 +583,4 @@ def test_no_agent_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_preview_and_a_stack_with_a_key_need_no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSH_AUTH_SOCK")
     assert fortress(preview=True).resources
-    assert fortress(secrets={"ssh_private_key": "PRIVATE"}).resources
+    assert fortress(secrets={"ssh_private_key": PRIVATE}).resources

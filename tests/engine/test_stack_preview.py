@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fortress.settings import PROJECT
+from fortress.settings import PROJECT, SECRETS
 from tests.engine.command_stack import Stack
 from tests.unit.stack_file import ROOT, changed, lab
 
@@ -109,7 +109,7 @@ def test_a_secret_inside_other_settings_is_found(stack: LabStack) -> None:
     said = stack.run("preview", fails=True)
     assert block(said) == [
         "data-fortress:workload: holds a secret, and would make all that is made from it unreadable in previews; "
-        "the secret settings are database_password, ssh_private_key, edge_tls_key"
+        f"the secret settings are {', '.join(SECRETS)}"
     ]
     assert "HUSH-HUSH" not in said
 
