@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from lab import api, hosts, machine, network, secure_shell, topology
+from lab import api, folders, hosts, machine, network, secure_shell, topology
 from lab.errors import LabError
 
 FAILED = 1
@@ -22,7 +22,9 @@ NOT_OURS = 125
 
 
 def _hosts_of(site: topology.Site) -> str:
-    return ", ".join(host.name for host in topology.HOSTS.values() if host.site == site)
+    return ", ".join(
+        host.name for host in topology.HOSTS.values() if host.site == site and host.name not in topology.CLOUD
+    )
 
 
 HELP = f"""Hosts on this machine, for a fortress to stand on.
@@ -33,6 +35,7 @@ without a way out. The names and addresses are always the same:
 \b
   oslo       {topology.OSLO.network}     {_hosts_of(topology.OSLO)}
   frankfurt  {topology.FRANKFURT.network}   {_hosts_of(topology.FRANKFURT)}
+  clouds     {min(topology.CLOUD)} … {max(topology.CLOUD)}: machines that the stand-ins for the clouds hand out
   operator   {topology.OPERATOR}       who works on the hosts: `run -- CMD`
   outside    {topology.OUTSIDE}    a client of the fortress: `outside -- CMD`
 
@@ -136,13 +139,15 @@ def prepare() -> None:
 def up(
     names: Annotated[
         str | None,
-        typer.Option("--hosts", metavar="A,B", help=f"Hosts to have up instead of {', '.join(topology.STANDARD)}."),
+        typer.Option(
+            "--hosts", metavar="A,B", help=f"Hosts to have up instead of {', '.join(topology.STANDARD)}; '' for none."
+        ),
     ] = None,
 ) -> None:
     """Bring the lab up. What stands is left alone; what is missing is made and started."""
     try:
         with Progress() as progress:
-            started = api.up(names.split(",") if names else None, progress.step)
+            started = api.up(None if names is None else [name for name in names.split(",") if name], progress.step)
             name = api.current().name
             progress.done(f"lab {name!r} is up" + ("" if started else ": all of it stood already"))
     except LabError as error:
@@ -207,7 +212,10 @@ def print_status(found: api.Status) -> None:
 def env() -> None:
     """Print what a shell needs to work with the lab: eval "$(python -m lab env)"."""
     try:
-        for name, value in api.environment().items():
+        wanted = api.environment()
+        for name in sorted(name for name in os.environ if name.startswith(folders.FOREIGN) and name not in wanted):
+            print(f"unset {name}")
+        for name, value in wanted.items():
             print(f"export {name}={shlex.quote(value)}")
     except LabError as error:
         fail(error)
@@ -218,7 +226,7 @@ def run(command: Command) -> None:
     """Run a command of this machine in the operator's namespace, in this folder, with the lab's environment."""
     try:
         lab = api.current()
-        become([*network.enter(lab, "operator"), *command], {**os.environ, **lab.environment()})
+        become([*network.enter(lab, "operator"), *command], lab.surroundings(os.environ))
     except LabError as error:
         fail(error, NOT_OURS)
 

@@ -13,13 +13,27 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
-from lab import cgroups, folders, images, machine, network, repository, secure_shell, topology
+from lab import (
+    cgroups,
+    cloud_config,
+    folders,
+    images,
+    machine,
+    network,
+    processes,
+    repository,
+    secure_shell,
+    topology,
+    volumes,
+)
 from lab import hosts as hosts_
 from lab import link as link_
+from lab.commands import run
 from lab.errors import LabError, NotStandingError
 from lab.folders import Lab, current, locked
-from lab.hosts import HostState
+from lab.hosts import HostState, Machine
 from lab.link import Settings as LinkSettings
 
 __all__ = [
@@ -28,9 +42,13 @@ __all__ = [
     "LinkSettings",
     "NotStandingError",
     "Status",
+    "attach",
+    "boot",
     "console",
     "current",
     "cut",
+    "detach",
+    "discard",
     "down",
     "environment",
     "heal",
@@ -40,6 +58,7 @@ __all__ = [
     "kill",
     "link",
     "link_settings",
+    "shut_down",
     "ssh",
     "start",
     "status",
@@ -65,8 +84,8 @@ def up(names: Sequence[str] | None = None, step: Step = silent) -> list[str]:
     """Bring the lab up: what stands is left alone, what is missing is made and started.
 
     Args:
-        names: hosts to have up; the standard ones and all that have a disk already when None. Others are left as
-            they are.
+        names: hosts to have up; the standard ones and all that have a disk already when None, but for those of
+            the clouds, which they switch on and off. Others are left as they are.
         step: is told what is being done.
 
     Returns:
@@ -76,7 +95,7 @@ def up(names: Sequence[str] | None = None, step: Step = silent) -> list[str]:
         LabError: what is missing, and the cure.
     """
     lab = current()
-    usual = dict.fromkeys([*topology.STANDARD, *hosts()])
+    usual = dict.fromkeys([*topology.STANDARD, *(name for name in hosts() if name not in topology.CLOUD)])
     wanted = [topology.host(name) for name in (usual if names is None else names)]
     with step("machine"):
         features = machine.check(lab)
@@ -146,6 +165,8 @@ def down(step: Step = silent) -> None:
             if running:
                 with step("hosts"), ThreadPoolExecutor() as pool:
                     list(pool.map(lambda host: hosts_.stop(lab, host, STOP_SECONDS), running))
+            for volume in volumes.load(lab).values():
+                volumes.free_loop(volume)
             with step("network"):
                 repository.down(lab)
                 link_.down(lab)
@@ -268,7 +289,7 @@ def console(host: str, command: str, input: str | None = None, timeout: float = 
 def _run(
     command: Sequence[str], text: str | None, seconds: float, drop: Sequence[str] = ()
 ) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **current().environment()}
+    environment = current().surroundings(os.environ)
     return subprocess.run(
         command,
         input=text,
@@ -302,6 +323,99 @@ def start(host: str) -> bool:
         started = hosts_.start(lab, found, images.base())
     _wait(lab, found)
     return started
+
+
+def boot(
+    name: str, login: str, public_key: str, hostname: str, user_data: str, extra_addresses: Sequence[str] = ()
+) -> None:
+    """Start a host of the clouds' pool on a new disk, and do not wait for it.
+
+    Args:
+        name: of the host, which is off; a disk that it had is gone then.
+        login: user who may log in with the key and use sudo, as cloud-init makes one.
+        public_key: in OpenSSH's form.
+        hostname: what the host calls itself, unless its user data has another name.
+        user_data: a #cloud-config, or nothing.
+        extra_addresses: with their prefix lengths (`10.20.0.11/24`), besides the pool's.
+
+    Raises:
+        LabError: it runs, or its user data asks for what the lab cannot do.
+    """
+    lab = current()
+    host = topology.cloud_host(name)
+    network.holder(lab, "operator")
+    called = cloud_config.hostname(user_data, hostname)
+    with locked(lab.folder):
+        if hosts_.supervisor(lab, host):
+            raise LabError(f"{name} runs already", "discard it first")
+        hosts_.discard(lab, host)
+        hosts_.prepare(lab, host, images.base(), Machine(called, login, public_key, extra_addresses))
+        hosts_.start(lab, host, images.base(), fresh=True)  # nobody else is given the pool's addresses
+
+
+def discard(name: str) -> None:
+    """Pull the plug of a host of the clouds' pool and remove its disk; its volumes stay, attached to nothing."""
+    lab = current()
+    host = topology.cloud_host(name)
+    if lab.folder.is_dir():
+        with locked(lab.folder):
+            hosts_.discard(lab, host)
+
+
+def shut_down(name: str) -> None:
+    """Have a host end in order, and pull its plug when that takes long; its disk and volumes stay as they are."""
+    lab = current()
+    network.holder(lab, "operator")
+    with locked(lab.folder):
+        hosts_.stop(lab, topology.host(name), STOP_SECONDS)
+
+
+def attach(name: str, image: Path, serial: str) -> str:
+    """Give a host a file on this machine as a disk, which it keeps through `kill` and `start`.
+
+    Args:
+        name: of a host, running or not.
+        image: the file; its size is the disk's.
+        serial: the host finds the disk as /dev/disk/by-id/virtio-SERIAL, cut to 20 characters.
+
+    Returns:
+        The disk's name in the host: `/dev/vdb`.
+
+    Raises:
+        LabError: it is attached already, here or elsewhere.
+    """
+    lab = current()
+    host = topology.host(name)
+    network.holder(lab, "operator")
+    with locked(lab.folder):
+        volume = volumes.attach(lab, host, image, serial)
+        if hosts_.supervisor(lab, host):
+            try:
+                processes.until(f"the boot of {name}", BOOT_SECONDS, lambda: hosts_.booted(lab, host))
+                run([*hosts_.console(lab, host), "sh", "-c", volume.plug()])
+            except LabError:
+                volumes.detach(lab, volume)
+                raise
+    return f"/dev/{volume.device}"
+
+
+def detach(name: str, serial: str) -> None:
+    """Take a disk out of a host.
+
+    Raises:
+        LabError: the host has no such disk, or uses it.
+    """
+    lab = current()
+    host = topology.host(name)
+    with locked(lab.folder):
+        volume = volumes.load(lab).get(serial)
+        if volume is None or volume.host != name:
+            raise LabError(f"volume {serial} is not attached to {name}")
+        if hosts_.supervisor(lab, host) and hosts_.booted(lab, host):
+            if volumes.busy(volume):
+                raise LabError(f"{name} has volume {serial} mounted", f"umount /dev/{volume.device} there first")
+            run([*hosts_.console(lab, host), "sh", "-c", volume.unplug()])
+        volumes.detach(lab, volume)
 
 
 def link(

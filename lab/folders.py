@@ -9,7 +9,7 @@ from __future__ import annotations
 import fcntl
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +17,9 @@ from pathlib import Path
 from lab.errors import LabError
 
 ROOT = Path("/var/lib/data-fortress")
+
+FOREIGN = ("OS_", "AWS_")
+"""How variables begin that lead to a real cloud, with the user's credentials: none of them reaches a lab."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,16 @@ class Lab:
         return self.folder / "state"
 
     @property
+    def clouds(self) -> Path:
+        """What the stand-ins for the clouds know; nobody else's machines are booted from it."""
+        return self.state / "clouds"
+
+    @property
+    def volumes(self) -> Path:
+        """Which volume is attached to which host."""
+        return self.folder / "volumes.json"
+
+    @property
     def link(self) -> Path:
         """What the link between the sites is set to."""
         return self.folder / "link.json"
@@ -76,7 +89,25 @@ class Lab:
             "PULUMI_BACKEND_URL": f"file://{self.state}",
             # Known to everyone, as Pulumi.lab.yaml says: the stack file in the tree is encrypted with it.
             "PULUMI_CONFIG_PASSPHRASE": "lab",
+            "FORTRESS_CLOUDS": str(self.clouds),
+            # Credentials of the stand-ins for the clouds, which know no others; no file of the user's is looked at.
+            "OS_USERNAME": "fortress",
+            "OS_PASSWORD": "lab",
+            "OS_PROJECT_NAME": "fortress",
+            "OS_USER_DOMAIN_NAME": "Default",
+            "OS_PROJECT_DOMAIN_NAME": "Default",
+            "OS_CLIENT_CONFIG_FILE": os.devnull,
+            "AWS_ACCESS_KEY_ID": "fortress",
+            "AWS_SECRET_ACCESS_KEY": "lab",
+            "AWS_CONFIG_FILE": os.devnull,
+            "AWS_SHARED_CREDENTIALS_FILE": os.devnull,
+            "AWS_EC2_METADATA_DISABLED": "true",
         }
+
+    def surroundings(self, environment: Mapping[str, str]) -> dict[str, str]:
+        """An environment in which to work with this lab: the caller's without what leads to clouds of theirs."""
+        kept = {name: value for name, value in environment.items() if not name.startswith(FOREIGN)}
+        return {**kept, **self.environment()}
 
 
 def current() -> Lab:

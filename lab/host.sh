@@ -23,7 +23,7 @@ main() { # the whole script is read before any of it runs, so editing it does no
         nsenter --net="$site" ip link delete "vb-$name" 2>/dev/null || true # of a host that was killed
         code=0
         nsenter --net="$site" systemd-nspawn --quiet --directory="$folder/root" --machine="$name" --boot \
-            --register=no --keep-unit --network-bridge=br0 --bind=/dev/net/tun --system-call-filter=bpf \
+            --register=no --keep-unit --network-bridge=br0 --bind=/dev/net/tun --bind-ro="$folder/volumes.conf:/run/tmpfiles.d/volumes.conf" --system-call-filter=bpf \
             --resolv-conf=off --timezone=off --link-journal=no </dev/null || code=$?
         log "systemd-nspawn ended with $code"
         [ "$code" -eq 133 ] || exit "$code" # 133: the host asked for a reboot

@@ -6,18 +6,30 @@ import os
 import shutil
 import signal
 import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import cgroups, network, processes
+from lab import cgroups, network, processes, volumes
 from lab.commands import run
 from lab.errors import LabError, NotStandingError
 from lab.folders import Lab
 from lab.processes import Process
-from lab.topology import USER, USER_ID, Host
+from lab.topology import CLOUD, USER, USER_ID, Host
 
 POWEROFF = signal.SIGRTMIN + 4
 """What systemd takes for an orderly end (systemd(1), signals)."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What a cloud makes of a host: its name for itself, who may log in with which public key, and the addresses
+    (`10.20.0.11/24`) that it has besides the pool's."""
+
+    hostname: str
+    login: str
+    public_key: str
+    addresses: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -66,39 +78,94 @@ def state(lab: Lab, host: Host) -> HostState:
     )
 
 
-def network_file(host: Host) -> str:
-    """Text of the host's systemd-networkd file."""
+def network_file(host: Host, addresses: Sequence[str] = ()) -> str:
+    """Text of the host's systemd-networkd file, with further addresses."""
     return (
         "[Match]\nName=host0\n\n"
         f"[Network]\nAddress={host.address}/{host.site.network.prefixlen}\nGateway={host.site.gateway}\n"
-        "LinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+        + "".join(f"Address={address}\n" for address in addresses)
+        + "LinkLocalAddressing=no\nIPv6AcceptRA=no\n"
     )
 
 
-def prepare(lab: Lab, host: Host, base: Path) -> None:
-    """Make a host's disk unless it has one: name, address, keys; the rest is the base system's."""
+def prepare(lab: Lab, host: Host, base: Path, machine: Machine | None = None) -> None:
+    """Make a host's disk unless it has one: name, address, keys; the rest is the base system's.
+
+    Raises:
+        LabError: it would be a cloud's machine that no cloud has booted.
+    """
     folder = lab.host(host.name)
     if (folder / "upper").is_dir():
         return
+    if machine is None and host.name in CLOUD:
+        raise LabError(f"there is no machine {host.name}", "have the stand-in for its cloud make an instance")
     shutil.rmtree(folder, ignore_errors=True)
     for part in ("making/etc/ssh", "making/etc/systemd/network", f"making/home/{USER}/.ssh", "work", "root"):
         (folder / part).mkdir(parents=True)
     folder.chmod(0o700)
     disk = folder / "making"
-    (disk / "etc/hostname").write_text(f"{host.name}\n")
-    (disk / "etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {host.name}\n")
+    hostname = machine.hostname if machine else host.name
+    (disk / "etc/hostname").write_text(f"{hostname}\n")
+    (disk / "etc/hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n")
     (disk / "etc/machine-id").write_text(f"{uuid.uuid4().hex}\n")
-    (disk / "etc/systemd/network/10-lab.network").write_text(network_file(host))
+    (disk / "etc/systemd/network/10-lab.network").write_text(network_file(host, machine.addresses if machine else ()))
     key = disk / "etc/ssh/ssh_host_ed25519_key"
-    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{host.name}", "-f", str(key)])
-    keys = disk / f"home/{USER}/.ssh/authorized_keys"
-    keys.write_text(lab.key.with_suffix(".pub").read_text())
+    run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", f"root@{hostname}", "-f", str(key)])
+    authorize(disk, USER, USER_ID, lab.key.with_suffix(".pub").read_text())
+    if machine:
+        add_login(disk, base, machine.login, machine.public_key)
+    (folder / "base").symlink_to(base)  # a later recipe must not slip another system below this disk
+    disk.rename(folder / "upper")
+
+
+def authorize(disk: Path, user: str, number: int, public_key: str) -> None:
+    """Have a user's home on a disk, and in it the key that they log in with."""
+    keys = disk / f"home/{user}/.ssh/authorized_keys"
+    keys.parent.mkdir(parents=True, exist_ok=True)
+    keys.write_text(f"{public_key.strip()}\n")
     keys.chmod(0o600)
     keys.parent.chmod(0o700)
     for path in (keys, keys.parent, keys.parent.parent):
-        os.chown(path, USER_ID, USER_ID)
-    (folder / "base").symlink_to(base)  # a later recipe must not slip another system below this disk
-    disk.rename(folder / "upper")
+        os.chown(path, number, number)
+
+
+def add_login(disk: Path, base: Path, user: str, public_key: str) -> None:
+    """Have a user who logs in with that key and may become root, as cloud-init makes the one of a cloud's image.
+
+    Raises:
+        LabError: the base system has that user.
+    """
+    number = USER_ID + 1
+    added = account(user, number)
+    if any(line.split(":")[0] == user for line in (base / "etc/passwd").read_text().splitlines()):
+        raise LabError(f"the hosts' system has a user {user!r} of its own", "name another login")
+    for name, line in added.items():
+        source, target = base / "etc" / name, disk / "etc" / name
+        target.write_text(source.read_text() + line)
+        target.chmod(source.stat().st_mode & 0o7777)
+        os.chown(target, source.stat().st_uid, source.stat().st_gid)
+    rights = disk / "etc/sudoers.d/90-cloud-init-users"
+    rights.parent.mkdir()
+    rights.write_text(f"{user} ALL=(ALL) NOPASSWD:ALL\n")
+    rights.chmod(0o440)
+    authorize(disk, user, number, public_key)
+
+
+def account(user: str, number: int) -> dict[str, str]:
+    """The lines that make a user without a password, by file in /etc."""
+    return {
+        "passwd": f"{user}:x:{number}:{number}::/home/{user}:/bin/bash\n",
+        "group": f"{user}:x:{number}:\n",
+        "shadow": f"{user}:!:20000:0:99999:7:::\n",
+        "gshadow": f"{user}:!::\n",
+    }
+
+
+def discard(lab: Lab, host: Host) -> None:
+    """Pull the plug and remove the disk; volumes are detached and stay. A host that is not there is fine."""
+    kill(lab, host)
+    volumes.release(lab, host)
+    shutil.rmtree(lab.host(host.name), ignore_errors=True)
 
 
 def start(lab: Lab, host: Host, base: Path, fresh: bool = False) -> bool:
@@ -124,6 +191,7 @@ def start(lab: Lab, host: Host, base: Path, fresh: bool = False) -> bool:
         raise LabError(
             f"{host.name} stands on {under}, which is gone", "python -m lab down && python -m lab up: its data is lost"
         )
+    volumes.restore(lab, host)
     command = [
         *cgroups.inside(lab, _part(host)),
         *("unshare", "--mount", "--propagation", "private"),
@@ -149,6 +217,14 @@ def init(lab: Lab, host: Host) -> Process:
         if len(ids) > 1 and ids[-1] == "1" and (process := processes.look(pid)):
             return process
     raise NotStandingError(f"{host.name} is off", f"python -m lab start {host.name}")
+
+
+def booted(lab: Lab, host: Host) -> bool:
+    """Whether a host has come so far that its system runs; before, what is put into it may land elsewhere."""
+    try:
+        return Path(f"/proc/{init(lab, host).pid}/comm").read_text() == "systemd\n"
+    except (NotStandingError, FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def stop(lab: Lab, host: Host, seconds: float) -> None:

@@ -39,6 +39,15 @@ OSLO = Site("oslo", IPv4Network("192.0.2.0/24"), IPv4Address("192.0.2.1"))
 FRANKFURT = Site("frankfurt", IPv4Network("203.0.113.0/24"), IPv4Address("203.0.113.1"))
 SITES = {site.name: site for site in (OSLO, FRANKFURT)}
 
+CLOUD = {
+    host.name: host
+    for host in (
+        *(Host(f"cloud-o{number}", OSLO, IPv4Address(f"192.0.2.{30 + number}")) for number in range(1, 7)),
+        *(Host(f"cloud-f{number}", FRANKFURT, IPv4Address(f"203.0.113.{30 + number}")) for number in range(1, 9)),
+    )
+}
+"""What the stand-ins for the clouds hand out as machines: only they boot these, each time on a new disk."""
+
 HOSTS = {
     host.name: host
     for host in (
@@ -48,6 +57,7 @@ HOSTS = {
         Host("fra-1", FRANKFURT, IPv4Address("203.0.113.21")),
         Host("fra-2", FRANKFURT, IPv4Address("203.0.113.22")),
         Host("fra-3", FRANKFURT, IPv4Address("203.0.113.23")),
+        *CLOUD.values(),
     )
 }
 STANDARD = ("oslo-db", "oslo-edge", "oslo-web", "fra-1", "fra-2")
@@ -81,3 +91,15 @@ def host(name: str) -> Host:
         return HOSTS[name]
     except KeyError:
         raise LabError(f"no host is called {name!r}", f"name one of {', '.join(HOSTS)}") from None
+
+
+def cloud_host(name: str) -> Host:
+    """The host of that name in the clouds' pool.
+
+    Raises:
+        LabError: there is none, or it is one that no cloud hands out.
+    """
+    try:
+        return CLOUD[name]
+    except KeyError:
+        raise LabError(f"no cloud of the lab has a machine {name!r}", f"name one of {', '.join(CLOUD)}") from None
