@@ -83,5 +83,5 @@ def check_children(done: Run, parent: str, provider: str, **special: Mapping[str
             "ignore_changes": (),
             "retain_on_delete": False,
         }
-        assert looked_at == usual | special.get(name.replace("-", "_").replace(".", "_"), {}), name
+        assert looked_at == {**usual, **special.get(name.replace("-", "_").replace(".", "_"), {})}, name
         assert secret_paths(found.inputs) == set(), name

@@ -12,7 +12,7 @@ from pulumi_command import local
 from components.openstack_machine import OpenStackMachine, OpenStackMachineArgs
 from tests.components.clouds import check_children, inputs, run_in_cloud, types, unknown
 from tests.components.engine import waits
-from tests.doubles.pulumi_mocks import Run, plain
+from tests.doubles.pulumi_mocks import Run, plain, secret_paths
 from tests.doubles.pulumi_resource_command.values import UNKNOWN
 
 PORT = "openstack:networking/port:Port"
@@ -184,6 +184,17 @@ def test_arguments_that_are_unknown_stay_unknown() -> None:
     assert found["db-instance"]["imageId"] is UNKNOWN
     assert found["db-instance"]["keyPair"] is UNKNOWN
     assert found["db-instance"]["schedulerHints"] == [{"group": UNKNOWN}]
+
+
+def test_a_secret_stays_one_and_hides_nothing_else() -> None:
+    def make(opts: pulumi.ResourceOptions) -> Mapping[str, Any]:
+        made = OpenStackMachine("db", arguments(image_id=pulumi.Output.secret("image-1")), opts)
+        return {"machine_id": made.machine_id, "address": made.address}
+
+    done = run_in_cloud(make)
+    assert secret_paths(done.resources["db-instance"].inputs) == {"imageId"}
+    assert secret_paths(done.resources["db-port"].inputs) == set()
+    assert not any(seen.secret for seen in done.outputs.values())
 
 
 def test_a_protected_machine_is_protected_whole() -> None:
