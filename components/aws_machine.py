@@ -15,7 +15,7 @@ class AwsMachineArgs(TypedDict):
     """A machine of an `AwsSite`; what it depends on there comes by `depends_on` of the component."""
 
     instance_type: NotRequired[str]
-    """`c5.large` when not given. Another one stops and starts the machine."""
+    """`c5.large` when not given. Another one stops and starts the machine, and replaces a spot instance."""
     ami: pulumi.Input[str]
     """Image that a new machine is made from."""
     image_pinned: NotRequired[bool]
@@ -49,7 +49,7 @@ class AwsMachine(pulumi.ComponentResource):
         super().__init__("fortress:index:AwsMachine", name, {}, opts)
         if not args["group_ids"]:
             raise ValueError(f"machine {name}: group_ids: at least one; a machine without any is given `default`")
-        pinned = bool(args.get("image_pinned", True))
+        pinned, spot = bool(args.get("image_pinned", True)), bool(args.get("spot", False))
         self.instance = ec2.Instance(
             f"{name}-instance",
             ami=args["ami"],
@@ -74,12 +74,15 @@ class AwsMachine(pulumi.ComponentResource):
             ),
             instance_initiated_shutdown_behavior="terminate",
             # One request, and the end when interrupted, are what EC2 takes without further options.
-            instance_market_options=(
-                ec2.InstanceInstanceMarketOptionsArgs(market_type="spot") if args.get("spot", False) else None
-            ),
+            instance_market_options=(ec2.InstanceInstanceMarketOptionsArgs(market_type="spot") if spot else None),
             tags=args.get("tags") or None,
             opts=pulumi.ResourceOptions.merge(
-                child_options(self, opts), pulumi.ResourceOptions(ignore_changes=["ami"] if pinned else None)
+                child_options(self, opts),
+                pulumi.ResourceOptions(
+                    ignore_changes=["ami"] if pinned else None,
+                    # EC2 does not stop the instance of a one-time request, which another type in place needs.
+                    replace_on_changes=["instanceType"] if spot else None,
+                ),
             ),
         )
         """The instance itself: what the first contact waits for."""
