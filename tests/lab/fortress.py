@@ -26,20 +26,21 @@ class EngineError(AssertionError):
 
 
 class Fortress:
-    """Stack `lab` on one lab."""
+    """A stack on one lab: `lab` on its hosts, or `oslo` on the stand-ins for the clouds."""
 
-    def __init__(self, lab: Lab, project: Path) -> None:
+    def __init__(self, lab: Lab, project: Path, stack: str = "lab") -> None:
         self.lab = lab
         self.project = project
+        self.stack = stack
         for name in ("__main__.py", "Pulumi.yaml", "components", "fortress", "examples"):
             (project / name).symlink_to(ROOT / name)
-        self.original = (ROOT / "Pulumi.lab.yaml").read_text()
+        self.original = (ROOT / f"Pulumi.{stack}.yaml").read_text()
         self.file.write_text(self.original)
 
     @property
     def file(self) -> Path:
         """The stack file of the tests."""
-        return self.project / "Pulumi.lab.yaml"
+        return self.project / f"Pulumi.{self.stack}.yaml"
 
     def change(self, mutate: Callable[[Settings], object]) -> None:
         """Change settings: `mutate` is given them by name, without the `data-fortress:` prefix."""
@@ -51,7 +52,7 @@ class Fortress:
 
     @contextmanager
     def changed(self, mutate: Callable[[Settings], object]) -> Iterator[None]:
-        """Settings changed for a while; at the end they are as in Pulumi.lab.yaml, and brought up."""
+        """Settings changed for a while; at the end they are as in the project, and brought up."""
         self.change(mutate)
         try:
             yield
@@ -63,7 +64,7 @@ class Fortress:
         """Run the engine on the stack, as `make pulumi` does; stdout and stderr come together."""
         return subprocess.run(
             [str(ROOT / "lab/pulumi.sh"), *arguments],
-            env={**os.environ, **api.environment(), "LAB_PROJECT": str(self.project)},
+            env={**os.environ, **api.environment(), "LAB_PROJECT": str(self.project), "LAB_STACK": self.stack},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -102,7 +103,7 @@ class Fortress:
         """All checks of `fortress verify` hold, within so many seconds: a tunnel that just came up needs a few."""
         began = time.monotonic()
         while True:
-            done = self.command("verify", "--stack", "lab")
+            done = self.command("verify", "--stack", self.stack)
             if done.returncode == 0:
                 return
             assert time.monotonic() - began < seconds, done.stdout + done.stderr

@@ -445,8 +445,8 @@ print(answer.status, answer.headers["Location"])
 
 def test_port_80_redirects() -> None:
     address = str(topology.HOSTS["oslo-edge"].address)
-    done = api.in_outside([sys.executable, "-I", "-c", REDIRECTED, address, traffic.SERVER_NAME])
-    assert done.stdout == f"308 https://{traffic.SERVER_NAME}/notes?of=me\n", done.stderr
+    done = api.in_outside([sys.executable, "-I", "-c", REDIRECTED, address, traffic.LAB_EDGE.server_name])
+    assert done.stdout == f"308 https://{traffic.LAB_EDGE.server_name}/notes?of=me\n", done.stderr
 
 
 def test_old_tls_is_refused() -> None:
@@ -454,7 +454,7 @@ def test_old_tls_is_refused() -> None:
     edge = f"{topology.HOSTS['oslo-edge'].address}:443"
 
     def hello(version: str) -> str:
-        words = ["openssl", "s_client", "-connect", edge, "-servername", traffic.SERVER_NAME, f"-{version}"]
+        words = ["openssl", "s_client", "-connect", edge, "-servername", traffic.LAB_EDGE.server_name, f"-{version}"]
         done = api.in_outside([*words, "-cipher", "DEFAULT:@SECLEVEL=0"], input="")
         return done.stdout + done.stderr
 

@@ -24,7 +24,16 @@ from typing import Any
 from lab import api, hosts, network, topology
 from lab.processes import until
 
-SERVER_NAME = "lab.fortress.example"
+
+@dataclass(frozen=True)
+class Edge:
+    """Who is asked: a host of the lab, and the name that its certificate has."""
+
+    host: str
+    server_name: str
+
+
+LAB_EDGE = Edge("oslo-edge", "lab.fortress.example")
 REQUEST_S = 20.0
 """Seconds that a client waits for anything: more than the edge does, so that the edge is the one to give up."""
 
@@ -138,20 +147,28 @@ class Requests:
         return f"{len(self.answers)} requests, {seconds}, by {dict(self.hosts)}, failed {dict(failures)}"
 
 
-def certificate() -> str:
+def certificate(edge: Edge = LAB_EDGE) -> str:
     """The edge's certificate, PEM, as it lies on its host: asked not through the network, so it can be trusted."""
-    done = api.console("oslo-edge", "openssl x509 -in /etc/ssl/private/site.pem")
+    done = api.console(edge.host, "openssl x509 -in /etc/ssl/private/site.pem")
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 def _client(
-    into: Requests, path: str, *, count: int, clients: int, every: float, keep_alive: bool, body: str | None
+    into: Requests,
+    path: str,
+    *,
+    count: int,
+    clients: int,
+    every: float,
+    keep_alive: bool,
+    body: str | None,
+    edge: Edge = LAB_EDGE,
 ) -> Process:
     told = {
-        "address": str(topology.HOSTS["oslo-edge"].address),
-        "server_name": SERVER_NAME,
-        "certificate": certificate(),
+        "address": str(topology.HOSTS[edge.host].address),
+        "server_name": edge.server_name,
+        "certificate": certificate(edge),
         "timeout": REQUEST_S,
         "path": path,
         "body": body,
@@ -166,7 +183,9 @@ def _client(
 
 
 @contextmanager
-def requests(path: str = "/", *, clients: int = 1, every: float = 0.05, keep_alive: bool = False) -> Iterator[Requests]:
+def requests(
+    path: str = "/", *, clients: int = 1, every: float = 0.05, keep_alive: bool = False, edge: Edge = LAB_EDGE
+) -> Iterator[Requests]:
     """GET a path again and again from outside, until the `with` ends; each request is sent once and never again.
 
     Args:
@@ -174,9 +193,10 @@ def requests(path: str = "/", *, clients: int = 1, every: float = 0.05, keep_ali
         clients: how many ask at a time.
         every: seconds from the begin of a client's request to that of its next one, at least.
         keep_alive: one connection a client, for as long as the edge keeps it; else one for each request.
+        edge: who is asked.
     """
     found = Requests()
-    client = _client(found, path, count=0, clients=clients, every=every, keep_alive=keep_alive, body=None)
+    client = _client(found, path, count=0, clients=clients, every=every, keep_alive=keep_alive, body=None, edge=edge)
     try:
         until("the first answer", REQUEST_S + 5, lambda: bool(found.answers))
         yield found
@@ -191,10 +211,11 @@ def burst(path: str, clients: int) -> Requests:
     return found
 
 
-def ask(path: str, body: str | None = None) -> Answer:
+def ask(path: str, body: str | None = None, edge: Edge = LAB_EDGE) -> Answer:
     """One request from outside: a GET, or a POST when there is a body."""
     found = Requests()
-    _client(found, path, count=1, clients=1, every=0, keep_alive=False, body=body).finish(REQUEST_S + 5)
+    client = _client(found, path, count=1, clients=1, every=0, keep_alive=False, body=body, edge=edge)
+    client.finish(REQUEST_S + 5)
     return found.answers[0]
 
 
