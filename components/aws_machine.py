@@ -74,7 +74,7 @@ class AwsMachine(pulumi.ComponentResource):
             ),
             instance_initiated_shutdown_behavior="terminate",
             # One request, and the end when interrupted, are what EC2 takes without further options.
-            instance_market_options=(ec2.InstanceInstanceMarketOptionsArgs(market_type="spot") if spot else None),
+            instance_market_options=ec2.InstanceInstanceMarketOptionsArgs(market_type="spot") if spot else None,
             tags=args.get("tags") or None,
             opts=pulumi.ResourceOptions.merge(
                 child_options(self, opts),
