@@ -149,7 +149,7 @@ def test_a_worker_comes_and_goes(fortress: Fortress) -> None:
             preview = steps(fortress.preview())
             assert {step.action for step in preview} == {"create", "update"}
             updates = [step for step in preview if step.action == "update"]
-            assert [step.name for step in updates] == ["edge-haproxy.cfg"]
+            assert [step.name for step in updates] == ["edge-haproxy.cfg", "edge-drained"]
             assert updates[0].changed == ("+ server fra-3 10.100.0.6:80",)
             assert "[unknown]" not in updates[0].text
             # A peer's key is born on its host, so the hubs' files about it are known once it is there; nothing else.

@@ -87,7 +87,10 @@ def test_it_names_all_that_will_be(preview: dict[str, Any]) -> None:
         *(f"mesh-{hub}-peer-{worker}" for worker in WORKERS for hub in HUBS),
         *(f"app-{worker}{part}" for worker in WORKERS for part in ("/opt/app/app.py", *(f"-{part}" for part in work))),
         *(f"db-{part}" for part in data),
-        *(f"edge-{part}" for part in ["packages", "firewall", "certificate-tool", "certificate", "haproxy.cfg"]),
+        *(
+            f"edge-{part}"
+            for part in ["packages", "firewall", "certificate-tool", "certificate", "haproxy.cfg", "drain", "drained"]
+        ),
     ]
     assert sorted(name for name, _ in inputs(preview)) == sorted(expected)
     components = ["Stack", *["Host"] * 5, "WireGuardMesh", *["WireGuardMember"] * 5, "DataFortress"]
