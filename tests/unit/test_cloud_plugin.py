@@ -309,13 +309,14 @@ def test_an_update_takes_what_is_ignored_from_before(provider: Provider[Cloud], 
 def test_a_read_shows_drift_in_the_inputs(provider: Provider[Cloud], cloud: Cloud) -> None:
     inputs = checked(provider, userData=Secret("text"))
     state = create(provider, inputs)
-    cloud["1"] |= {"flavorName": "large", "userData": "other"}
+    cloud["1"] |= {"flavorName": "large", "userData": "other", "networks": [{"port": "p-1", "mac": "02:00"}]}
     request = provider_pb2.ReadRequest(id="1", urn=URN, properties=to_wire(state), inputs=to_wire(inputs))
     answer = provider.Read(request, CONTEXT)
     assert answer.id == "1"
     found = from_wire(answer.inputs)
     assert found["flavorName"] == "large"
     assert found["userData"] == Secret("other")
+    assert found["networks"] == [{"port": "p-1"}], "what the service fills in is no drift"
     assert list(diff(provider, found, inputs).detailedDiff) == ["flavorName", "userData"]
     assert from_wire(answer.properties)["userData"] == Secret("other")
     del cloud["1"]

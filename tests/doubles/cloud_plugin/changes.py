@@ -8,12 +8,13 @@ from __future__ import annotations
 import copy
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from ..pulumi_resource_command.changes import Kind as Change
 from ..pulumi_resource_command.changes import object_diff
 from ..pulumi_resource_command.values import UNKNOWN, Properties, Secret, Value, plain, same
 from .kinds import Kind
+from .shapes import ListOf, Shape, Type
 
 DEFAULTS = "__defaults"
 """The input in which the bridge notes what it filled in itself; the engine does not show it."""
@@ -152,13 +153,33 @@ def _without(properties: dict[str, Any], names: Iterable[str]) -> dict[str, Any]
     return {name: value for name, value in properties.items() if name not in left_out}
 
 
-def read_inputs(kind: Kind[C], fields: Iterable[str], inputs: Properties, outputs: Mapping[str, Any]) -> Properties:
+def read_inputs(kind: Kind[C], shape: Shape, inputs: Properties, outputs: Mapping[str, Any]) -> Properties:
     """The inputs after a read: as the cloud has them where the program gave them, all of them after an import."""
     if not told(inputs):
-        given = {name: outputs[name] for name in fields if outputs.get(name) is not None}
+        given = {name: outputs[name] for name in shape.fields if outputs.get(name) is not None}
         filled: list[Value] = [name for name in given if name in kind.defaults]
         return {**given, DEFAULTS: filled}
     return {
-        name: Secret(outputs.get(name, plain(value))) if holds_secret(value) else outputs.get(name, value)
+        name: _as_given(shape.fields.get(name), value, outputs[name]) if outputs.get(name) is not None else value
         for name, value in inputs.items()
     }
+
+
+def _as_given(type_: Type | None, given: Value, found: Any) -> Value:
+    """What was found, without the fields of structures that were not given: the service filled those in."""
+    if holds_secret(given):
+        return Secret(_as_given(type_, plain(given), found))
+    match type_:
+        case Shape() if isinstance(given, dict) and isinstance(found, dict):
+            return {
+                name: _as_given(type_.fields.get(name), value, found[name])
+                for name, value in given.items()
+                if found.get(name) is not None
+            }
+        case ListOf() if isinstance(given, list) and isinstance(found, list):
+            return [
+                _as_given(type_.item, given[place], item) if place < len(given) else item
+                for place, item in enumerate(found)
+            ]
+        case _:
+            return cast("Value", found)

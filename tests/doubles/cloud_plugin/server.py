@@ -152,11 +152,10 @@ class Provider(provider_pb2_grpc.ResourceProviderServicer, Generic[C]):
         outputs = self._tell(context, lambda: kind.read(self._connected(), request.id, changes.told(state)))
         if outputs is None:
             return provider_pb2.ReadResponse()
-        fields = shapes.of_class(kind.args).fields
         return provider_pb2.ReadResponse(
             id=request.id,
             properties=to_wire(changes.secret_again({**changes.told(inputs), **outputs}, inputs, state)),
-            inputs=to_wire(changes.read_inputs(kind, fields, inputs, outputs)),
+            inputs=to_wire(changes.read_inputs(kind, shapes.of_class(kind.args), inputs, outputs)),
         )
 
     def Update(self, request: provider_pb2.UpdateRequest, context: grpc.ServicerContext) -> provider_pb2.UpdateResponse:
