@@ -28,7 +28,12 @@ Zone = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-[0-9][a-h]", "a zone of AWS,
 InstanceType = Annotated[str, matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "a type of EC2, such as c5.large")]
 Owner = Annotated[str, matching(r"[0-9]{12}", "the 12 digits of an AWS account, in quotes")]
 Container = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "1 to 63 letters, digits, dots, _ and -")]
-Tags = dict[Annotated[str, matching(r"[A-Za-z0-9 _.:/=+@-]{1,127}", "a tag's name")], OneLine]
+# Both clouds take at least this much.
+Note = Annotated[OneLine, matching(r".{1,255}", "at most 255 characters")]
+Tag = Annotated[
+    str, matching(r"(?![aA][wW][sS]:)[A-Za-z0-9 _.:/=+@-]{1,127}", "a tag's name, which does not start with aws:")
+]
+Tags = dict[Tag, Note]
 
 
 class KeyPair(Model):
@@ -131,7 +136,7 @@ class Site(Model):
 class OpenStackHost(Model):
     """A machine of an OpenStack site."""
 
-    name: OneLine | None = None
+    name: Note | None = None
     """The instance's name; the host's when not given."""
     flavor: OneLine
     image: OneLine
@@ -144,7 +149,7 @@ class OpenStackHost(Model):
     """Whether it gets an address from the external network, which outlives the machine."""
     security_groups: Annotated[list[OneLine], AfterValidator(distinct)] = []
     """Groups that are there already, by name, besides those that the stack makes."""
-    metadata: dict[Annotated[str, matching(r"[A-Za-z0-9_.:-]{1,255}", "a metadata key")], OneLine] = {}
+    metadata: dict[Annotated[str, matching(r"[A-Za-z0-9_.:-]{1,255}", "a metadata key")], Note] = {}
     availability_zone: OneLine | None = None
 
 
@@ -188,9 +193,11 @@ class Host(Model):
         if self.made:
             for given, name in ((self.host_key, "host_key"), (self.incarnation > 1, "incarnation")):
                 if given:
-                    raise ValueError(f"{name}: is for a machine that exists; the cloud says which machine this one is")
+                    raise ValueError(
+                        f"{name}: is for a machine that exists; leave it out: the cloud says which machine this one is"
+                    )
         if self.generation > 1 and not (self.made and self.role == "worker"):
-            raise ValueError(f"generation: {self.generation} is for a worker that the stack makes")
+            raise ValueError(f"generation: {self.generation} is for a worker that the stack makes; leave it out")
         return self
 
     @property
@@ -230,7 +237,7 @@ def _taken_twice(hosts: Mapping[str, Host], mesh: IPv4Network) -> Iterator[str]:
             addresses["", host.address] = name
         if host.openstack and (fixed := host.openstack.fixed_address):
             if other := addresses.get((host.site, fixed)):
-                yield f"hosts.{name}.openstack.fixed_address: {fixed} is taken by hosts.{other}"
+                yield f"hosts.{name}.openstack.fixed_address: {fixed} is taken by hosts.{other}; give it one of its own"
             addresses[host.site, fixed] = name
 
 
@@ -277,4 +284,5 @@ def _aws(name: str, host: Host, machine: AwsHost, site: Site) -> Iterator[str]:
     if host.role != "worker":
         yield f"hosts.{name}.aws: machines on AWS are workers; a host with role: {host.role} stands elsewhere"
     if not machine.zone.startswith(site.aws.region):
-        yield f"hosts.{name}.aws.zone: {machine.zone} is not in sites.{host.site}.aws.region, {site.aws.region}"
+        region = f"sites.{host.site}.aws.region, {site.aws.region}"
+        yield f"hosts.{name}.aws.zone: {machine.zone} is not in {region}; take one of its zones"

@@ -242,7 +242,8 @@ class Settings(Model):
         if self.ssh.bastion:
             for name, host in self.hosts.items():
                 if host.made:
-                    yield f"hosts.{name}: a machine that the stack makes is reached without ssh.bastion"
+                    cure = "leave ssh.bastion out, or give the host an address"
+                    yield f"hosts.{name}: no key is learnt through ssh.bastion, and the stack makes this machine; {cure}"
                 elif host.host_key is None:
                     yield f"hosts.{name}.host_key: needed with ssh.bastion; a key cannot be learnt through another host"
         for role in ("database", "edge"):
@@ -477,10 +478,16 @@ def _file_problems(settings: Settings, project: Path) -> Iterable[str]:
         try:
             text = (project / path).read_text(encoding="utf-8")
         except ValueError:
-            yield f"{setting}: {_shown(path)} is no text in UTF-8; push other files by a package"
-            continue
-        if setting in keys and not is_public_key(" ".join(text.split()[:2])):
+            text = ""
+            if setting not in keys:
+                yield f"{setting}: {_shown(path)} is no text in UTF-8; push other files by a package"
+        if setting in keys and not _is_key_file(text):
             yield f"{setting}: {_shown(path)} is no SSH public key; take the .pub file that `ssh-keygen` made"
+
+
+def _is_key_file(text: str) -> bool:
+    """One line of type, key, and a comment that may be missing."""
+    return len(text.strip().splitlines()) == 1 and is_public_key(" ".join(text.split()[:2]))
 
 
 def _path(location: Sequence[str | int]) -> str:

@@ -1,9 +1,9 @@
-"""The lab's stack file as settings, to change."""
+"""The stack files as settings, to change."""
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +17,28 @@ KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBA
 GONE: Any = object()
 """For `changed`: leave this setting out."""
 
-_LAB = yaml.safe_load((ROOT / "Pulumi.lab.yaml").read_text())["config"]
+_LAB, _OSLO = (yaml.safe_load((ROOT / f"Pulumi.{stack}.yaml").read_text())["config"] for stack in ("lab", "oslo"))
 
 
 def lab() -> dict[str, Any]:
     """The lab's settings, to change."""
-    found = {key.removeprefix(f"{PROJECT}:"): value for key, value in copy.deepcopy(_LAB).items()}
-    return {key: value for key, value in found.items() if key not in SECRETS}
+    return _settings(_LAB)
 
 
-def changed(changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The lab's settings with some changed: `/`-separated path to value, or `GONE` to leave one out."""
-    found = lab()
+def oslo() -> dict[str, Any]:
+    """The settings of the stack on two clouds, to change."""
+    return _settings(_OSLO)
+
+
+def _settings(config: Mapping[str, Any]) -> dict[str, Any]:
+    prefix = f"{PROJECT}:"
+    found = {key.removeprefix(prefix): value for key, value in config.items() if key.startswith(prefix)}
+    return copy.deepcopy({key: value for key, value in found.items() if key not in SECRETS})
+
+
+def changed(changes: Mapping[str, Any], stack: Callable[[], dict[str, Any]] = lab) -> dict[str, Any]:
+    """A stack's settings with some changed: `/`-separated path to value, or `GONE` to leave one out."""
+    found = stack()
     for path, value in changes.items():
         *above, last = path.split("/")
         place: Any = found

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,22 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fortress import haproxy, mariadb, workload
-from fortress.settings import PROJECT, Settings, SettingsError, parse
+from fortress.settings import parse
 from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab
+from tests.unit.verdicts import HOSTILE, accepted, every_text, refused
 
 NAME = "must be 2 to 32 of a-z, 0-9 and -, starting with a letter, not ending in -"
 LINE = "must be one line of printable text, at most 1000 characters"
 PATH = "must be a plain absolute path on the host, such as /opt/app/app.py"
 PRIVILEGES = ", ".join(mariadb.PRIVILEGES)
-
-
-def refused(values: Mapping[str, Any], project: Path = ROOT) -> list[str]:
-    """The lines of the refusal, without the `data-fortress:` that each starts with."""
-    with pytest.raises(SettingsError) as bad:
-        parse(values, project)
-    lines = str(bad.value).split("\n")
-    assert all(line.startswith(f"{PROJECT}:") for line in lines), lines
-    return [line.removeprefix(f"{PROJECT}:") for line in lines]
 
 
 def test_the_labs_stack_file_stands() -> None:
@@ -665,32 +656,6 @@ KEYS = {
     "verify/rtt_ms": [1, 2],
     "mesh": 1,
 }
-HOSTILE = st.text(max_size=12) | st.sampled_from(
-    ["\n", "\r", "\0", "\x1b[2J", "\x85", "\u2028", "\u202e", "\ud800", "'", '"', ";", "`id`", "$(id)", "%", "\\", "#"]
-)
-
-
-def every_text(value: object) -> list[str]:
-    match value:
-        case str():
-            return [value]
-        case dict():
-            return [text for pair in value.items() for item in pair for text in every_text(item)]
-        case list() | tuple():
-            return [text for item in value for text in every_text(item)]
-        case _:
-            return []
-
-
-def accepted(values: Mapping[str, Any]) -> Settings | None:
-    """The settings, or nothing when they are refused, which must be in lines that a terminal can show."""
-    try:
-        return parse(values, ROOT)
-    except SettingsError as bad:
-        for line in str(bad).split("\n"):
-            assert line.isprintable(), repr(line)
-            assert line.startswith(f"{PROJECT}:")
-        return None
 
 
 @pytest.mark.parametrize("path", TEXTS)
