@@ -138,10 +138,10 @@ def test_properties_are_those_of_the_real_package(provider: Provider[Cloud]) -> 
     }
     _, failures = check(provider, wrong)
     assert failures == [
-        "Invalid or unknown key. Examine values at 'db.flavourName'.",
-        "Invalid or unknown key. Examine values at 'db.networks[1].prot'.",
-        "expected a string, got the number 3. Examine values at 'db.metadata.role'.",
         "expected a boolean, got a string. Examine values at 'db.configDrive'.",
+        "Invalid or unknown key. Examine values at 'db.flavourName'.",
+        "expected a string, got the number 3. Examine values at 'db.metadata.role'.",
+        "Invalid or unknown key. Examine values at 'db.networks[1].prot'.",
     ]
 
 
@@ -317,7 +317,7 @@ def test_a_read_shows_drift_in_the_inputs(provider: Provider[Cloud], cloud: Clou
     assert found["flavorName"] == "large"
     assert found["userData"] == Secret("other")
     assert found["networks"] == [{"port": "p-1"}], "what the service fills in is no drift"
-    assert list(diff(provider, found, inputs).detailedDiff) == ["flavorName", "userData"]
+    assert sorted(diff(provider, found, inputs).detailedDiff) == ["flavorName", "userData"]
     assert from_wire(answer.properties)["userData"] == Secret("other")
     del cloud["1"]
     assert provider.Read(request, CONTEXT).id == ""

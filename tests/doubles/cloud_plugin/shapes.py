@@ -122,7 +122,7 @@ def problems(shape: Shape, properties: Mapping[str, Value], path: str = "") -> I
     for name in sorted(shape.required):
         if _uncovered(properties.get(name)) is None:
             yield Problem(_join(path, name), f"Missing required property '{_join(path, name)}'")
-    for name, value in properties.items():
+    for name, value in sorted(properties.items()):
         place = _join(path, name)
         if name in shape.fields:
             yield from _mismatches(shape.fields[name], value, place)
