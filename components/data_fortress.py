@@ -8,6 +8,7 @@ import pulumi
 
 from fortress import firewall, mariadb, push
 
+from .data_volume import VolumeArgs, mount
 from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, after, child_options, command
 
@@ -34,7 +35,9 @@ class DataFortressArgs(TypedDict):
     cross_cloud_copy: NotRequired[bool]
     """Whether a copy in another cloud is the goal."""
     keep_data: NotRequired[bool]
-    """Whether the data outlives this component on the host; yes when not given."""
+    """Whether the data outlives this component on the host, and its volume is protected; yes when not given."""
+    volume: NotRequired[VolumeArgs]
+    """A volume of its own for the data; on the root disk when not given."""
     private_key: NotRequired[pulumi.Input[str]]
     """SSH private key; the SSH agent's when not given."""
 
@@ -62,14 +65,18 @@ class DataFortress(pulumi.ComponentResource):
         )
         # Numbers arrive as floats from programs in other languages.
         pool_mb = args.get("buffer_pool_mb")
+        keep_data = bool(args.get("keep_data", True))
         account_facts = mariadb.access_arguments(access)
         names = mariadb.authority_arguments(host["mesh_address"], [host["name"]])
 
+        volume = args.get("volume")
+        mounted = [mount(name, volume, target, options, keep_data=keep_data)] if volume is not None else []
         packages = command(
             f"{name}-packages",
             target,
             lambda machine: push.packages(list(mariadb.PACKAGES), machine=machine),
-            options,
+            # Their installation makes the data folder, or takes over the one that is there.
+            after(options, *mounted),
         )
         authority_tool = put_script(f"{name}-authority-tool", target, "mariadb-authority", options)
         access_tool = put_script(f"{name}-access-tool", target, "mariadb-access", options)
@@ -114,9 +121,7 @@ class DataFortress(pulumi.ComponentResource):
             target,
             lambda machine: push.on(machine, push.script("mariadb-access", *account_facts)),
             after(options, access_tool, config),
-            delete=lambda machine: push.on(
-                machine, push.script("mariadb-access", "remove" if args.get("keep_data", True) else "wipe")
-            ),
+            delete=lambda machine: push.on(machine, push.script("mariadb-access", "remove" if keep_data else "wipe")),
             stdin=pulumi.Output.secret(args["password"]),
         )
         put_fragment(

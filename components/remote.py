@@ -71,18 +71,23 @@ class Target(TypedDict):
 def command(
     name: str,
     target: Target,
-    create: Callable[[str], str],
+    create: Callable[[str], pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
     *,
     delete: Callable[[str], str] | None = None,
     stdin: pulumi.Input[str] | None = None,
     dials: int = DIALS,
     ignore_changes: Sequence[str] = (),
+    undone_before: pulumi.Input[str] | None = None,
 ) -> remote.Command:
     """One command on a host. `create` and `delete` make its text from the machine's identity.
 
     The identity stands in the text and never in `triggers`: those replace, and a replacement deletes through the old
     connection. Secrets go by `stdin` only, since a failing command's text is printed whole.
+
+    `undone_before` is for the one case that wants just that, a volume's mount: the id of a machine that the stack
+    makes, before whose end `delete` must have run there. It runs when the machine is replaced and when it is removed,
+    and fails for one that is lost: after an `up` with `gone`, one without it gives its place to a new machine.
     """
     member = target["member"]
     connection = remote.ConnectionArgs(
@@ -98,20 +103,26 @@ def command(
     # What a machine that is gone has stays as the state has it, and what it lacks is recorded without a command:
     # that contacts nobody, and the machine gets it when it is back.
     gone = member["gone"]
+    ignored = ["connection", "create", "delete", "stdin"] if gone else list(ignore_changes)
+    if gone and undone_before is not None:
+        ignored.append("triggers")
     return remote.Command(
         name,
         connection=connection,
         create=None if gone else _by_sudo(member, create),
         delete=_by_sudo(member, delete) if delete and not gone else None,
         stdin=stdin,
+        triggers=None if undone_before is None else [undone_before],
         add_previous_output_in_env=False,
         logging=remote.Logging.NONE,
         opts=pulumi.ResourceOptions.merge(
             opts,
             pulumi.ResourceOptions(
-                ignore_changes=["connection", "create", "delete", "stdin"] if gone else list(ignore_changes),
+                ignore_changes=ignored,
                 # No delete command dials a machine that the cloud has ended.
-                deleted_with=_named(member["host_urn"]) if "host_urn" in member else None,
+                deleted_with=_named(member["host_urn"]) if "host_urn" in member and undone_before is None else None,
+                delete_before_replace=None if undone_before is None else True,
+                retain_on_delete=True if gone and undone_before is not None else None,
                 hooks=None if gone else pulumi.ResourceHookBinding(before_create=[_guard()], before_update=[_guard()]),
             ),
         ),
@@ -200,9 +211,11 @@ async def _scan(address: str, port: int, kind: str) -> str:
     return lines[0].split(" ", 1)[1] if lines else ""
 
 
-def _by_sudo(member: Member, text: Callable[[str], str]) -> pulumi.Output[str]:
-    return pulumi.Output.all(member["user"], member["machine_id"]).apply(
-        lambda known: text(known[1]) if known[0] == "root" else f"sudo {text(known[1])}"
+def _by_sudo(member: Member, text: Callable[[str], pulumi.Input[str]]) -> pulumi.Output[str]:
+    # The text may wait for more than the machine: for a volume's id.
+    said = pulumi.Output.from_input(member["machine_id"]).apply(text)
+    return pulumi.Output.all(member["user"], said).apply(
+        lambda known: known[1] if known[0] == "root" else f"sudo {known[1]}"
     )
 
 

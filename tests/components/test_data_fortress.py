@@ -10,7 +10,9 @@ import pytest
 from pulumi_command import local
 
 from components import DataFortress, DataFortressArgs
-from fortress import mariadb, text
+from components.data_volume import VolumeArgs
+from fortress import mariadb, push, text
+from tests.components.clouds import inputs, run_in_cloud, unknown
 from tests.components.engine import (
     REMOTE,
     check_commands,
@@ -23,7 +25,7 @@ from tests.components.engine import (
     waits,
     without_commands,
 )
-from tests.doubles.pulumi_mocks import Run, plain, run, secret_paths
+from tests.doubles.pulumi_mocks import Run, holds_unknown, plain, run, secret_paths
 from tests.doubles.pulumi_resource_command.values import UNKNOWN, Secret
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
@@ -234,3 +236,217 @@ def test_a_machine_that_is_gone_is_left_alone() -> None:
         assert found.retain_on_delete, name
         assert found.ignore_changes == ("connection", "create", "delete", "stdin"), name
         assert found.inputs == without_commands(standing.resources[name]), name
+
+
+# The data on a volume of its own.
+
+MADE: VolumeArgs = {"openstack": {"size_gb": 40, "type": "nvme", "instance_id": "instance-1"}}
+DEVICE: VolumeArgs = {"device": "/dev/nvme1n1"}
+SEALED: VolumeArgs = {**MADE, "encrypted": True, "key": "SEALING"}
+VOLUME, ATTACH = "openstack:blockstorage/volume:Volume", "openstack:compute/volumeAttach:VolumeAttach"
+TOOL = "sudo env FORTRESS_MACHINE=oslo-db.1 /usr/local/lib/fortress/data-volume"
+PLACE = "/var/lib/mysql mariadb"
+
+
+def on_volume(volume: VolumeArgs, *, preview: bool = False, **more: Any) -> Run:
+    def make(opts: pulumi.ResourceOptions) -> Mapping[str, Any]:
+        return {"ready": DataFortress("db", args(volume=volume, **more), opts).ready}
+
+    return run_in_cloud(make, preview=preview)
+
+
+def only_volume(done: Run) -> dict[str, Any]:
+    """What a volume adds to a database."""
+    return {name: found for name, found in done.children("db").items() if name not in database().resources}
+
+
+def test_a_volume_of_the_cloud() -> None:
+    done = on_volume(MADE)
+    added = only_volume(done)
+    assert {name: (found.type, found.parent) for name, found in added.items()} == {
+        "db-volume-tool": (REMOTE, "db"),
+        "db-data": (VOLUME, "db"),
+        "db-data-attached": (ATTACH, "db"),
+        "db-data-mounted": (REMOTE, "db"),
+    }
+    cloud = {name: found for name, found in added.items() if found.type != REMOTE}
+    assert inputs(cloud) == {
+        "db-data": {
+            "name": "db-data",
+            "description": "Data of the database",
+            "size": 40,
+            "volumeType": "nvme",
+            "enableOnlineResize": True,
+        },
+        "db-data-attached": {"instanceId": "instance-1", "volumeId": "db-data-id"},
+    }
+    assert {name: (found.provider, found.delete_before_replace) for name, found in cloud.items()} == {
+        "db-data": ("openstack", False),
+        "db-data-attached": ("openstack", True),
+    }
+    assert sent(added["db-volume-tool"]) == text.script("data-volume")
+    assert texts(added)["db-data-mounted"] == (
+        f"{TOOL} mount volume:db-data-id {PLACE} --size 40",
+        f"{TOOL} unmount {PLACE}",
+    )
+    assert "stdin" not in added["db-data-mounted"].inputs
+
+
+def test_the_rest_of_a_volume() -> None:
+    least = on_volume({"openstack": {"size_gb": 40, "instance_id": "instance-1"}}).resources["db-data"]
+    assert "volumeType" not in least.inputs
+    zoned: VolumeArgs = {"openstack": {"size_gb": 40, "availability_zone": "nova-2", "instance_id": "instance-1"}}
+    assert on_volume(zoned).resources["db-data"].inputs["availabilityZone"] == "nova-2"
+    floats: VolumeArgs = {"openstack": {"size_gb": 40.0, "type": "nvme", "instance_id": "instance-1"}}  # type: ignore[typeddict-item]
+    assert on_volume(floats).resources == on_volume(MADE).resources
+
+
+@pytest.mark.parametrize("volume", [MADE, DEVICE, SEALED])
+def test_a_database_on_a_volume_is_the_same_after_it(volume: VolumeArgs) -> None:
+    """Its packages wait for the mount, since they make the data folder; and all that is MariaDB's for them."""
+    done, alone = on_volume(volume), database()
+    for name, found in alone.children("db").items():
+        on = done.resources[name]
+        assert on.inputs == found.inputs, name
+        assert on.waits == found.waits | ({"db-data-mounted"} if name == "db-packages" else set()), name
+    for name in ("db-authority", "db-90-fortress.cnf", "db-account"):
+        assert "db-data-mounted" in done.before(name), name
+
+
+def test_order_of_a_volume() -> None:
+    assert waits(only_volume(on_volume(SEALED))) == {
+        "db-volume-tool": set(),
+        "db-cryptsetup": set(),
+        "db-data": set(),
+        "db-data-attached": {"db-data"},
+        "db-data-mounted": {"db-volume-tool", "db-cryptsetup", "db-data", "db-data-attached"},
+    }
+    assert waits(only_volume(on_volume(MADE)))["db-data-mounted"] == {"db-volume-tool", "db-data", "db-data-attached"}
+
+
+def test_a_new_machine_waits_until_it_is_prepared() -> None:
+    """The cloud could attach at once, but nothing is mounted before the host's first contact is over."""
+
+    def make(opts: pulumi.ResourceOptions) -> Mapping[str, Any]:
+        DataFortress("db", args(volume=MADE), opts)
+        return {}
+
+    done = run_in_cloud(make, gated=True)
+    assert all("gate" in found.waits for found in only_volume(done).values())
+
+
+def test_the_mount_is_undone_on_the_old_machine_before_it_ends() -> None:
+    """The one command that another machine replaces: its deletion is what stops and unmounts there."""
+    mounted = on_volume(MADE).resources["db-data-mounted"]
+    assert mounted.inputs["triggers"] == ["instance-1"]
+    assert mounted.delete_before_replace
+    assert mounted.deleted_with is None
+    others = [found for name, found in on_volume(MADE).children("db").items() if name != "db-data-mounted"]
+    assert not any("triggers" in found.inputs for found in others)
+
+
+def test_the_mount_is_undone_also_when_the_machine_goes_with_its_host() -> None:
+    """All else is forgotten then, without a word to the machine; the volume must be unmounted before it is detached."""
+    host = member(host_urn="urn:pulumi:lab::data-fortress::fortress:index:Host::oslo-db")
+    done = on_volume(MADE, host=host)
+    commands = {name: found for name, found in done.children("db").items() if found.type == REMOTE}
+    assert {name for name, found in commands.items() if found.deleted_with is None} == {"db-data-mounted"}
+
+
+def test_the_mount_is_a_command_as_any_other() -> None:
+    mounted = on_volume(DEVICE, private_key="PRIVATE").resources["db-data-mounted"]
+    check_commands([mounted], connection(privateKey="PRIVATE"))
+    assert secret_paths(mounted.inputs) == {"connection"}
+
+
+def test_another_machine_and_a_grown_volume_change_the_command() -> None:
+    """An update then: what it mounts is looked at again, and its file system grows."""
+    grown: VolumeArgs = {"openstack": {"size_gb": 80, "instance_id": "instance-1"}}
+    assert str(on_volume(grown).resources["db-data-mounted"].inputs["create"]).endswith(" --size 80")
+    moved = on_volume(MADE, host=member(machine_id="oslo-db.2")).resources["db-data-mounted"]
+    assert "FORTRESS_MACHINE=oslo-db.2" in str(moved.inputs["create"])
+    assert "FORTRESS_MACHINE=oslo-db.2" in str(moved.inputs["delete"])
+
+
+def test_a_device_that_the_host_has() -> None:
+    done = on_volume(DEVICE)
+    assert {name: found.type for name, found in only_volume(done).items()} == {
+        "db-volume-tool": REMOTE,
+        "db-data-mounted": REMOTE,
+    }
+    mounted = done.resources["db-data-mounted"]
+    assert texts({"db-data-mounted": mounted})["db-data-mounted"] == (
+        f"{TOOL} mount device:/dev/nvme1n1 {PLACE}",
+        f"{TOOL} unmount {PLACE}",
+    )
+    assert "triggers" not in mounted.inputs
+
+
+@pytest.mark.parametrize("keep_data", [True, False, None])
+def test_the_volume_is_protected_while_its_data_is_kept(keep_data: bool | None) -> None:
+    more: dict[str, Any] = {} if keep_data is None else {"keep_data": keep_data}
+    done = on_volume(MADE, **more)
+    protected = {name for name, found in done.resources.items() if found.protect}
+    assert protected == (set() if keep_data is False else {"db-data"})
+
+
+@pytest.mark.parametrize("secret", [True, False])
+def test_an_encrypted_volume(secret: bool) -> None:
+    def make(opts: pulumi.ResourceOptions) -> Mapping[str, Any]:
+        key = pulumi.Output.secret("SEALING") if secret else "SEALING"
+        DataFortress("db", args(volume={**SEALED, "key": key}), opts)
+        return {}
+
+    added = only_volume(run_in_cloud(make))
+    assert texts(added)["db-cryptsetup"] == (
+        "sudo /usr/local/sbin/fortress-push packages --machine oslo-db.1 cryptsetup-bin",
+        None,
+    )
+    mounted = added["db-data-mounted"]
+    assert texts(added)["db-data-mounted"][0] == f"{TOOL} mount volume:db-data-id {PLACE} --size 40 --encrypted"
+    assert mounted.inputs["stdin"] == Secret(push.content("SEALING")), "with the line that says it came whole"
+    for name, found in added.items():
+        expected = {"connection"} if found.type == REMOTE else set()
+        assert secret_paths(found.inputs) == expected | ({"stdin"} if found is mounted else set()), name
+        assert "SEALING" not in repr({**found.inputs, "stdin": None}), name
+
+
+def test_at_preview_a_new_volume_leaves_only_the_mount_unknown() -> None:
+    done = on_volume(MADE, preview=True)
+    assert unknown(done.children("db")) == {"db-data-attached": {"volumeId"}, "db-data-mounted": {"create"}}
+
+
+def test_at_preview_a_new_instance_is_unknown_where_it_stands() -> None:
+    def make(opts: pulumi.ResourceOptions) -> Mapping[str, Any]:
+        machine = local.Command("machine", create="true").stdout
+        volume: VolumeArgs = {"openstack": {"size_gb": 40, "instance_id": machine}}
+        made = DataFortress("db", args(volume=volume, host=member(machine_id=machine)), opts)
+        return {"ready": made.ready}
+
+    done = run_in_cloud(make, preview=True)
+    assert unknown(done.children("db"))["db-data-attached"] == {"instanceId", "volumeId"}
+    mounted = done.resources["db-data-mounted"].inputs
+    assert {key for key, value in mounted.items() if holds_unknown(value)} == {"create", "delete", "triggers"}
+    assert plain(mounted["triggers"]) in ([UNKNOWN], UNKNOWN)
+
+
+def test_a_mount_on_a_machine_that_is_gone_is_left_alone() -> None:
+    """Its trigger too: the next `up` that has a machine again replaces it, and the deletion is not dialled then."""
+    mounted = on_volume(MADE, host=member(gone=True)).resources["db-data-mounted"]
+    assert mounted.ignore_changes == ("connection", "create", "delete", "stdin", "triggers")
+    assert mounted.retain_on_delete
+    assert not {"create", "delete"} & set(mounted.inputs)
+    assert not on_volume(MADE).resources["db-data-mounted"].retain_on_delete
+
+
+@pytest.mark.parametrize(
+    ("volume", "said"),
+    [
+        ({}, "volume: give either openstack or device"),
+        ({**MADE, **DEVICE}, "volume: give either openstack or device"),
+        ({**MADE, "encrypted": True}, "volume.key: is needed"),
+    ],
+)
+def test_a_volume_that_is_none_is_refused(volume: Any, said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        on_volume(volume)

@@ -1,0 +1,116 @@
+"""The database's data on a volume of its own, which outlives the machine."""
+
+from __future__ import annotations
+
+from typing import NotRequired, TypedDict
+
+import pulumi
+from pulumi_openstack import blockstorage, compute
+
+from fortress import push
+
+from .host_file import put_script
+from .remote import Target, after, command
+
+DATA_FOLDER = "/var/lib/mysql"
+SERVICE = "mariadb"
+
+
+class OpenStackVolumeArgs(TypedDict):
+    """A volume that the cloud makes, attached to an instance."""
+
+    size_gb: int
+    """Size in GB (GiB). It can grow, in use, and never shrinks."""
+    type: NotRequired[str]
+    """Volume type of the cloud, its default when not given."""
+    availability_zone: NotRequired[str]
+    """The cloud's choice when not given."""
+    instance_id: pulumi.Input[str]
+    """The instance that it is attached to: the host's."""
+
+
+class VolumeArgs(TypedDict):
+    """Where the data is; exactly one of `openstack` and `device`."""
+
+    openstack: NotRequired[OpenStackVolumeArgs]
+    """A volume that the cloud makes."""
+    device: NotRequired[str]
+    """A disk that the host has, such as /dev/nvme1n1."""
+    encrypted: NotRequired[bool]
+    """Whether it is encrypted (LUKS2); no when not given. It is decided before there is data on it."""
+    key: NotRequired[pulumi.Input[str]]
+    """The key, text of at least 20 characters; secret, needed when encrypted. Without it the data is lost."""
+
+
+def mount(
+    name: str, args: VolumeArgs, target: Target, opts: pulumi.ResourceOptions, *, keep_data: bool
+) -> pulumi.Resource:
+    """The volume, mounted where MariaDB keeps its data: what MariaDB's installation must wait for.
+
+    Raises ValueError naming the argument.
+    """
+    made, device = args.get("openstack"), args.get("device")
+    encrypted = bool(args.get("encrypted", False))
+    key = args.get("key")
+    if (made is None) == (device is None):
+        raise ValueError(f"{name}: volume: give either openstack or device")
+    if encrypted and key is None:
+        raise ValueError(f"{name}: volume.key: is needed, since the volume is encrypted")
+
+    needed: list[pulumi.Resource] = [put_script(f"{name}-volume-tool", target, "data-volume", opts)]
+    if encrypted:
+        needed.append(
+            command(
+                f"{name}-cryptsetup",
+                target,
+                lambda machine: push.packages(["cryptsetup-bin"], machine=machine),
+                opts,
+            )
+        )
+    options: list[str] = ["--encrypted"] if encrypted else []
+    source: pulumi.Output[str]
+    if made is None:
+        source = pulumi.Output.from_input(f"device:{device}")
+    else:
+        size_gb = int(made["size_gb"])
+        volume = blockstorage.Volume(
+            f"{name}-data",
+            name=f"{name}-data",
+            description="Data of the database",
+            size=size_gb,
+            volume_type=made.get("type"),
+            availability_zone=made.get("availability_zone"),
+            enable_online_resize=True,
+            opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=keep_data)),
+        )
+        needed.append(
+            compute.VolumeAttach(
+                f"{name}-data-attached",
+                instance_id=made["instance_id"],
+                volume_id=volume.id,
+                # It cannot be attached twice.
+                opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(delete_before_replace=True)),
+            )
+        )
+        source = volume.id.apply(lambda known: f"volume:{known}")
+        # A volume that has grown changes the text, so its file system grows too.
+        options = ["--size", str(size_gb), *options]
+    place = (DATA_FOLDER, SERVICE)
+
+    def mounting(machine: str) -> pulumi.Output[str]:
+        return source.apply(
+            lambda known: push.on(machine, push.script("data-volume", "mount", known, *place, *options))
+        )
+
+    return command(
+        f"{name}-data-mounted",
+        target,
+        mounting,
+        after(opts, *needed),
+        delete=lambda machine: push.on(machine, push.script("data-volume", "unmount", *place)),
+        # As a file is sent: a key that was cut short would encrypt the volume.
+        stdin=pulumi.Output.secret(key).apply(push.content) if encrypted and key is not None else None,
+        # MariaDB is stopped and the volume unmounted on the old machine, by its own connection, before the volume is
+        # detached and that machine ends; then the new one mounts it.
+        undone_before=made["instance_id"] if made else None,
+    )
