@@ -51,6 +51,7 @@ __all__ = [
     "discard",
     "down",
     "environment",
+    "grow",
     "heal",
     "hosts",
     "in_operator",
@@ -416,6 +417,14 @@ def detach(name: str, serial: str) -> None:
                 raise LabError(f"{name} has volume {serial} mounted", f"umount /dev/{volume.device} there first")
             run([*hosts_.console(lab, host), "sh", "-c", volume.unplug()])
         volumes.detach(lab, volume)
+
+
+def grow(serial: str) -> None:
+    """Have the host of a volume see that the file under it has become larger."""
+    lab = current()
+    with locked(lab.folder):
+        if volume := volumes.load(lab).get(serial):
+            volumes.grow(volume)
 
 
 def link(

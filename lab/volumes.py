@@ -138,6 +138,11 @@ def restore(lab: Lab, host: Host) -> None:
     _describe(lab, host.name)
 
 
+def grow(volume: Volume) -> None:
+    """Take the size of a volume's file anew."""
+    run(["losetup", "--set-capacity", f"/dev/loop{volume.loop}"])
+
+
 def busy(volume: Volume) -> bool:
     """Whether something has a volume open for itself alone: a mount, or a device on top of it."""
     try:
