@@ -69,12 +69,13 @@ class _Cloud:
 
 
 def _reason(bad: Exception) -> str:
-    """The provider's words as one line, without the function's token and the address of its process."""
-    words = " ".join(str(bad).split())
+    """The provider's words as one line that a terminal can show, without the function's token."""
+    words = "".join(letter if letter.isprintable() else " " for letter in str(bad))
+    words = " ".join(words.split())
     words = re.sub(r"^invoke of \S+ failed: ", "", words)
     words = re.sub(r"^invocation of \S+ returned an error: ", "", words)
     words = re.sub(r"^invoking \S+: ", "", words)
-    return (re.sub(r"^\d+ errors? occurred: \* ", "", words).strip() or type(bad).__name__)[:500]
+    return (re.sub(r"^\d+ errors? occurred: \* ", "", words).strip(" .") or type(bad).__name__)[:500]
 
 
 def _openstack(cloud: _Cloud, site: str, settings: OpenStackSite, hosts: Mapping[str, Host], found: Found) -> None:
@@ -94,7 +95,8 @@ def _openstack(cloud: _Cloud, site: str, settings: OpenStackSite, hosts: Mapping
     if not settings.key_pair.public_key:
         cloud.ask(
             f"{path}.key_pair.name",
-            "`openstack keypair list` shows those that are there; give public_key to have one made",
+            f"{settings.key_pair.name!r} is asked for; `openstack keypair list` shows those that are there, "
+            "and public_key has one made",
             lambda opts: openstack.compute.get_keypair(name=settings.key_pair.name, opts=opts),
         )
     sizes = []
@@ -116,7 +118,7 @@ def _openstack(cloud: _Cloud, site: str, settings: OpenStackSite, hosts: Mapping
         found.groups[name] = [group for group in groups if group]
     limits = cloud.ask(
         path,
-        "the project's limits could not be read",
+        "see that the login may read the limits of its project (`openstack limits show --absolute`)",
         lambda opts: openstack.compute.get_limits_v2(project_id=scope.project_id, opts=opts),
     )
     if limits:
@@ -149,7 +151,7 @@ def _openstack_subnet(cloud: _Cloud, path: str, network: str, name: str) -> str:
         return ""
     answer = cloud.ask(
         f"{path}.network.existing",
-        "its subnets could not be listed",
+        f"see that the login may list the subnets of {name!r}",
         lambda opts: openstack.networking.get_subnet_ids_v2(network_id=network, ip_version=4, opts=opts),
     )
     if answer is None:
@@ -201,12 +203,14 @@ def _aws(cloud: _Cloud, site: str, settings: AwsSite, hosts: Mapping[str, Host],
     if not settings.key_pair.public_key:
         cloud.ask(
             f"{path}.key_pair.name",
-            "`aws ec2 describe-key-pairs` shows those that are there; give public_key to have one made",
+            f"{settings.key_pair.name!r} is asked for; `aws ec2 describe-key-pairs` shows those that are there, "
+            "and public_key has one made",
             lambda opts: aws.ec2.get_key_pair(key_name=settings.key_pair.name, opts=opts),
         )
     image = cloud.ask(
         f"{path}.image",
-        "`aws ec2 describe-images --owners …` shows those that are there. A machine that stands keeps its own",
+        f"{settings.image.name!r} is asked for; `aws ec2 describe-images --owners {settings.image.owner}` shows those "
+        "that are there. A machine that stands keeps the image it was made with",
         lambda opts: aws.ec2.get_ami(
             owners=[settings.image.owner],
             filters=[
@@ -223,7 +227,7 @@ def _aws(cloud: _Cloud, site: str, settings: AwsSite, hosts: Mapping[str, Host],
         if machine.zone not in zones.names:
             cloud.problems.append(
                 f"hosts.{declared(name)}.aws.zone: {machine.zone} is not open to this account; "
-                f"it has {', '.join(zones.names)}"
+                f"take one of {', '.join(zones.names)}"
             )
     for kind in dict.fromkeys(machine.type for machine in machines.values()):
         named = next(name for name, machine in machines.items() if machine.type == kind)
@@ -241,10 +245,12 @@ def _aws(cloud: _Cloud, site: str, settings: AwsSite, hosts: Mapping[str, Host],
 
 def _aws_subnets(cloud: _Cloud, path: str, vpc: str, zones: set[str]) -> dict[str, str]:
     """A public subnet of an existing VPC in each zone."""
-    if (
-        cloud.ask(path, "`aws ec2 describe-vpcs` shows those that are there", lambda o: aws.ec2.get_vpc(id=vpc, opts=o))
-        is None
-    ):
+    there = cloud.ask(
+        path,
+        f"{vpc!r} is asked for; `aws ec2 describe-vpcs` shows those that are there",
+        lambda opts: aws.ec2.get_vpc(id=vpc, opts=opts),
+    )
+    if there is None:
         return {}
     subnets = {}
     for zone in sorted(zones):
@@ -255,7 +261,7 @@ def _aws_subnets(cloud: _Cloud, path: str, vpc: str, zones: set[str]) -> dict[st
         ]
         answer = cloud.ask(
             path,
-            f"subnets of {zone} could not be listed",
+            f"see that the login may list the subnets of {zone}",
             lambda o, f=filters: aws.ec2.get_subnets(filters=f, opts=o),  # type: ignore[misc]
         )
         if answer and not answer.ids:

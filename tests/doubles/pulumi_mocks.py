@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc  # type: ignore[import-untyped]
 import pulumi
 from google.protobuf import empty_pb2  # type: ignore[import-untyped]
 from pulumi.runtime import mocks, proto, set_all_config, set_mocks
@@ -47,8 +48,24 @@ class Registration:
     replace_on_changes: tuple[str, ...]
     provider: str | None
     """The explicit provider; None for the default one of its package."""
+    deleted_with: str | None
+    """The resource whose end is its own: its URN where no resource of the program has it."""
     options: Sequence[str]
     """Names of the options that the program set on it, but for the two above `hooks` and the hooks."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A call of a provider's function."""
+
+    token: str
+    arguments: Mapping[str, Value]
+    provider: str | None
+    """The explicit provider; None for the default one of its package."""
+
+
+class Refused(Exception):
+    """What a function of a provider answers when it fails."""
 
 
 @dataclass
@@ -56,7 +73,8 @@ class Run:
     """What a program registered and gave out."""
 
     resources: dict[str, Registration] = field(default_factory=dict)
-    """By name; a component and a command never share one here."""
+    """By name, or by what `run` was told to know them by; no two share one here."""
+    asked: list[Question] = field(default_factory=list)
     registered: dict[str, Mapping[str, Value]] = field(default_factory=dict)
     """Outputs that components registered, by the component's name."""
     hooks: dict[str, pulumi.ResourceHook] = field(default_factory=dict)
@@ -101,6 +119,13 @@ Decided = Callable[[str, str, Mapping[str, Value]], Mapping[str, Value]]
 """What a cloud gives out besides the inputs, by a resource's type, name and inputs."""
 
 
+Answers = Callable[[str, Mapping[str, Value]], Mapping[str, Value]]
+"""What a provider's function answers, by its token and arguments. Raises `Refused`."""
+
+Known = Callable[[str, str], str]
+"""What a resource is known by in a `Run`, by its type and name."""
+
+
 def decided(type_: str, name: str, inputs: Mapping[str, Value]) -> Mapping[str, Value]:
     """What the clouds give out where a test says nothing else; names serve as addresses, which tells them apart."""
     match type_:
@@ -116,6 +141,25 @@ def decided(type_: str, name: str, inputs: Mapping[str, Value]) -> Mapping[str, 
     return {}
 
 
+def nothing_is_asked(token: str, _arguments: Mapping[str, Value]) -> Mapping[str, Value]:
+    """For programs that call no function."""
+    raise AssertionError(f"the program calls {token}")
+
+
+class _Failed(grpc.RpcError):  # type: ignore[misc]  # untyped
+    """An answer of the engine that its caller sees as an error."""
+
+    def __init__(self, details: str) -> None:
+        super().__init__(details)
+        self._details = details
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNKNOWN
+
+    def details(self) -> str:
+        return self._details
+
+
 class _Hooks:
     """Takes the place of the SDK's callback server."""
 
@@ -128,20 +172,41 @@ class _Hooks:
 
 
 class _Monitor(mocks.MockMonitor):
-    def __init__(self, run: Run, stdout: Stdout, decided: Decided, preview: bool) -> None:
+    def __init__(
+        self, run: Run, stdout: Stdout, decided: Decided, answers: Answers, known_by: Known, preview: bool
+    ) -> None:
         super().__init__(_NoMocks())
-        self._run, self._stdout, self._decided, self._preview = run, stdout, decided, preview
+        self._run, self._stdout, self._decided, self._answers = run, stdout, decided, answers
+        self._known_by, self._preview = known_by, preview
         self._names: dict[str, str] = {}
+
+    def Invoke(self, request: Any) -> Any:
+        question = Question(request.tok, from_wire(request.args), self._provider(request))
+        self._run.asked.append(question)
+        try:
+            answer = self._answers(question.token, question.arguments)
+        except Refused as words:
+            # As the engine tells what a bridged provider answers.
+            raise _Failed(
+                f"invocation of {request.tok} returned an error: invoking {request.tok}: "
+                f"1 error occurred:\n\t* {words}\n\n"
+            ) from None
+        return proto.resource_pb2.ResourceInvokeResponse(**{"return": to_wire(dict(answer))})
+
+    def _provider(self, request: Any) -> str | None:
+        # A reference to a provider is its URN and its id.
+        return self._names.get(request.provider.rpartition("::")[0])
 
     def RegisterResource(self, request: Any) -> Any:
         urn = self.make_urn(request.parent, request.type, request.name)
         if request.type == "pulumi:pulumi:Stack":
             return proto.resource_pb2.RegisterResourceResponse(urn=urn)
         assert urn not in self._names, f"duplicate URN: {urn}"
-        assert request.name not in self._run.resources, f"two resources are named {request.name}"
-        self._names[urn] = request.name
+        known_by = self._known_by(request.type, request.name)
+        assert known_by not in self._run.resources, f"two resources are known by {known_by}"
+        self._names[urn] = known_by
         inputs = from_wire(request.object)
-        self._run.resources[request.name] = Registration(
+        self._run.resources[known_by] = Registration(
             type=request.type,
             name=request.name,
             urn=urn,
@@ -154,8 +219,8 @@ class _Monitor(mocks.MockMonitor):
             protect=request.protect,
             delete_before_replace=request.deleteBeforeReplace,
             replace_on_changes=tuple(request.replaceOnChanges),
-            # A reference to a provider is its URN and its id.
-            provider=self._names.get(request.provider.rpartition("::")[0]),
+            provider=self._provider(request),
+            deleted_with=self._names.get(request.deletedWith, request.deletedWith) or None,
             options=_options(request),
         )
         state = dict(inputs)
@@ -195,7 +260,7 @@ def _options(request: Any) -> tuple[str, ...]:
 
 class _NoMocks(mocks.Mocks):
     def call(self, args: mocks.MockCallArgs) -> Any:
-        raise AssertionError(f"the program calls {args.token}")
+        raise AssertionError(f"the program calls {args.token} past the monitor")
 
     def new_resource(self, args: mocks.MockResourceArgs) -> Any:
         raise AssertionError(f"the program reads {args.typ}")
@@ -207,21 +272,25 @@ def run(
     preview: bool = False,
     stdout: Stdout = "{} said".format,
     decided: Decided = decided,
+    answers: Answers = nothing_is_asked,
+    known_by: Known = lambda _type, name: name,
     config: Mapping[str, str] | None = None,
     secrets: Sequence[str] = (),
+    done: Run | None = None,
 ) -> Run:
     """Run a program as an update, or as a preview of the first one; what it exports or returns is in `outputs`.
 
-    Raises what the program raises.
+    Raises what the program raises; what it did until then is in `done`.
     """
-    done = Run()
+    done = Run() if done is None else done
 
     def go() -> None:
         set_all_config(dict(config or {}), list(secrets))
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
-            loop.run_until_complete(_run(done, program, _Monitor(done, stdout, decided, preview), preview))
+            monitor = _Monitor(done, stdout, decided, answers, known_by, preview)
+            loop.run_until_complete(_run(done, program, monitor, preview))
         finally:
             loop.run_until_complete(loop.shutdown_default_executor())
             asyncio.set_event_loop(None)

@@ -49,3 +49,12 @@ def changed(changes: Mapping[str, Any], stack: Callable[[], dict[str, Any]] = la
         else:
             place[int(last) if isinstance(place, list) else last] = value
     return found
+
+
+def with_key_files(folder: Path, content: bytes) -> dict[str, Any]:
+    """The stack `oslo`, whose key pairs are made from this file; `folder` becomes a project that it fits."""
+    (folder / "examples/app").mkdir(parents=True)
+    (folder / "examples/app/app.py").touch()
+    (folder / "deploy.pub").write_bytes(content)
+    clouds = ("oslo/openstack", "frankfurt/aws")
+    return changed({f"sites/{cloud}/key_pair/public_key": "deploy.pub" for cloud in clouds}, oslo)

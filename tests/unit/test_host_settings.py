@@ -13,7 +13,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from fortress.settings import declared, parse
-from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab, oslo
+from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab, oslo, with_key_files
 from tests.unit.verdicts import HOSTILE, accepted, every_text, refused
 
 OPENSTACK: dict[str, Any] = oslo()["sites"]["oslo"]["openstack"]
@@ -570,20 +570,13 @@ def test_what_stands(case: str) -> None:
 # --- key files ---
 
 
-def with_key_file(folder: Path, content: bytes) -> dict[str, Any]:
-    """The settings in a project whose key file is this, and stands beside what else the settings name."""
-    (folder / "examples/app").mkdir(parents=True)
-    (folder / "examples/app/app.py").touch()
-    (folder / "deploy.pub").write_bytes(content)
-    return changed({"sites/oslo/openstack/key_pair/public_key": "deploy.pub"}, oslo)
-
-
 @pytest.mark.parametrize("content", [KEY, f"{KEY}\n", f"{KEY} someone at home\n"])
 def test_key_files_that_stand(tmp_path: Path, content: str) -> None:
-    values = with_key_file(tmp_path, content.encode())
-    site = parse(values, tmp_path).sites["oslo"].openstack
-    assert site is not None
-    assert site.key_pair.public_key == "deploy.pub"
+    settings = parse(with_key_files(tmp_path, content.encode()), tmp_path)
+    for site in settings.sites.values():
+        cloud = site.openstack or site.aws
+        assert cloud is not None
+        assert cloud.key_pair.public_key == "deploy.pub"
 
 
 @pytest.mark.parametrize(
@@ -599,8 +592,9 @@ def test_key_files_that_stand(tmp_path: Path, content: str) -> None:
     ids=["empty", "no text", "a key cut short", "two keys", "a line of authorized_keys", "a private key"],
 )
 def test_key_files_that_are_none(tmp_path: Path, content: bytes) -> None:
-    values = with_key_file(tmp_path, content)
-    assert refused(values, tmp_path) == [f"sites.oslo.openstack.key_pair.public_key: 'deploy.pub' {IS_NO_KEY}"]
+    assert refused(with_key_files(tmp_path, content), tmp_path) == [
+        f"sites.{cloud}.key_pair.public_key: 'deploy.pub' {IS_NO_KEY}" for cloud in ("oslo.openstack", "frankfurt.aws")
+    ]
 
 
 # --- whatever is typed ---
