@@ -100,7 +100,11 @@ def build(s: Settings, project: Path, config: pulumi.Config) -> Clouds:
         if site.openstack:
             stacks[name] = OpenStackSiteComponent(name, _openstack_site(s, name, site.openstack, found, project), opts)
             for container, settings in site.openstack.containers.items():
-                args: PrivateContainerArgs = {"container": container, "versioning": settings.versioning}
+                args: PrivateContainerArgs = {
+                    "container": container,
+                    "versioning": settings.versioning,
+                    "protect": s.database.keep_data,
+                }
                 if settings.expire_days:
                     args["expire_days"] = settings.expire_days
                 PrivateContainer(f"{name}-{container}", args, opts)
@@ -192,7 +196,7 @@ def openstack_machine(s: Settings, clouds: Clouds, name: str, machine: OpenStack
         "subnet_id": site.subnet_id,
         "group_ids": groups,
         "metadata": machine.metadata,
-        "user_data": render_cloud_config(name),
+        "user_data": render_cloud_config(name, s.ssh.user),
     }
     if machine.fixed_address:
         args["fixed_address"] = machine.fixed_address
@@ -221,5 +225,5 @@ def aws_machine(s: Settings, clouds: Clouds, name: str, machine: AwsHost) -> Aws
         "disk_gb": machine.disk_gb,
         "spot": machine.spot,
         "tags": {"Name": name, **machine.tags},
-        "user_data": render_cloud_config(name),
+        "user_data": render_cloud_config(name, s.ssh.user),
     }

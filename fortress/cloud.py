@@ -11,6 +11,7 @@ from fortress.text import render
 ZONES = "abcdefgh"
 """Letters that end the name of an AWS zone; a VPC has one part for each."""
 HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 TAGS = ["data-fortress"]
 """On what OpenStack can tag, to find in a project what a fortress made there."""
@@ -56,15 +57,19 @@ def zone_subnet_ipv6(vpc: str, zone: str) -> str:
     return str(IPv6Network((int(whole.network_address) + (_position(zone) << 64), 64)))
 
 
-def render_cloud_config(name: str) -> str:
-    """User data for cloud-init: hostname and ways in, nothing secret; ValueError for what can be no hostname.
+def render_cloud_config(name: str, user: str) -> str:
+    """User data for cloud-init: hostname and ways in, nothing secret; ValueError for what can be no hostname or user.
 
     The name may be a member's, such as `fra-1.2`: it is `fra-1-2` there, since what follows a dot would be a domain.
     """
     hostname = name.replace(".", "-")
     if not HOSTNAME.fullmatch(hostname):
         raise ValueError(f"{name!r} must be a hostname: 1 to 63 of a-z, 0-9 and -, not starting or ending with -")
-    return render("cloud-config.yaml.j2", hostname=hostname)
+    if not USER.fullmatch(user) or user == "root":
+        raise ValueError(
+            f"{user!r} must be the name of a Unix user other than root, who does not log in to new machines"
+        )
+    return render("cloud-config.yaml.j2", hostname=hostname, user=user)
 
 
 def _position(zone: str) -> int:

@@ -239,11 +239,13 @@ class Settings(Model):
 
     def _host_problems(self) -> Iterable[str]:
         yield from host_settings.problems(self.sites, self.hosts, self.mesh.network)
+        if self.ssh.user == "root" and any(host.made for host in self.hosts.values()):
+            yield "ssh.user: 'root' does not log in to machines that the stack makes; name their first user, debian"
         if self.ssh.bastion:
             for name, host in self.hosts.items():
                 if host.made:
-                    cure = "leave ssh.bastion out, or give the host an address"
-                    yield f"hosts.{name}: no key is learnt through ssh.bastion, and the stack makes this machine; {cure}"
+                    why = "no key is learnt through ssh.bastion, and the stack makes this machine"
+                    yield f"hosts.{name}: {why}; leave ssh.bastion out, or give the host an address"
                 elif host.host_key is None:
                     yield f"hosts.{name}.host_key: needed with ssh.bastion; a key cannot be learnt through another host"
         for role in ("database", "edge"):

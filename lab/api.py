@@ -333,7 +333,7 @@ def boot(
 
     Args:
         name: of the host, which is off; a disk that it had is gone then.
-        login: user who may log in with the key and use sudo, as cloud-init makes one.
+        login: user who may log in with the key and use sudo, as cloud-init makes one, unless user data names another.
         public_key: in OpenSSH's form.
         hostname: what the host calls itself, unless its user data has another name.
         user_data: a #cloud-config, or nothing.
@@ -345,12 +345,12 @@ def boot(
     lab = current()
     host = topology.cloud_host(name)
     network.holder(lab, "operator")
-    called = cloud_config.hostname(user_data, hostname)
+    called, user = cloud_config.hostname(user_data, hostname), cloud_config.login(user_data, login)
     with locked(lab.folder):
         if hosts_.supervisor(lab, host):
             raise LabError(f"{name} runs already", "discard it first")
         hosts_.discard(lab, host)
-        hosts_.prepare(lab, host, images.base(), Machine(called, login, public_key, extra_addresses))
+        hosts_.prepare(lab, host, images.base(), Machine(called, user, public_key, extra_addresses))
         hosts_.start(lab, host, images.base(), fresh=True)  # nobody else is given the pool's addresses
 
 

@@ -19,7 +19,7 @@ NETWORKS = st.ip_addresses().flatmap(
 
 
 def test_cloud_config() -> None:
-    text = cloud.render_cloud_config("fra-1.2")
+    text = cloud.render_cloud_config("fra-1.2", "debian")
     check_golden("cloud-config.yaml", text)
     assert yaml.safe_load(text) == {
         "hostname": "fra-1-2",
@@ -27,12 +27,13 @@ def test_cloud_config() -> None:
         "manage_etc_hosts": "localhost",
         "ssh_pwauth": False,
         "disable_root": True,
+        "user": {"name": "debian"},
     }
 
 
 @pytest.mark.parametrize("name", ["no", "null", "1", "0x10", "1e5", "a" * 63])
 def test_a_hostname_stays_text_whatever_yaml_would_take_it_for(name: str) -> None:
-    assert yaml.safe_load(cloud.render_cloud_config(name))["hostname"] == name
+    assert yaml.safe_load(cloud.render_cloud_config(name, "debian"))["hostname"] == name
 
 
 @pytest.mark.parametrize(
@@ -41,17 +42,17 @@ def test_a_hostname_stays_text_whatever_yaml_would_take_it_for(name: str) -> Non
 )
 def test_what_is_no_hostname_does_not_reach_the_text(hostile: str) -> None:
     with pytest.raises(ValueError, match="must be a hostname"):
-        cloud.render_cloud_config(hostile)
+        cloud.render_cloud_config(hostile, "debian")
 
 
 @given(st.text(max_size=70) | st.text(alphabet='ab1.-\n" {}:', max_size=70))
 def test_no_text_adds_a_key(name: str) -> None:
     try:
-        text = cloud.render_cloud_config(name)
+        text = cloud.render_cloud_config(name, "debian")
     except ValueError:
         return
     hostname = name.replace(".", "-")
-    assert yaml.safe_load(text) == {**yaml.safe_load(cloud.render_cloud_config("x")), "hostname": hostname}
+    assert yaml.safe_load(text) == {**yaml.safe_load(cloud.render_cloud_config("x", "debian")), "hostname": hostname}
 
 
 @pytest.mark.parametrize(
@@ -131,3 +132,9 @@ def test_a_label_reads_as_the_range() -> None:
 @given(NETWORKS, NETWORKS)
 def test_no_two_ranges_share_a_label(one: str, other: str) -> None:
     assert (cloud.label(ip_network(one)) == cloud.label(ip_network(other))) is (one == other)
+
+
+@pytest.mark.parametrize("user", ["", "root", "a b", 'x"', "x\nruncmd: [reboot]", "-x", "a" * 33])
+def test_what_can_be_no_user_is_refused(user: str) -> None:
+    with pytest.raises(ValueError, match="must be the name of a Unix user other than root"):
+        cloud.render_cloud_config("fra-1", user)

@@ -39,11 +39,17 @@ def test_a_hostname_from_user_data() -> None:
     assert cloud_config.hostname("#cloud-config\n", "other") == "other"
 
 
+def test_the_first_user_is_the_images_unless_user_data_names_another() -> None:
+    assert cloud_config.login(CONFIG, "admin") == "admin"
+    assert cloud_config.login(CONFIG + "user: {name: debian}\n", "admin") == "debian"
+
+
 @pytest.mark.parametrize(
     ("text", "word"),
     [
         ("#!/bin/sh\ntrue\n", "no #cloud-config"),
         (CONFIG + "runcmd: [reboot]\n", "'runcmd'"),
+        (CONFIG + "user: {name: debian, sudo: false}\n", "user: "),
         (CONFIG.replace("ssh_pwauth: false", "ssh_pwauth: true"), "ssh_pwauth: True"),
         ("#cloud-config\nhostname: 3\n", "hostname: 3"),
         ("#cloud-config\nhostname: a_b\n", "'a_b' is no host name"),

@@ -15,7 +15,7 @@ ZONES = tuple(f"{REGION}{letter}" for letter in "abc")
 AMIS = Path(__file__).with_name("amis.json")
 
 DEBIAN, CANONICAL = "136693071363", "099720109477"
-LOGINS = {DEBIAN: "debian", CANONICAL: "ubuntu"}
+LOGINS = {DEBIAN: "admin", CANONICAL: "ubuntu"}
 """The user that the images of an owner let in with the key pair's key."""
 
 KEY_PAIR = "deploy_key_2020"
