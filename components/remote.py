@@ -168,7 +168,8 @@ async def refuse_impostor(hook: pulumi.ResourceHookArgs) -> None:
         raise RuntimeError(
             f"{address} shows another host key than the pinned one, so nothing was sent.\n"
             f"  pinned  {fingerprint(pinned)}\n  shown   {fingerprint(shown)}\n"
-            "If this is a new machine, raise the host's `incarnation` in the settings; if not, find out who answers."
+            "If this is a new machine, raise the host's `incarnation` in the settings, or `pulumi refresh` where the "
+            "stack makes it; if not, find out who answers."
         )
 
 
