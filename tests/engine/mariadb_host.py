@@ -35,11 +35,12 @@ SERVER_LOG = "/var/log/mariadb.log"
 
 _PACKAGES = (
     *("mariadb-server", "openssl", "systemd"),  # systemd for systemd-analyze only
+    *("cryptsetup-bin", "e2fsprogs"),  # for the data on a volume of its own
     # What every Debian has, and dependencies therefore leave out.
     *("base-files", "base-passwd", "bash", "coreutils", "dash", "diffutils", "findutils", "grep", "gzip", "hostname"),
     *("libc-bin", "login", "mawk", "sed", "util-linux"),
 )
-_LAYOUT = 1  # raised when what is unpacked, or how, changes
+_LAYOUT = 2  # raised when what is unpacked, or how, changes
 _CLONE_NEWNET = 0x40000000
 
 # What the packages' own scripts would do, as far as it is needed here.

@@ -239,7 +239,7 @@ class Disk:
 
     def clear(self) -> None:
         """Empties it."""
-        subprocess.run(["blkdiscard", "--zeroout", self.device], check=True)
+        subprocess.run(["blkdiscard", "--force", "--zeroout", self.device], check=True)
 
     def read(self) -> bytes:
         """All that is on it."""
