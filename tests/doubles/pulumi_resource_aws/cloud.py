@@ -57,7 +57,7 @@ def connect(configuration: Mapping[str, Any]) -> Cloud:
     who = caller(configuration)
     named = os.environ.get("FORTRESS_CLOUDS")
     if not named:
-        return Cloud(_client(_own_endpoint(), who), who.region, who.default_tags, None, None)
+        return Cloud(_client(own_endpoint(), who), who.region, who.default_tags, None, None)
     folder = Path(named)
     record = Record(folder)
     lab = _lab_of(folder)
@@ -69,7 +69,7 @@ def connect(configuration: Mapping[str, Any]) -> Cloud:
         except LabError as error:
             raise CloudError(f"the lab: {error}") from None
     machines = LabMachines() if lab else None
-    return Cloud(_client(endpoint or _own_endpoint(), who), who.region, who.default_tags, machines, record)
+    return Cloud(_client(endpoint or own_endpoint(), who), who.region, who.default_tags, machines, record)
 
 
 def _lab_of(folder: Path) -> folders.Lab | None:
@@ -98,7 +98,8 @@ _own: list[str] = []
 _owning = threading.Lock()
 
 
-def _own_endpoint() -> str:
+def own_endpoint() -> str:
+    """The address of a moto in this process, with which it ends."""
     with _owning:
         if not _own:
             _own.append(moto_server.in_thread(catalogue.PUBLIC_KEY))
