@@ -67,6 +67,14 @@ class _Cloud:
             self.problems.append(f"{path}: {_reason(bad)}; {cure}")
             return None
 
+    def may_ask(self, question: Callable[[pulumi.InvokeOptions], T]) -> T | None:
+        """The answer where the login is allowed the question: what cannot be known before is the cloud's to refuse."""
+        try:
+            return question(self.opts)
+        except Exception as bad:  # noqa: BLE001 - as above
+            pulumi.log.debug(f"not asked: {_reason(bad)}")
+            return None
+
 
 def _reason(bad: Exception) -> str:
     """The provider's words as one line that a terminal can show, without the function's token."""
@@ -116,11 +124,8 @@ def _openstack(cloud: _Cloud, site: str, settings: OpenStackSite, hosts: Mapping
         found.images[name] = _openstack_image(cloud, f"{at}.image", machine.image)
         groups = [_openstack_group(cloud, f"{at}.security_groups", group) for group in machine.security_groups]
         found.groups[name] = [group for group in groups if group]
-    limits = cloud.ask(
-        path,
-        "see that the login may read the limits of its project (`openstack limits show --absolute`)",
-        lambda opts: openstack.compute.get_limits_v2(project_id=scope.project_id, opts=opts),
-    )
+    # Nova lets administrators alone name the project, which the provider always does (os_compute_api:limits).
+    limits = cloud.may_ask(lambda opts: openstack.compute.get_limits_v2(project_id=scope.project_id, opts=opts))
     if limits:
         wanted = {
             "instances": (len(hosts), limits.max_total_instances),

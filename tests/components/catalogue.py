@@ -28,8 +28,8 @@ class Catalogue:
     images: dict[str, str] = field(default_factory=lambda: {"Debian 12": DEBIAN_12})
     groups: tuple[str, ...] = ("default",)
     openstack_keys: tuple[str, ...] = ("deploy_key_2020",)
-    limits: tuple[int, int, int] = (10, 40, 65536)
-    """Instances, cores and MB of memory that the project may have."""
+    limits: tuple[int, int, int] | None = (10, 40, 65536)
+    """Instances, cores and MB of memory that the project may have; None when the login may not ask."""
 
     zones: tuple[str, ...] | None = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
     """None when the login fails."""
@@ -91,6 +91,8 @@ class Catalogue:
 
     def _limits(self, asked: dict[str, Any]) -> dict[str, Any]:
         assert asked["projectId"] == self.scope
+        if self.limits is None:
+            raise Refused("Expected HTTP response code [200] when accessing /limits, but got 403 instead: Forbidden")
         instances, cores, memory = self.limits
         return {"maxTotalInstances": instances, "maxTotalCores": cores, "maxTotalRamSize": memory}
 

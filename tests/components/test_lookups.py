@@ -333,6 +333,11 @@ def test_a_quota_that_is_enough(limits: tuple[int, int, int]) -> None:
     assert look(answers=Catalogue(limits=limits).answers).outputs
 
 
+def test_a_login_that_may_not_ask_for_the_quota_is_no_problem() -> None:
+    """Nova lets administrators alone name the project, as the provider does."""
+    assert look(answers=Catalogue(limits=None).answers).outputs
+
+
 def test_the_quota_of_what_the_stack_makes_only() -> None:
     """A host that exists takes nothing of it, wherever it stands."""
     changes = {"hosts/oslo-web/openstack": GONE, "hosts/oslo-web/address": "192.0.2.13"}
