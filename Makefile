@@ -27,16 +27,16 @@ setup: .venv/ready $(venv)/pulumi ## the virtual environment and the engine; `so
 $(venv)/pulumi: lab/engine.sh .venv/ready
 	@folder=$$(lab/engine.sh) && ln -sf "$$folder"/pulumi* $(venv)/ && touch -h $@
 
-lab: setup ## a whole fortress on this machine: hosts, `pulumi up`, `fortress verify`
-	@$(venv)/python -m lab up
-	@lab/pulumi.sh up --yes --skip-preview --suppress-outputs
-	@$(venv)/python -m lab run -- $(venv)/fortress verify --stack lab
-	@echo 'ask it who answers: .venv/bin/python -m lab outside -- curl -sk https://192.0.2.12/'
+lab: setup ## a whole fortress on this machine: hosts, `pulumi up`, `fortress verify`; STACK=oslo: on stand-ins for its clouds
+	@$(venv)/python -m lab up $(if $(filter lab,$(STACK)),,--hosts '')
+	@LAB_STACK=$(STACK) lab/pulumi.sh up --yes --skip-preview --suppress-outputs
+	@$(venv)/python -m lab run -- $(venv)/fortress verify --stack $(STACK)
+	@echo 'ask it who answers: .venv/bin/python -m lab outside -- curl -sk https://$(if $(filter lab,$(STACK)),192.0.2.12,ADDRESS)/'
 
 lab-down: .venv/ready ## takes the lab away; what was built once stays in the cache
 	@$(venv)/python -m lab down
 
-pulumi: setup ## the engine on a stack: make pulumi STACK=lab ARGS="preview --diff"
+pulumi: setup ## the engine on a stack: make pulumi STACK=lab ARGS="preview --diff"; the lab's oslo: LAB_STACK=oslo lab/pulumi.sh …
 	@if [ "$(STACK)" = lab ]; then lab/pulumi.sh $(ARGS); \
 		else PATH="$(CURDIR)/$(venv):$$PATH" pulumi --stack $(STACK) $(ARGS); fi
 

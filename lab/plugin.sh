@@ -1,41 +1,67 @@
 #!/bin/sh
-# Print the folder to put on PATH so that the engine finds `pulumi-resource-command`, or nothing when the engine finds
-# the real plugin by itself: on PATH, in its plugin cache, or by a download. Only where none of these is to be had it
-# is the stand-in of tests/doubles; set PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true with it, or the engine tries
-# to download the plugin again and again.
+# Print the folder to put on PATH so that the engine finds a stand-in of tests/doubles for each provider plugin that is
+# not to be had here, or nothing where all of them are. Set PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true with it, or
+# the engine tries to download them again and again.
+#
+# command: the real plugin from PATH, from the engine's cache or by a download, else the stand-in.
+# openstack, aws: the real plugin from PATH only. One in the engine's cache or a download is passed over, since it is
+#   there for the user's own stacks: a run in the lab must never touch a real cloud. Whoever puts one on PATH means it.
 set -eu
 
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
-double=$root/tests/doubles/bin
+doubles=$root/tests/doubles/bin
 version=$(sed -n 's/^pulumi-command==\([0-9.]*\).*/\1/p' "$root/requirements.in")
 limit=10 # seconds for a download that may never come
 
 say() { printf '%s\n' "plugin: $*" >&2; }
 
-if found=$(command -v pulumi-resource-command); then
-    if [ "$(readlink -f "$found")" != "$double/pulumi-resource-command" ]; then
-        say "pulumi-resource-command from PATH, $found"
-        exit 0
+on_path() { # name of a plugin; says where the real one is
+    found=$(command -v "pulumi-resource-$1") || return 1
+    [ "$(readlink -f "$found")" != "$doubles/pulumi-resource-$1" ] || return 1
+    say "pulumi-resource-$1 from PATH, $found"
+}
+
+command_elsewhere() { # whether the engine gets the real command plugin without PATH
+    cached=${PULUMI_HOME:-$HOME/.pulumi}/plugins/resource-command-v$version
+    if [ -x "$cached/pulumi-resource-command" ]; then
+        say "pulumi-resource-command $version from the engine's cache"
+        return 0
     fi
-fi
-
-cached=${PULUMI_HOME:-$HOME/.pulumi}/plugins/resource-command-v$version
-if [ -x "$cached/pulumi-resource-command" ]; then
-    say "pulumi-resource-command $version from the engine's cache"
-    exit 0
-fi
-
-# A download that could not be had is not asked for again within a day.
-refused=${XDG_CACHE_HOME:-$HOME/.cache}/data-fortress/no-command-plugin-$version
-if [ -n "$(find "$refused" -mtime -1 2>/dev/null)" ]; then
-    :
-elif PULUMI_SKIP_UPDATE_CHECK=true timeout "$limit" \
-    "$root/.venv/bin/pulumi" plugin install resource command "$version" >/dev/null 2>&1 </dev/null; then
-    say "pulumi-resource-command $version, downloaded by the engine"
-    exit 0
-else
+    # A download that could not be had is not asked for again within a day.
+    refused=${XDG_CACHE_HOME:-$HOME/.cache}/data-fortress/no-command-plugin-$version
+    if [ -n "$(find "$refused" -mtime -1 2>/dev/null)" ]; then
+        return 1
+    fi
+    if PULUMI_SKIP_UPDATE_CHECK=true timeout "$limit" \
+        "$root/.venv/bin/pulumi" plugin install resource command "$version" >/dev/null 2>&1 </dev/null; then
+        say "pulumi-resource-command $version, downloaded by the engine"
+        return 0
+    fi
     mkdir -p "${refused%/*}" && touch "$refused"
-fi
+    return 1
+}
 
-say "the stand-in of tests/doubles, since pulumi-resource-command $version can be had neither from PATH nor by download"
-printf '%s\n' "$double"
+wanted=
+if ! on_path command && ! command_elsewhere; then
+    say "the stand-in of tests/doubles, since pulumi-resource-command $version can be had neither from PATH nor by download"
+    wanted="command"
+fi
+for plugin in openstack aws; do
+    if ! on_path "$plugin"; then
+        say "the stand-in of tests/doubles for pulumi-resource-$plugin, which reaches no real cloud"
+        wanted=$wanted${wanted:+-}$plugin
+    fi
+done
+
+case $wanted in
+'') ;;
+command-openstack-aws) printf '%s\n' "$doubles" ;;
+*) # The engine takes what is on PATH before its cache, so no other stand-in may be in the folder.
+    folder=$root/.venv/stand-ins/$wanted
+    mkdir -p "$folder"
+    for plugin in $(printf '%s' "$wanted" | tr - ' '); do
+        ln -sfn "$doubles/pulumi-resource-$plugin" "$folder/pulumi-resource-$plugin"
+    done
+    printf '%s\n' "$folder"
+    ;;
+esac

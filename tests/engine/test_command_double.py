@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.engine.command_stack import DOUBLES, ROOT, Command, Stack, output, secret
+from tests.engine.command_stack import DOUBLES, Command, Stack, output, secret
 from tests.engine.openssh import Server, generate_key, sshd
 
 PASSWORD = "hunter2-and-a-half"
@@ -423,27 +423,3 @@ def test_an_interrupt_ends_waiting_for_a_host(stack: Stack, server: Server) -> N
     assert engine.wait() != 0
     assert time.monotonic() - begun < 10
     assert "error: context canceled" in engine.text()
-
-
-@pytest.mark.parametrize("place", ["path", "cache"])
-def test_the_real_plugin_is_preferred(place: str, tmp_path: Path) -> None:
-    folder = tmp_path / ("bin" if place == "path" else "home/plugins/resource-command-v1.2.1")
-    folder.mkdir(parents=True)
-    real = folder / "pulumi-resource-command"
-    real.write_text("#!/bin/sh\n")
-    real.chmod(0o755)
-    environment = os.environ | {"PULUMI_HOME": str(tmp_path / "home"), "PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"}
-    chosen = subprocess.run([ROOT / "lab" / "plugin.sh"], env=environment, capture_output=True, text=True, check=True)
-    assert chosen.stdout == ""
-    assert len(chosen.stderr.splitlines()) == 1
-    assert ("PATH" if place == "path" else "cache") in chosen.stderr
-
-
-def test_the_stand_in_is_chosen_only_where_the_engine_cannot_download(tmp_path: Path) -> None:
-    environment = os.environ | {"PULUMI_HOME": str(tmp_path), "PATH": f"{DOUBLES}:/usr/bin:/bin"}
-    begun = time.monotonic()
-    chosen = subprocess.run([ROOT / "lab" / "plugin.sh"], env=environment, capture_output=True, text=True, check=True)
-    assert time.monotonic() - begun < 15
-    downloaded = (tmp_path / "plugins" / "resource-command-v1.2.1" / "pulumi-resource-command").exists()
-    assert chosen.stdout == ("" if downloaded else f"{DOUBLES}\n")
-    assert ("downloaded" if downloaded else "stand-in") in chosen.stderr

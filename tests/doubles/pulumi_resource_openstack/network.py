@@ -65,11 +65,8 @@ class Subnet(Stored):
 
     def problems(self, inputs: Properties) -> Iterable[Problem]:
         cidr = inputs.get("cidr")
-        if isinstance(cidr, str):
-            try:
-                ipaddress.ip_network(cidr)
-            except ValueError:
-                yield Problem("cidr", f'expected "cidr" to be a valid IPv4 Value, got {cidr}: invalid CIDR address')
+        if isinstance(cidr, str) and not _is_range(cidr):
+            yield Problem("cidr", f'expected "cidr" to be a valid CIDR Value, got {cidr}: invalid CIDR address: {cidr}')
 
     def made(self, state: State, identity: str, inputs: Properties) -> Properties:
         doing, network = "Error creating OpenStack subnet", inputs["networkId"]
@@ -228,6 +225,14 @@ class Port(Stored):
 def addresses(port: Mapping[str, Any]) -> dict[str, str]:
     """The fixed addresses of a port, by subnet."""
     return {item["subnetId"]: item["ipAddress"] for item in port["given"]}
+
+
+def _is_range(text: str) -> bool:
+    try:
+        ipaddress.ip_network(text)
+    except ValueError:
+        return False
+    return "/" in text
 
 
 def _check_network(state: State, network: str, doing: str, request: str) -> None:
