@@ -149,7 +149,7 @@ def up(
         with Progress() as progress:
             started = api.up(None if names is None else [name for name in names.split(",") if name], progress.step)
             name = api.current().name
-            progress.done(f"lab {name!r} is up" + ("" if started else ": all of it stood already"))
+            progress.done(f"lab {name!r} is up" + ("" if started or names == "" else ": all of it stood already"))
     except LabError as error:
         fail(error)
 
