@@ -74,7 +74,7 @@ def test_an_empty_volume_is_made_mounted_and_stays(host: VolumeHost, volume: Dis
         "[Unit]",
         f"RequiresMountsFor={MOUNTPOINT}",
         "[Service]",
-        f"ExecStartPre=+{LIBRARY}/data-volume ready {MOUNTPOINT} mariadb",
+        f"ExecStartPre=+/usr/bin/nsenter --target 1 --mount {LIBRARY}/data-volume ready {MOUNTPOINT} mariadb",
     ]
     assert host.asked().count("systemctl daemon-reload") == 1
     assert host.check("ls", "-A", MOUNTPOINT) == "", "lost+found would be a database"
@@ -296,6 +296,12 @@ def test_a_volume_that_has_grown_is_grown_in_use(host: VolumeHost, volume: Disk)
     assert not may_grow_in_use() or blocks(host) > 1.8 * before
     assert kept(host)
     assert host.volume(*VOLUME) == ""
+
+
+def test_a_growth_that_is_refused_is_told_in_one_line(host: VolumeHost) -> None:
+    host.volume(*VOLUME)
+    host.command("resize2fs", "echo 'resize2fs 1.47.0'; echo 'resize2fs: Permission denied' >&2; exit 1")
+    assert host.refused(*VOLUME).endswith(" cannot be grown: resize2fs 1.47.0 resize2fs: Permission denied\n")
 
 
 def test_a_size_is_waited_for(host: VolumeHost, volume: Disk) -> None:
