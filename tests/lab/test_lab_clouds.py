@@ -101,11 +101,14 @@ def test_a_volume_outlives_its_machines(machines: tuple[str, str], client: Clien
     with pytest.raises(api.LabError, match=f"volume {SERIAL} is not attached to cloud-f1"):
         api.detach(second, SERIAL)
 
+    unit = f"[Mount]\nWhat=UUID={uuid}\nWhere=/data\n[Install]\nWantedBy=local-fs.target\n"
+    client.on(
+        first, f"printf '{unit}' | sudo tee /etc/systemd/system/data.mount && sudo systemctl enable -q data.mount"
+    )
     api.kill(first)
     api.start(first)
-    client.on(first, f"sudo mount UUID={uuid} /data")
-    assert client.on(first, "cat /data/file") == "kept"
-    client.on(first, "sudo umount /data")
+    assert client.on(first, "cat /data/file") == "kept", "the disk is there early enough to be mounted at boot"
+    client.on(first, "sudo systemctl disable -q --now data.mount")
     loop = volumes.load(client.lab.lab)[SERIAL].loop
     api.detach(first, SERIAL)
     assert client.on(first, "ls /dev | grep -c ^vd; true") == "0"
