@@ -162,9 +162,9 @@ def test_a_preview_knows_what_is_given_and_nothing_that_ec2_makes(tmp_path: Path
     assert made["SecurityGroup workers"]["name"].startswith("workers-")
     said = alone.preview()
     assert "is the stand-in of tests/doubles" in said
-    assert re.search(r"\+ address: \[unknown\]", said)
-    assert re.search(r'\+ image *: "debian-12-amd64-20250601-2000"', said)
-    assert re.search(r'\+ type *: "c5.large"', said)
+    assert re.search(r"address: \[unknown\]", said)
+    assert re.search(r'image *: "debian-12-amd64-20250601-2000"', said)
+    assert re.search(r'type *: "c5.large"', said)
 
     assert "boots instances as hosts of a lab, and none stands here" in alone.up(fails=True)
 

@@ -65,7 +65,7 @@ def place(tmp_path: Path) -> Iterator[Place]:
 def test_an_instance_is_a_host_of_the_pool(place: Place) -> None:
     one = place.launch()
     (booted,) = place.machines.done
-    assert booted == ("boot", "one", "debian", PUBLIC_KEY, "ip-10-30-0-4", CONFIG)
+    assert booted == ("boot", "one", "admin", PUBLIC_KEY, "ip-10-30-0-4", CONFIG)
     assert one.outputs["publicIp"] == "203.0.113.31"
     assert one.outputs["publicDns"] == "ec2-203-0-113-31.eu-central-1.compute.amazonaws.com"
     (found,) = place.running()
@@ -108,6 +108,8 @@ def test_an_instance_lost_behind_the_engines_back_is_gone(place: Place) -> None:
 
 def test_tags_groups_and_the_root_volume_change_in_place(place: Place) -> None:
     worker = place.launch(volumeTags={"a": "b"}, instanceInitiatedShutdownBehavior="terminate")
+    assert worker.outputs["metadataOptions"]["httpEndpoint"] == "enabled", "as the service filled in"
+    assert worker.outputs["rootBlockDevice"]["deviceName"] == "/dev/xvda"
     group = Thing(place.cloud, "SecurityGroup", name="other", vpcId=place.group.inputs["vpcId"])
     changed = worker.update(
         tags={"Name": "other"},

@@ -152,14 +152,14 @@ class Instance(Ec2Kind):
             "instanceState": instance["State"]["Name"],
             "instanceType": instance["InstanceType"],
             "keyName": instance["KeyName"],
-            "metadataOptions": _trimmed(state.get("metadataOptions"), _options(instance)),
+            "metadataOptions": _options(instance),
             "primaryNetworkInterfaceId": instance["NetworkInterfaces"][0]["NetworkInterfaceId"],
             "privateDns": instance["PrivateDnsName"],
             "privateIp": instance["PrivateIpAddress"],
             "publicDns": f"ec2-{address.replace('.', '-')}.{cloud.region}.compute.amazonaws.com" if address else "",
             "publicIp": address,
             "region": cloud.region,
-            "rootBlockDevice": _trimmed(state.get("rootBlockDevice"), _device(instance, volume)),
+            "rootBlockDevice": _device(instance, volume),
             "securityGroups": [],
             "subnetId": instance["SubnetId"],
             "tenancy": "default",
@@ -314,14 +314,6 @@ def _device(instance: dict[str, Any], volume: dict[str, Any]) -> dict[str, Any]:
         "volumeType": volume["VolumeType"],
         **(_GP3 if volume["VolumeType"] == "gp3" else {}),
     }
-
-
-def _trimmed(given: Properties | None, found: dict[str, Any]) -> dict[str, Any]:
-    """What the service has of a structure: of the parts that were given, where any were.
-
-    The frame takes a read for what the inputs are, and parts that the program never named would be drift.
-    """
-    return {key: value for key, value in found.items() if key in given} if given else found
 
 
 def _tags(volume: dict[str, Any]) -> dict[str, str]:
