@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -133,6 +135,18 @@ def test_tags_groups_and_the_root_volume_change_in_place(place: Place) -> None:
         group.delete()
     with refused(f"DependencyViolation: The subnet '{place.subnet.id}' has dependencies and cannot be deleted."):
         place.subnet.delete()
+
+
+def test_a_removal_waits_for_what_is_about_to_go(place: Place) -> None:
+    worker = place.launch()
+    place.group.cloud = replace(place.cloud, patience=20)
+    with ThreadPoolExecutor() as pool:
+        removal = pool.submit(place.group.delete)
+        time.sleep(0.5)
+        assert not removal.done()
+        worker.delete()
+        removal.result()
+    assert place.group.read() is None
 
 
 def test_another_type_stops_and_starts_the_host_on_its_disk(place: Place) -> None:

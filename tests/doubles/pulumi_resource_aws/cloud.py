@@ -42,6 +42,8 @@ class Cloud:
     default_tags: dict[str, str]
     machines: Machines | None
     record: Record | None
+    patience: float = 60.0
+    """Seconds that a removal waits while something is still used; the provider's are 5 to 20 minutes."""
 
     def arn(self, resource: str) -> str:
         """The name of a thing of EC2: of `vpc/vpc-1` say."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, ClassVar
@@ -10,7 +11,9 @@ from botocore.exceptions import ClientError
 
 from ..cloud_plugin.kinds import Kind, Problem, Properties
 from .cloud import Cloud
-from .words import NOT_MODELLED, is_gone
+from .words import NOT_MODELLED, Refusal, is_gone
+
+_EVERY = 0.3  # seconds between two tries of a removal
 
 
 class Ec2Kind(Kind[Cloud]):
@@ -102,3 +105,18 @@ def unless_gone(request: Callable[[], object]) -> None:
     except ClientError as error:
         if not is_gone(error) and error.response["Error"]["Code"] != "Gateway.NotAttached":
             raise
+
+
+def when_free(cloud: Cloud, remove: Callable[[], None]) -> None:
+    """Removes something as soon as nothing uses it any more: what does may be about to go in the same run."""
+    deadline = time.monotonic() + cloud.patience
+    while True:
+        try:
+            remove()
+        except (ClientError, Refusal) as error:
+            code = error.code if isinstance(error, Refusal) else error.response["Error"]["Code"]
+            if code != "DependencyViolation" or time.monotonic() > deadline:
+                raise
+            time.sleep(_EVERY)
+        else:
+            return

@@ -15,7 +15,7 @@ import pulumi_aws
 from ..cloud_plugin.kinds import Problem, Properties
 from . import catalogue, tags
 from .cloud import Cloud
-from .kind import Ec2Kind, one, unless_gone, where
+from .kind import Ec2Kind, one, unless_gone, when_free, where
 from .words import Refusal, doing
 
 
@@ -62,18 +62,15 @@ class Vpc(Ec2Kind):
 
     def delete(self, cloud: Cloud, identity: str, state: Properties) -> None:
         with doing(f"deleting EC2 VPC ({identity})"):
-            inside: list[Any] = [
-                *cloud.ec2.describe_internet_gateways(Filters=where("attachment.vpc-id", identity))["InternetGateways"],
-                *(
-                    group
-                    for group in cloud.ec2.describe_security_groups(Filters=where("vpc-id", identity))["SecurityGroups"]
-                    if group["GroupName"] != "default"
-                ),
-            ]
-            if inside:
-                said = f"The vpc '{identity}' has dependencies and cannot be deleted."
-                raise Refusal("DeleteVpc", "DependencyViolation", said)
-            unless_gone(lambda: cloud.ec2.delete_vpc(VpcId=identity))
+            when_free(cloud, lambda: self._remove(cloud, identity))
+
+    def _remove(self, cloud: Cloud, identity: str) -> None:
+        gateways = cloud.ec2.describe_internet_gateways(Filters=where("attachment.vpc-id", identity))
+        groups = cloud.ec2.describe_security_groups(Filters=where("vpc-id", identity))["SecurityGroups"]
+        if gateways["InternetGateways"] or any(group["GroupName"] != "default" for group in groups):
+            said = f"The vpc '{identity}' has dependencies and cannot be deleted."
+            raise Refusal("DeleteVpc", "DependencyViolation", said)
+        unless_gone(lambda: cloud.ec2.delete_vpc(VpcId=identity))
 
     def _set_dns(self, cloud: Cloud, identity: str, inputs: Properties) -> None:
         ec2 = cloud.ec2
@@ -160,10 +157,13 @@ class Subnet(Ec2Kind):
 
     def delete(self, cloud: Cloud, identity: str, state: Properties) -> None:
         with doing(f"deleting EC2 Subnet ({identity})"):
-            if cloud.ec2.describe_network_interfaces(Filters=where("subnet-id", identity))["NetworkInterfaces"]:
-                said = f"The subnet '{identity}' has dependencies and cannot be deleted."
-                raise Refusal("DeleteSubnet", "DependencyViolation", said)
-            unless_gone(lambda: cloud.ec2.delete_subnet(SubnetId=identity))
+            when_free(cloud, lambda: self._remove(cloud, identity))
+
+    def _remove(self, cloud: Cloud, identity: str) -> None:
+        if cloud.ec2.describe_network_interfaces(Filters=where("subnet-id", identity))["NetworkInterfaces"]:
+            said = f"The subnet '{identity}' has dependencies and cannot be deleted."
+            raise Refusal("DeleteSubnet", "DependencyViolation", said)
+        unless_gone(lambda: cloud.ec2.delete_subnet(SubnetId=identity))
 
     def _set(self, cloud: Cloud, identity: str, inputs: Properties) -> None:
         ec2 = cloud.ec2
@@ -223,7 +223,7 @@ class InternetGateway(Ec2Kind):
     def delete(self, cloud: Cloud, identity: str, state: Properties) -> None:
         with doing(f"deleting EC2 Internet Gateway ({identity})"):
             if "vpcId" in state:
-                unless_gone(lambda: self._detach(cloud, identity, state["vpcId"]))
+                when_free(cloud, lambda: unless_gone(lambda: self._detach(cloud, identity, state["vpcId"])))
             unless_gone(lambda: cloud.ec2.delete_internet_gateway(InternetGatewayId=identity))
 
     def _check_alone(self, cloud: Cloud, vpc: str) -> None:

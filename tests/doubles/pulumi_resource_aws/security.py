@@ -21,7 +21,7 @@ from ..cloud_plugin.kinds import Problem, Properties
 from ..pulumi_resource_command.values import UNKNOWN
 from . import catalogue, tags
 from .cloud import Cloud
-from .kind import Ec2Kind, one, request_of, unless_gone, where
+from .kind import Ec2Kind, one, request_of, unless_gone, when_free, where
 from .words import NOT_MODELLED, Refusal, doing
 
 
@@ -57,16 +57,19 @@ class SecurityGroup(Ec2Kind):
 
     def delete(self, cloud: Cloud, identity: str, state: Properties) -> None:
         with doing(f"deleting Security Group ({identity})"):
-            rules = cloud.ec2.describe_security_group_rules()["SecurityGroupRules"]
-            named = any(
-                rule.get("ReferencedGroupInfo", {}).get("GroupId") == identity and rule["GroupId"] != identity
-                for rule in rules
-            )
-            used = cloud.ec2.describe_network_interfaces(Filters=where("group-id", identity))["NetworkInterfaces"]
-            if used or named:
-                said = f"resource {identity} has a dependent object"
-                raise Refusal("DeleteSecurityGroup", "DependencyViolation", said)
-            unless_gone(lambda: cloud.ec2.delete_security_group(GroupId=identity))
+            when_free(cloud, lambda: self._remove(cloud, identity))
+
+    def _remove(self, cloud: Cloud, identity: str) -> None:
+        rules = cloud.ec2.describe_security_group_rules()["SecurityGroupRules"]
+        named = any(
+            rule.get("ReferencedGroupInfo", {}).get("GroupId") == identity and rule["GroupId"] != identity
+            for rule in rules
+        )
+        used = cloud.ec2.describe_network_interfaces(Filters=where("group-id", identity))["NetworkInterfaces"]
+        if used or named:
+            said = f"resource {identity} has a dependent object"
+            raise Refusal("DeleteSecurityGroup", "DependencyViolation", said)
+        unless_gone(lambda: cloud.ec2.delete_security_group(GroupId=identity))
 
     def found(self, cloud: Cloud, identity: str, state: Properties) -> Properties:
         with doing(f"reading Security Group ({identity})"):

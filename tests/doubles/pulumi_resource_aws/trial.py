@@ -56,7 +56,7 @@ def _shared() -> EC2Client:
 def account(folder: Path, machines: NotedMachines, **default_tags: str) -> Iterator[Cloud]:
     """The account of a moto in this process, which all tests share; no instance stays in it."""
     ec2 = _shared()
-    yield Cloud(ec2, catalogue.REGION, default_tags, machines, Record(folder))
+    yield Cloud(ec2, catalogue.REGION, default_tags, machines, Record(folder), patience=0)
     found = ec2.describe_instances(Filters=where("instance-state-name", "running"))["Reservations"]
     if found:
         ec2.terminate_instances(InstanceIds=[item["InstanceId"] for part in found for item in part["Instances"]])
