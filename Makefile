@@ -31,7 +31,7 @@ lab: setup ## a whole fortress on this machine: hosts, `pulumi up`, `fortress ve
 	@$(venv)/python -m lab up $(if $(filter lab,$(STACK)),,--hosts '')
 	@LAB_STACK=$(STACK) lab/pulumi.sh up --yes --skip-preview --suppress-outputs
 	@$(venv)/python -m lab run -- $(venv)/fortress verify --stack $(STACK)
-	@echo 'ask it who answers: .venv/bin/python -m lab outside -- curl -sk https://$(if $(filter lab,$(STACK)),192.0.2.12,ADDRESS)/'
+	@echo 'ask it who answers: $(if $(filter lab,$(STACK)),.venv/bin/python -m lab outside -- curl -sk https://192.0.2.12/,.venv/bin/python -m lab status shows the addresses)'
 
 lab-down: .venv/ready ## takes the lab away; what was built once stays in the cache
 	@$(venv)/python -m lab down
