@@ -16,11 +16,13 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key, l
 from pulumi.runtime import config as runtime_config
 
 from fortress import mariadb, settings
+from fortress.host_settings import Host as HostSettings
 from fortress.settings import PROJECT, SECRETS, Settings, SettingsError
 from fortress.wireguard import plan
 
 from .clouds import Clouds, aws_machine, credential_problems, openstack_machine
 from .data_fortress import DataFortress, DataFortressArgs
+from .data_volume import OpenStackVolumeArgs, VolumeArgs
 from .ephemeral_worker import EphemeralWorkerArgs
 from .haproxy_edge import HAProxyEdge, HAProxyEdgeArgs
 from .host import Host, HostArgs
@@ -63,6 +65,10 @@ def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
                 f"{_set_secret('database_volume_key')}"
             )
         problems += [f"{prefix}{line}" for line in credential_problems(checked, given)]
+    if len(given.get("database_volume_key", "x" * 20)) < 20:
+        problems.append(
+            f"{prefix}database_volume_key: is shorter than 20 characters; `openssl rand -base64 33` makes one"
+        )
     if "ssh_private_key" in given and not _is_private_key(given["ssh_private_key"]):
         problems.append(f"{prefix}ssh_private_key: is no private key without a passphrase, in OpenSSH's or PEM format")
     problems += _agent_problems("ssh_private_key" in given)
@@ -232,23 +238,28 @@ def database_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) 
         "cross_cloud_copy": s.database.cross_cloud_copy,
         "keep_data": s.database.keep_data,
     }
-    if volume := s.database.volume:
-        args["volume"] = {"encrypted": volume.encrypted}
-        if volume.device:
-            args["volume"]["device"] = volume.device
-        elif volume.size_gb and host.openstack:
-            args["volume"]["openstack"] = {
-                "size_gb": volume.size_gb,
-                "instance_id": members[s.database_host]["machine_id"],
-                **({"type": volume.type} if volume.type else {}),
-                **({"availability_zone": zone} if (zone := host.openstack.availability_zone) else {}),
-            }
-        if volume.encrypted and secrets.database_volume_key:
-            args["volume"]["key"] = secrets.database_volume_key
+    if s.database.volume:
+        args["volume"] = _volume(s.database.volume, secrets, host, members[s.database_host])
     if s.database.buffer_pool_mb:
         args["buffer_pool_mb"] = s.database.buffer_pool_mb
     if secrets.ssh_private_key:
         args["private_key"] = secrets.ssh_private_key
+    return args
+
+
+def _volume(volume: settings.Volume, secrets: Secrets, host: HostSettings, member: Member) -> VolumeArgs:
+    args: VolumeArgs = {"encrypted": volume.encrypted}
+    if volume.device:
+        args["device"] = volume.device
+    elif volume.size_gb and host.openstack:
+        made: OpenStackVolumeArgs = {"size_gb": volume.size_gb, "instance_id": member["machine_id"]}
+        if volume.type:
+            made["type"] = volume.type
+        if host.openstack.availability_zone:
+            made["availability_zone"] = host.openstack.availability_zone
+        args["openstack"] = made
+    if volume.encrypted and secrets.database_volume_key:
+        args["key"] = secrets.database_volume_key
     return args
 
 
