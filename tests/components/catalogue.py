@@ -10,6 +10,7 @@ from tests.doubles.pulumi_mocks import Refused, plain
 from tests.doubles.pulumi_resource_command.values import Value
 
 DEBIAN_12 = "7d1f0c8e-1a55-4d0e-8a4b-3f2b6c9d0e12"
+DEBIAN_13 = "7d1f0c8e-1a55-4d0e-8a4b-3f2b6c9d0e13"
 NO_RESULTS = "Your query returned no results. Please change your search criteria and try again."
 
 

@@ -328,8 +328,8 @@ def test_who_is_not_let_in_asks_no_more() -> None:
     assert len(asked(done, "oslo")) == 11
 
 
-@pytest.mark.parametrize("limits", [(3, 8, 16384), (-1, -1, -1)])
-def test_a_quota_that_is_enough(limits: tuple[int, int, int]) -> None:
+@pytest.mark.parametrize("limits", [(3, 8, 16384), (-1, -1, -1), None])
+def test_a_quota_that_is_enough_or_not_for_this_login_to_know(limits: tuple[int, int, int] | None) -> None:
     assert look(answers=Catalogue(limits=limits).answers).outputs
 
 

@@ -4,66 +4,30 @@ from __future__ import annotations
 
 import functools
 import json
-import runpy
 import shlex
 import socket
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pulumi
 import pytest
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from components import stack
-from fortress.settings import PROJECT, SECRETS, SettingsError, parse
+from fortress.settings import SECRETS, SettingsError, parse
+from tests.components import whole_stack
 from tests.components.engine import LOCAL, REMOTE, sent, ssh_key
-from tests.doubles.pulumi_mocks import Registration, Run, holds_unknown, plain, run, secret_paths
+from tests.components.whole_stack import PASSWORD, PEM, PRIVATE, commands, made_of, made_once
+from tests.doubles.pulumi_mocks import Registration, Run, holds_unknown, plain, secret_paths
 from tests.doubles.pulumi_resource_command.values import UNKNOWN
 from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab
 
-PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
-PASSWORD = "lab-password"
-PRIVATE = (
-    Ed25519PrivateKey.from_private_bytes(bytes(32))
-    .private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-    .decode()
-)
-"""A key that opens nothing."""
 HOSTS: dict[str, dict[str, Any]] = lab()["hosts"]
 WORKERS = ["oslo-web", "fra-1", "fra-2"]
 
-
-@pytest.fixture(autouse=True)
-def agent(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """An SSH agent that answers."""
-    path = tmp_path_factory.mktemp("agent") / "sock"
-    with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
-        server.listen()
-        monkeypatch.setenv("SSH_AUTH_SOCK", str(path))
-        yield path
-
-
-def config(changes: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
-    """The settings as the engine hands them to a program."""
-    plain = {key: json.dumps(value) for key, value in changed(changes).items()}
-    return {f"{PROJECT}:{key}": value for key, value in {**plain, **secrets}.items()}
-
-
-def answers(name: str) -> str:
-    if name.endswith("-host-key"):
-        return f"{ssh_key(len(name))}\n"
-    return {"db-authority": PEM}.get(name, f"KEY-{name.removesuffix('-key')}\n")
-
-
-def program() -> None:
-    runpy.run_path(str(ROOT / "__main__.py"))
+pytestmark = pytest.mark.usefixtures("agent")
 
 
 def fortress(
@@ -72,13 +36,7 @@ def fortress(
     preview: bool = False,
     secrets: Mapping[str, str] | None = None,
 ) -> Run:
-    hidden = {"database_password": PASSWORD, **(secrets or {})}
-    names = [f"{PROJECT}:{name}" for name in hidden]
-    return run(program, preview=preview, stdout=answers, config=config(changes or {}, hidden), secrets=names)
-
-
-def commands(done: Run) -> dict[str, Registration]:
-    return {name: found for name, found in done.resources.items() if found.type == REMOTE}
+    return made_once(changed(changes or {}), secrets or {}, preview)
 
 
 def host_of(found: Registration) -> str:
@@ -486,27 +444,8 @@ def _standing() -> Run:
 # --- what stops it at once ---
 
 
-def stopped(
-    changes: Mapping[str, Any] | None = None,
-    secrets: Mapping[str, str] | None = None,
-    secret_names: list[str] | None = None,
-    preview: bool = False,
-) -> list[str]:
-    """The lines of the one block in which the program says what cannot stand; nothing has been registered then."""
-    hidden = {"database_password": PASSWORD} if secrets is None else secrets
-    names = [f"{PROJECT}:{name}" for name in (hidden if secret_names is None else secret_names)]
-    done = Run()
-
-    def load() -> None:
-        stack.load(pulumi.Config(PROJECT), ROOT)
-
-    with pytest.raises(pulumi.RunError) as refused:
-        done = run(load, preview=preview, config=config(changes or {}, hidden), secrets=names)
-    assert not done.resources
-    first, *rest = str(refused.value).split("\n")
-    assert first == "these settings cannot stand:"
-    assert all(line.startswith("  ") for line in rest)
-    return [line.removeprefix("  ") for line in rest]
+def stopped(changes: Mapping[str, Any] | None = None, **how: Any) -> list[str]:
+    return whole_stack.stopped(changed(changes or {}), **how)
 
 
 def test_a_password_that_is_missing() -> None:
@@ -582,5 +521,5 @@ def test_no_agent_and_no_key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_preview_and_a_stack_with_a_key_need_no_agent(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSH_AUTH_SOCK")
-    assert fortress(preview=True).resources
-    assert fortress(secrets={"ssh_private_key": PRIVATE}).resources
+    assert made_of(lab(), preview=True).resources
+    assert made_of(lab(), secrets={"ssh_private_key": PRIVATE}).resources

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -173,11 +173,17 @@ class _Hooks:
 
 class _Monitor(mocks.MockMonitor):
     def __init__(
-        self, run: Run, stdout: Stdout, decided: Decided, answers: Answers, known_by: Known, preview: bool
+        self,
+        run: Run,
+        stdout: Stdout,
+        decided: Decided,
+        answers: Answers,
+        known_by: Known,
+        unknown: Callable[[str], bool],
     ) -> None:
         super().__init__(_NoMocks())
         self._run, self._stdout, self._decided, self._answers = run, stdout, decided, answers
-        self._known_by, self._preview = known_by, preview
+        self._known_by, self._unknown = known_by, unknown
         self._names: dict[str, str] = {}
 
     def Invoke(self, request: Any) -> Any:
@@ -223,16 +229,16 @@ class _Monitor(mocks.MockMonitor):
             deleted_with=self._names.get(request.deletedWith, request.deletedWith) or None,
             options=_options(request),
         )
-        state = dict(inputs)
+        state, unknown = dict(inputs), self._unknown(known_by)
         if request.type.startswith("command:"):
             for stream in ("stdout", "stderr"):
-                state[stream] = UNKNOWN if self._preview else ""
-            if not self._preview:
+                state[stream] = UNKNOWN if unknown else ""
+            if not unknown:
                 state["stdout"] = self._stdout(request.name)
         for output, value in self._decided(request.type, request.name, inputs).items():
-            state[output] = UNKNOWN if self._preview else value
+            state[output] = UNKNOWN if unknown else value
         return proto.resource_pb2.RegisterResourceResponse(
-            urn=urn, id="" if self._preview else f"{request.name}-id", object=to_wire(state)
+            urn=urn, id="" if unknown else f"{request.name}-id", object=to_wire(state)
         )
 
     def _retained(self, request: Any) -> bool:
@@ -270,6 +276,7 @@ def run(
     program: Callable[[], Mapping[str, Any] | None],
     *,
     preview: bool = False,
+    standing: Collection[str] = (),
     stdout: Stdout = "{} said".format,
     decided: Decided = decided,
     answers: Answers = nothing_is_asked,
@@ -280,6 +287,7 @@ def run(
 ) -> Run:
     """Run a program as an update, or as a preview of the first one; what it exports or returns is in `outputs`.
 
+    A preview on a stack that stands has `standing`, which are not changed and whose outputs are therefore known.
     Raises what the program raises; what it did until then is in `done`.
     """
     done = Run() if done is None else done
@@ -289,9 +297,13 @@ def run(
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
-            monitor = _Monitor(done, stdout, decided, answers, known_by, preview)
+            monitor = _Monitor(done, stdout, decided, answers, known_by, lambda name: preview and name not in standing)
             loop.run_until_complete(_run(done, program, monitor, preview))
         finally:
+            left = asyncio.all_tasks(loop)  # of a program that failed
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.gather(*left, return_exceptions=True))
             loop.run_until_complete(loop.shutdown_default_executor())
             asyncio.set_event_loop(None)
             loop.close()

@@ -192,6 +192,10 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
             for name in oslo()["hosts"]
         ],
     ),
+    "root on machines to be made": (
+        {"ssh/user": "root"},
+        ["ssh.user: 'root' does not log in to machines that the stack makes; name their first user, debian"],
+    ),
     "a hub that nobody reaches": (
         {"hosts/oslo-db/openstack/floating_address": False},
         ["hosts.oslo-db.openstack.floating_address: false, but others dial this hub; set it to true"],

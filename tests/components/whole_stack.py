@@ -1,0 +1,119 @@
+"""The stack's own program under a double of the engine, with the settings of any stack file."""
+
+from __future__ import annotations
+
+import functools
+import json
+import runpy
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import pulumi
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
+from components import stack
+from fortress.settings import PROJECT
+from tests.components.engine import REMOTE, ssh_key
+from tests.doubles.pulumi_mocks import Answers, Registration, Run, nothing_is_asked, run
+from tests.unit.stack_file import ROOT
+
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+PASSWORD = "lab-password"
+PRIVATE = (
+    Ed25519PrivateKey.from_private_bytes(bytes(32))
+    .private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+    .decode()
+)
+"""A key that opens nothing."""
+
+
+def config(settings: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
+    """The settings as the engine hands them to a program."""
+    plain = {key: json.dumps(value) for key, value in settings.items()}
+    return {f"{PROJECT}:{key}": value for key, value in {**plain, **secrets}.items()}
+
+
+def stdout(name: str) -> str:
+    """What each command prints, as far as anything is made from it."""
+    if name.endswith("-host-key"):
+        return f"{ssh_key(len(name))}\n"
+    if name.endswith("-facts"):
+        return "8192\n"
+    return {"db-authority": PEM}.get(name, f"KEY-{name.removesuffix('-key')}\n")
+
+
+def known_by(type_: str, name: str) -> str:
+    """A site's login is called as the site is, and a group of it as a host may be."""
+    if type_.startswith("pulumi:providers:"):
+        return f"login {name}"
+    return f"group {name}" if type_.endswith(":SecGroup") else name
+
+
+def program() -> None:
+    """The whole of it."""
+    runpy.run_path(str(ROOT / "__main__.py"))
+
+
+def made_of(
+    settings: Mapping[str, Any],
+    *,
+    preview: bool = False,
+    standing: Collection[str] = (),
+    secrets: Mapping[str, str] | None = None,
+    answers: Answers = nothing_is_asked,
+) -> Run:
+    """What the program makes of settings; `standing` as `pulumi_mocks.run` takes it."""
+    hidden = {"database_password": PASSWORD, **(secrets or {})}
+    return run(
+        program,
+        preview=preview,
+        standing=standing,
+        stdout=stdout,
+        answers=answers,
+        known_by=known_by,
+        config=config(settings, hidden),
+        secrets=[f"{PROJECT}:{name}" for name in hidden],
+    )
+
+
+@functools.lru_cache(maxsize=8)
+def _made_once(settings: str, secrets: str, preview: bool) -> Run:
+    return made_of(json.loads(settings), secrets=json.loads(secrets), preview=preview)
+
+
+def made_once(settings: Mapping[str, Any], secrets: Mapping[str, str], preview: bool) -> Run:
+    """The same, not made again for the next test that asks for it; without clouds."""
+    return _made_once(json.dumps(settings), json.dumps(secrets), preview)
+
+
+def stopped(
+    settings: Mapping[str, Any],
+    secrets: Mapping[str, str] | None = None,
+    secret_names: Sequence[str] | None = None,
+    *,
+    preview: bool = False,
+    project: Path = ROOT,
+) -> list[str]:
+    """The lines of the one block in which the program says what cannot stand; nothing has been registered then."""
+    hidden = {"database_password": PASSWORD} if secrets is None else secrets
+    names = [f"{PROJECT}:{name}" for name in (hidden if secret_names is None else secret_names)]
+    done = Run()
+
+    def load() -> None:
+        stack.load(pulumi.Config(PROJECT), project)
+
+    with pytest.raises(pulumi.RunError) as refused:
+        run(load, preview=preview, config=config(settings, hidden), secrets=names, done=done)
+    assert not done.resources
+    first, *rest = str(refused.value).split("\n")
+    assert first == "these settings cannot stand:"
+    assert all(line.startswith("  ") for line in rest)
+    return [line.removeprefix("  ") for line in rest]
+
+
+def commands(done: Run) -> dict[str, Registration]:
+    """All that is done on hosts."""
+    return {name: found for name, found in done.resources.items() if found.type == REMOTE}
