@@ -11,6 +11,7 @@ from typing import Any
 
 import pulumi
 import pytest
+import yaml
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -19,7 +20,7 @@ from components import clouds, stack
 from fortress.settings import PROJECT
 from tests.components import whole_stack
 from tests.components.catalogue import DEBIAN_12, DEBIAN_13, Catalogue
-from tests.components.engine import LOCAL, REMOTE, sent, ssh_key
+from tests.components.engine import REMOTE, sent, ssh_key
 from tests.components.whole_stack import PASSWORD, PEM, PRIVATE, commands, known_by, made_of
 from tests.doubles.pulumi_mocks import Answers, Registration, Run, holds_unknown, plain, run, secret_paths
 from tests.unit.stack_file import GONE, KEY, ROOT, changed, oslo, with_key_files
@@ -257,14 +258,23 @@ def test_every_resource_of_a_cloud_is_made_by_its_sites_login() -> None:
             assert question.provider == f"login {site}", question.token
 
 
+def default_tags(done: Run) -> dict[str, str]:
+    """A provider's inputs that are no text go as JSON."""
+    found: dict[str, str] = json.loads(inputs(done, "login frankfurt")["defaultTags"])["tags"]
+    return found
+
+
 def test_the_logins() -> None:
     done = as_it_stands()
     assert inputs(done, "login oslo") == {"authUrl": "https://api.coolvds.com/v3", "region": "NO-Oslo-1"}
-    login = inputs(done, "login frankfurt")
-    # A provider's inputs that are no text go as JSON.
-    tags = login.pop("defaultTags")
-    assert json.loads(tags) if isinstance(tags, str) else tags == {"tags": {"project": "data-fortress", "stack": "lab"}}
-    assert {name: value for name, value in login.items() if not name.startswith("skip")} == {"region": "eu-central-1"}
+    assert default_tags(done) == {"project": "data-fortress", "stack": "lab"}
+    assert inputs(done, "login frankfurt") == {
+        "region": "eu-central-1",
+        "defaultTags": inputs(done, "login frankfurt")["defaultTags"],
+        # What the SDK sets on its own: a wrong key is refused at once.
+        "skipCredentialsValidation": "false",
+        "skipRegionValidation": "true",
+    }
 
 
 # --- what becomes of it with its machine ---
@@ -668,12 +678,7 @@ def test_who_logs_in_is_who_the_first_boot_makes() -> None:
 
 def test_a_sites_tags_are_on_all_that_it_has() -> None:
     done = fortress({"sites/frankfurt/aws/tags": {"Team": "x"}})
-    tags = inputs(done, "login frankfurt")["defaultTags"]
-    assert (json.loads(tags) if isinstance(tags, str) else tags)["tags"] == {
-        "project": "data-fortress",
-        "stack": "lab",
-        "Team": "x",
-    }
+    assert default_tags(done) == {"project": "data-fortress", "stack": "lab", "Team": "x"}
 
 
 def test_a_machine_without_a_floating_address() -> None:
@@ -940,7 +945,8 @@ def test_what_no_cloud_has_stops_the_whole_program_before_anything_is_made() -> 
 
 
 def test_the_stack_file_lets_no_other_login_make_anything() -> None:
-    """A resource without an explicit provider is refused by the engine, whatever the shell's variables name."""
-    text = (ROOT / "Pulumi.oslo.yaml").read_text()
-    assert "  pulumi:disable-default-providers: [aws, openstack]\n" in text
-    assert LOCAL.startswith("command:"), "commands are made by a default provider, which stays"
+    """The engine then refuses what has no explicit provider; that of commands is made by default, and stays."""
+    settings = yaml.safe_load((ROOT / "Pulumi.oslo.yaml").read_text())["config"]
+    assert settings["pulumi:disable-default-providers"] == ["aws", "openstack"]
+    packages = {found.type.split(":")[0] for found in as_it_stands().resources.values() if found.provider is None}
+    assert packages == {"fortress", "pulumi", "command"}
