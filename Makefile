@@ -7,7 +7,7 @@ PYTHON ?= python3
 venv := .venv/bin
 shell_files := $(shell git ls-files -c -o --exclude-standard '*.sh' 'fortress/scripts/*' 'tests/doubles/bin/*' '.ci/run')
 
-.PHONY: help setup lab lab-down pulumi test test-fast check format requirements
+.PHONY: help setup lab lab-down pulumi record test test-fast check format requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -39,6 +39,9 @@ lab-down: .venv/ready ## takes the lab away; what was built once stays in the ca
 pulumi: setup ## the engine on a stack: make pulumi STACK=lab ARGS="preview --diff"; the lab's oslo: LAB_STACK=oslo lab/pulumi.sh …
 	@if [ "$(STACK)" = lab ]; then lab/pulumi.sh $(ARGS); \
 		else PATH="$(CURDIR)/$(venv):$$PATH" pulumi --stack $(STACK) $(ARGS); fi
+
+record: setup ## the state of a stack that stands in the lab, for tests/engine/test_upgrade.py: make record STACK=oslo
+	@$(venv)/python -m tests.recorded $(STACK)
 
 test: setup ## every test; brings a lab of its own up and takes it down
 	@$(venv)/python -m pytest

@@ -18,6 +18,7 @@ from lab import api
 from lab.folders import Lab
 
 ROOT = Path(__file__).parents[2]
+PREFIX = "data-fortress:"
 Settings = dict[str, Any]
 
 
@@ -45,9 +46,11 @@ class Fortress:
     def change(self, mutate: Callable[[Settings], object]) -> None:
         """Change settings: `mutate` is given them by name, without the `data-fortress:` prefix."""
         stack = yaml.safe_load(self.file.read_text())
-        plain = {key.removeprefix("data-fortress:"): value for key, value in stack["config"].items()}
+        own = {key: value for key, value in stack["config"].items() if key.startswith(PREFIX)}
+        plain = {key.removeprefix(PREFIX): value for key, value in own.items()}
         mutate(plain)
-        stack["config"] = {f"data-fortress:{key}": value for key, value in plain.items()}
+        others = {key: value for key, value in stack["config"].items() if key not in own}
+        stack["config"] = others | {f"{PREFIX}{key}": value for key, value in plain.items()}
         self.file.write_text(yaml.safe_dump(stack, sort_keys=False))
 
     @contextmanager

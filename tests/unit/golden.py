@@ -7,13 +7,13 @@ from pathlib import Path
 GOLDEN = Path(__file__).parent / "goldens"
 
 
-def check_golden(name: str, text: str) -> None:
-    """Compare `text` with `tests/unit/goldens/<name>`, byte for byte; AssertionError with the diff if they differ.
+def check_golden(name: str, text: str, folder: Path = GOLDEN) -> None:
+    """Compare `text` with `<folder>/<name>`, byte for byte; AssertionError with the diff if they differ.
 
     With UPDATE_GOLDEN=1 in the environment a file that differs is rewritten, and the test fails all the same:
     what a host will get is looked at by a person before it is committed.
     """
-    path = GOLDEN / name
+    path = folder / name
     wanted = path.read_bytes().decode() if path.exists() else ""
     if path.exists() and wanted == text:
         return
