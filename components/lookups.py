@@ -76,14 +76,32 @@ class _Cloud:
             return None
 
 
+_ENVELOPE = (
+    (r"^invoke of \S+ failed: ", ""),
+    (r"^invocation of \S+ returned an error: ", ""),
+    (r"^invoking \S+: ", ""),
+    (r"^\d+ errors? occurred: \* ", ""),
+    # AWS's SDK for Go, around what the service said
+    (r"operation error [\w ]+: \w+, ", ""),
+    (r"exceeded maximum number of attempts, \d+, ", ""),
+    (r"https response error StatusCode: \d+, RequestID: [^,]*, ", ""),
+    (r"(api error|request send failed,) (?=\w)", ""),
+    # gophercloud, around an error of a service in JSON
+    (r"Expected HTTP response code \[.*?\{.*?\"message\": ?\"((?:[^\"\\]|\\.)+)\".*", r"\1"),
+    # advice that is not for here
+    (r" Please see https://www\.pulumi\.com/.*", ""),
+    (r" Make sure you have set your AWS region, e\.g\. .*", ""),
+    (r" Please change your search criteria and try again\.?$", ""),
+)
+
+
 def _reason(bad: Exception) -> str:
-    """The provider's words as one line that a terminal can show, without the function's token."""
+    """The cloud's words as one line that a terminal can show, without what the layers in between put around them."""
     words = "".join(letter if letter.isprintable() else " " for letter in str(bad))
     words = " ".join(words.split())
-    words = re.sub(r"^invoke of \S+ failed: ", "", words)
-    words = re.sub(r"^invocation of \S+ returned an error: ", "", words)
-    words = re.sub(r"^invoking \S+: ", "", words)
-    return (re.sub(r"^\d+ errors? occurred: \* ", "", words).strip(" .") or type(bad).__name__)[:500]
+    for layer, instead in _ENVELOPE:
+        words = re.sub(layer, instead, words)
+    return (words.strip(" .") or type(bad).__name__)[:500]
 
 
 def _openstack(cloud: _Cloud, site: str, settings: OpenStackSite, hosts: Mapping[str, Host], found: Found) -> None:
@@ -137,7 +155,7 @@ def _openstack(cloud: _Cloud, site: str, settings: OpenStackSite, hosts: Mapping
             if 0 <= most < needed:
                 cloud.problems.append(
                     f"{path}: its hosts need {needed} {what}, and the project's quota is {most}; "
-                    "take smaller flavors, or ask the operator for more"
+                    "take fewer hosts or smaller flavors, or ask the operator for more"
                 )
 
 

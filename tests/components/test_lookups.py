@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 
 from components.lookups import look_up
 from fortress.settings import PROJECT, Settings, parse
-from tests.components.catalogue import DEBIAN_12, NO_RESULTS, Catalogue
+from tests.components.catalogue import DEBIAN_12, Catalogue
 from tests.doubles.pulumi_mocks import Answers, Refused, Run, plain, run
 from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab, oslo, with_key_files
 
 GONE_IMAGE = DEBIAN_12.replace("12", "99")
-NOTHING = NO_RESULTS.rstrip(".")
+NOTHING = "Your query returned no results"
 KEEPS = "A machine that stands keeps the image it was made with"
 LOGIN = "see that auth_url, region and credentials are those of the project (`openstack token issue`)"
 AWS_LOGIN = "see that region is right and that the credentials are this account's (`aws sts get-caller-identity`)"
@@ -218,7 +218,7 @@ WRONG: dict[str, tuple[dict[str, Any], Catalogue, list[str]]] = {
         Catalogue(limits=(2, 7, 16383)),
         [
             f"sites.oslo.openstack: its hosts need {needed}, and the project's quota is {most}; "
-            "take smaller flavors, or ask the operator for more"
+            "take fewer hosts or smaller flavors, or ask the operator for more"
             for needed, most in (("3 instances", 2), ("8 cores", 7), ("16384 MB of memory", 16383))
         ],
     ),
@@ -230,10 +230,7 @@ WRONG: dict[str, tuple[dict[str, Any], Catalogue, list[str]]] = {
     "login at AWS": (
         {},
         Catalogue(zones=None),
-        [
-            "sites.frankfurt.aws: operation error EC2: DescribeAvailabilityZones, api error AuthFailure: "
-            f"not able to validate; {AWS_LOGIN}"
-        ],
+        [f"sites.frankfurt.aws: AuthFailure: not able to validate; {AWS_LOGIN}"],
     ),
     "key pair on AWS": (
         {"sites/frankfurt/aws/key_pair/name": "mine"},
@@ -297,7 +294,7 @@ WRONG: dict[str, tuple[dict[str, Any], Catalogue, list[str]]] = {
             f"hosts.oslo-web.openstack.image: {NOTHING}; 'Ubuntu 20.04' is asked for; "
             f"`openstack image list` shows those that are there. {KEEPS}",
             "sites.oslo.openstack: its hosts need 3 instances, and the project's quota is 2; "
-            "take smaller flavors, or ask the operator for more",
+            "take fewer hosts or smaller flavors, or ask the operator for more",
             "sites.frankfurt.aws.key_pair.name: no matching EC2 Key Pair found; 'mine' is asked for; "
             "`aws ec2 describe-key-pairs` shows those that are there, and public_key has one made",
             "hosts.fra-2.aws.zone: eu-central-1d is not open to this account; "
@@ -385,6 +382,26 @@ def saying(words: str) -> Answers:
         ("Error:\n\tone\n\n\ttwo  ", "Error: one two"),
         ("\x1b[31mno\x1b[0m\r\x00", "[31mno [0m"),
         ("x" * 600, "x" * 500),
+        (
+            "Invalid credentials configured.\nDetails: retrieving caller identity from STS: operation error STS: "
+            "GetCallerIdentity, exceeded maximum number of attempts, 3, https response error StatusCode: 403, "
+            "RequestID: 7a1b-2, api error InvalidClientTokenId: The security token is invalid.\n\n"
+            "Please see https://www.pulumi.com/registry/packages/aws/ for more.\nNEW: You can",
+            "Invalid credentials configured. Details: retrieving caller identity from STS: "
+            "InvalidClientTokenId: The security token is invalid",
+        ),
+        (
+            "operation error STS: GetCallerIdentity, https response error StatusCode: 0, RequestID: , "
+            'request send failed, Post "https://sts": no such host\nMake sure you have set your AWS region, e.g. `x`.',
+            'Post "https://sts": no such host',
+        ),
+        (
+            "Error retrieving flavors: Expected HTTP response code [200] when accessing [GET https://c/x], but got "
+            '403 instead: {"forbidden": {"code": 403, "message": "Policy doesn\'t allow \\"it\\"."}}',
+            'Error retrieving flavors: Policy doesn\'t allow \\"it\\"',
+        ),
+        ("Your query returned more than one result. Please try a more specific search criteria",) * 2,
+        ("request send failed, ", "request send failed,"),
     ],
 )
 def test_what_a_provider_says_is_one_line(words: str, line: str) -> None:
