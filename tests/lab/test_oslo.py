@@ -16,6 +16,7 @@ from lab import api, topology
 from lab.processes import until
 from tests.doubles.pulumi_resource_aws import behind
 from tests.doubles.pulumi_resource_openstack import behind as openstack
+from tests.engine.previews import in_order, masked
 from tests.lab import traffic
 from tests.lab.fortress import Fortress, Settings, on
 from tests.unit.golden import check_golden
@@ -77,40 +78,6 @@ def restored(oslo: Oslo) -> None:
 
 
 GOLDENS = Path(__file__).parent / "goldens"
-MASKS = (
-    (r"(--machine |FORTRESS_MACHINE=)[^\s\"']+", r"\1<machine>"),
-    (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<id>"),
-    (r"\b(i|ami|vpc|subnet|sg|sgr|igw|rtb|rtbassoc|eni|vol)-[0-9a-f]{8,17}\b", r"<\1>"),
-    (r"\bssh-(ed25519|rsa) [A-Za-z0-9+/=]{40,}", "<host key>"),
-    (r"(PublicKey = )[A-Za-z0-9+/]{43}=", r"\1<key>"),
-    (r"(BEGIN CERTIFICATE-----)(\\n|\s|[A-Za-z0-9+/=.])+", r"\1 <certificate>"),
-    (r"\[id=[^\]]+\]", "[id=<id>]"),
-    (r"\b[0-9a-f]{64}\b", "<sha256>"),
-    (r"(haproxy\.cfg|workload) [0-9a-f]{16}\b", r"\1 <version>"),
-    (r"\b(192\.0\.2|203\.0\.113)\.3[1-8]\b", "<address>"),
-    (r"(?m)^.*(warning: using pulumi-resource-|\+stand-in: this is the stand-in).*\n", ""),
-    (r"(?m)^(plugin: |cannot ignore changes in).*\n", ""),
-)
-"""What differs from one run to the next, and the plugins' own lines."""
-
-
-def masked(said: str) -> str:
-    """What the engine printed, without what differs from one run to the next."""
-    for pattern, instead in MASKS:
-        said = re.sub(pattern, instead, said)
-    return said
-
-
-def in_order(preview: str) -> str:
-    """A preview with its resources in the order of their names: the engine's own differs from one run to the next."""
-    body, joint, tail = preview.partition("\nResources:\n")
-    head, *blocks = re.split(r"(?m)^(?= *(?:[-+~]{1,2} ?)?[a-zA-Z-]+:\S*: \((?!same))", f"{body}\n")
-
-    def named(block: str) -> str:
-        found = re.search(r"\[urn=\S+::(\S+)\]", block)
-        return found[1] if found else ""
-
-    return head + "".join(sorted(blocks, key=lambda block: (named(block), block))) + joint.lstrip("\n") + tail
 
 
 def settings(oslo: Oslo, *path: str) -> Any:
