@@ -21,7 +21,7 @@ class AwsMachineArgs(TypedDict):
     image_pinned: NotRequired[bool]
     """Whether the machine keeps its image; true when not given. When false, another image replaces the machine."""
     key_pair: pulumi.Input[str]
-    """Name of the key pair for the first login."""
+    """Name of the key pair for the first login; another one is for new machines only."""
     subnet_id: pulumi.Input[str]
     """Subnet, and with it the zone."""
     group_ids: list[pulumi.Input[str]]
@@ -33,7 +33,7 @@ class AwsMachineArgs(TypedDict):
     tags: NotRequired[Mapping[str, str]]
     """Its tags, besides the provider's."""
     user_data: NotRequired[str]
-    """For cloud-init, nothing secret; another text replaces the machine."""
+    """For cloud-init, nothing secret; another text is for new machines only."""
 
 
 class AwsMachine(pulumi.ComponentResource):
@@ -59,8 +59,6 @@ class AwsMachine(pulumi.ComponentResource):
             vpc_security_group_ids=args["group_ids"],
             associate_public_ip_address=True,
             user_data=args.get("user_data"),
-            # Otherwise another text only restarts the machine, and cloud-init does not read it again.
-            user_data_replace_on_change=True,
             # IMDSv2 alone, and no answer passes a second hop.
             metadata_options=ec2.InstanceMetadataOptionsArgs(
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
@@ -79,7 +77,8 @@ class AwsMachine(pulumi.ComponentResource):
             opts=pulumi.ResourceOptions.merge(
                 child_options(self, opts),
                 pulumi.ResourceOptions(
-                    ignore_changes=["ami"] if pinned else None,
+                    # What is read at the first boot alone is no reason to end a machine.
+                    ignore_changes=["userData", "keyName", *(["ami"] if pinned else [])],
                     # EC2 does not stop the instance of a one-time request, which another type in place needs.
                     replace_on_changes=["instanceType"] if spot else None,
                 ),

@@ -13,7 +13,7 @@ import pulumi_openstack as openstack
 
 from fortress.cloud import render_cloud_config
 from fortress.host_settings import AwsHost, AwsSite, KeyPair, OpenStackHost, OpenStackSite, Site
-from fortress.settings import PROJECT, Settings
+from fortress.settings import PROJECT, Settings, declared
 
 from .aws_machine import AwsMachineArgs
 from .aws_site import AwsSite as AwsSiteComponent
@@ -49,6 +49,10 @@ def credential_problems(s: Settings, given: Iterable[str]) -> Iterable[str]:
 
 
 def _openstack_problems(path: str, cloud: OpenStackSite, secret: bool) -> Iterable[str]:
+    # gophercloud, below the provider, takes a password or a token of the environment before an application credential.
+    others = [name for name in ("OS_PASSWORD", "OS_TOKEN", "OS_CLOUD") if os.environ.get(name)]
+    if cloud.application_credential_id and secret and others:
+        yield f"{path}.application_credential_id: {', '.join(others)} in the environment would win over it; unset it"
     if bool(cloud.application_credential_id) != secret:
         missing = f"{path}.application_credential_id" if secret else OPENSTACK_SECRET
         yield f"{missing}: missing; an application credential has an id and a secret, and one of them is given"
@@ -128,6 +132,7 @@ def _provider(name: str, site: Site, config: pulumi.Config) -> pulumi.ProviderRe
             region=account.region,
             access_key=account.access_key_id,
             secret_key=config.get_secret(AWS_SECRET),
+            allowed_account_ids=[account.account_id] if account.account_id else None,
             default_tags={"tags": {"project": PROJECT, "stack": pulumi.get_stack(), **account.tags}},
         )
     return None
@@ -185,9 +190,10 @@ def openstack_machine(s: Settings, clouds: Clouds, name: str, machine: OpenStack
         groups.append(site.hub_group_id)
     if host.role == "edge":
         groups.append(site.edge_group_id)
-    instance = machine.name or name
+    # Older clouds refuse an instance whose name ends like an address.
+    generation = f"-{host.generation}" if host.role == "worker" else ""
     args: OpenStackMachineArgs = {
-        "instance_name": instance if host.generation == 1 or not machine.name else f"{machine.name}.{host.generation}",
+        "instance_name": f"{machine.name or declared(name)}{generation}",
         "flavor": machine.flavor,
         "image_id": clouds.found.images[name],
         "image_pinned": machine.image_pinned,

@@ -188,6 +188,8 @@ class Host(pulumi.ComponentResource):
                 target,
                 lambda machine: push.on(machine, "awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo"),
                 after(options, ready),
+                # A machine of another size has just restarted.
+                dials=GATE_DIALS,
                 # The command does not read it: another size of the same machine asks again.
                 stdin=_size(args),
                 ignore_changes=_CONNECTION_HABITS,

@@ -113,6 +113,12 @@ def _openstack(cloud: _Cloud, site: str, settings: OpenStackSite, hosts: Mapping
     )
     if scope is None:
         return
+    if settings.project_id and scope.project_id != settings.project_id:
+        cloud.problems.append(
+            f"{path}.project_id: {settings.project_id!r} is asked for, and these credentials are of "
+            f"{scope.project_id!r}; log in to the project that the fortress stands in"
+        )
+        return
     network = _openstack_network(cloud, f"{path}.external_network", settings.external_network)
     found.external_networks[site] = network or ""
     if settings.network.existing:
@@ -292,6 +298,11 @@ def _aws_subnets(cloud: _Cloud, path: str, vpc: str, zones: set[str]) -> dict[st
                 f"{path}: {vpc} has no subnet in {zone} that gives public addresses; "
                 "name a VPC with one, or give network.cidr to have one made"
             )
+        elif answer and len(answer.ids) > 1:
+            cloud.problems.append(
+                f"{path}: {vpc} has {len(answer.ids)} subnets in {zone} that give public addresses, and one is needed; "
+                "name a VPC with one in each zone, or give network.cidr to have one made"
+            )
         elif answer:
-            subnets[zone] = sorted(answer.ids)[0]
+            subnets[zone] = answer.ids[0]
     return subnets

@@ -25,7 +25,7 @@ class OpenStackMachineArgs(TypedDict):
     image_pinned: NotRequired[bool]
     """Whether the machine keeps its image; true when not given. When false, another image replaces the machine."""
     key_pair: pulumi.Input[str]
-    """Name of the key pair for the first login."""
+    """Name of the key pair for the first login; another one is for new machines only."""
     network_id: pulumi.Input[str]
     """Network of its port."""
     subnet_id: pulumi.Input[str]
@@ -43,7 +43,7 @@ class OpenStackMachineArgs(TypedDict):
     availability_zone: NotRequired[str]
     """The cloud's choice when not given."""
     user_data: NotRequired[str]
-    """For cloud-init, nothing secret; another text replaces the machine."""
+    """For cloud-init, nothing secret; another text is for new machines only."""
 
 
 class OpenStackMachine(pulumi.ComponentResource):
@@ -108,7 +108,8 @@ class OpenStackMachine(pulumi.ComponentResource):
                 pulumi.ResourceOptions(
                     # Its volumes and its port are in use until it is gone.
                     delete_before_replace=True,
-                    ignore_changes=["imageId"] if pinned else None,
+                    # What is read at the first boot alone is no reason to end a machine.
+                    ignore_changes=["userData", "keyPair", *(["imageId"] if pinned else [])],
                     replace_on_changes=None if pinned else ["imageId"],
                 ),
             ),

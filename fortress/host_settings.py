@@ -64,11 +64,23 @@ class OpenStackNetwork(CloudNetwork):
     dns: Annotated[list[Address], AfterValidator(distinct)] = []
     """Name servers that its machines are given; the cloud's own when empty."""
 
+    @model_validator(mode="after")
+    def _of_what_is_made(self) -> OpenStackNetwork:
+        if self.existing and self.dns:
+            raise ValueError("dns: a network that is there has its own; leave it out")
+        return self
+
 
 class AwsNetwork(CloudNetwork):
     """The VPC of an AWS site."""
 
     ipv6: bool = False
+
+    @model_validator(mode="after")
+    def _of_what_is_made(self) -> AwsNetwork:
+        if self.existing and self.ipv6:
+            raise ValueError("ipv6: a VPC that is there has its own ranges; leave it out")
+        return self
 
 
 class ObjectContainer(Model):
@@ -84,6 +96,8 @@ class OpenStackSite(Model):
 
     auth_url: Https
     region: OneLine
+    project_id: OneLine | None = None
+    """The project that the credentials must be of: those of another one would miss all that stands."""
     application_credential_id: OneLine | None = None
     """With the secret setting `openstack_application_credential_secret`."""
     external_network: OneLine
@@ -107,6 +121,8 @@ class AwsSite(Model):
     """An AWS account and region. Credentials: `AWS_*` variables, ~/.aws, or an access key."""
 
     region: Region = "eu-central-1"
+    account_id: Owner | None = None
+    """The account that the credentials must be of: those of another one would miss all that stands."""
     access_key_id: Annotated[str, matching(r"[A-Z0-9]{16,128}", "the id of an access key")] | None = None
     """With the secret setting `aws_secret_access_key`."""
     network: AwsNetwork
@@ -196,6 +212,8 @@ class Host(Model):
                     raise ValueError(
                         f"{name}: is for a machine that exists; leave it out: the cloud says which machine this one is"
                     )
+        if self.gone and self.made and self.role == "worker":
+            raise ValueError("gone: is not for a worker that the stack makes; take it out, or raise its generation")
         if self.generation > 1 and not (self.made and self.role == "worker"):
             raise ValueError(f"generation: {self.generation} is for a worker that the stack makes; leave it out")
         return self
@@ -263,6 +281,11 @@ def _openstack(name: str, host: Host, machine: OpenStackHost, site: Site) -> Ite
         return
     path = f"hosts.{name}.openstack.fixed_address"
     cidr = site.openstack.network.cidr
+    if cidr and not machine.floating_address:
+        yield (
+            f"hosts.{name}.openstack.floating_address: false, and nobody outside reaches {cidr}; "
+            "set it to true, or use a network.existing that is reached"
+        )
     if machine.fixed_address is None:
         return
     try:

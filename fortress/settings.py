@@ -239,8 +239,11 @@ class Settings(Model):
 
     def _host_problems(self) -> Iterable[str]:
         yield from host_settings.problems(self.sites, self.hosts, self.mesh.network)
-        if self.ssh.user == "root" and any(host.made for host in self.hosts.values()):
-            yield "ssh.user: 'root' does not log in to machines that the stack makes; name their first user, debian"
+        if any(host.made for host in self.hosts.values()):
+            if self.ssh.user == "root":
+                yield "ssh.user: 'root' does not log in to machines that the stack makes; name their first user, debian"
+            if all(ip_network(entry).version == 6 for entry in self.ssh.operators):
+                yield "ssh.operators: no IPv4 range, and machines that the stack makes answer on IPv4; name one"
         if self.ssh.bastion:
             for name, host in self.hosts.items():
                 if host.made:
@@ -269,10 +272,6 @@ class Settings(Model):
                 yield f"mesh.hubs: {hub!r} is not in hosts; known: {', '.join(self.hosts)}"
             elif self.hosts[hub].made and self.hosts[hub].role == "worker":
                 yield f"mesh.hubs: {hub!r} is a worker that the stack makes; a hub has an address that stays"
-            elif (machine := self.hosts[hub].openstack) and not machine.floating_address:
-                site = self.sites.get(self.hosts[hub].site)
-                if site and site.openstack and site.openstack.network.cidr:
-                    yield f"hosts.{hub}.openstack.floating_address: false, but others dial this hub; set it to true"
         for index, flow in enumerate(self.mesh.flows):
             for end in (flow.source, flow.destination):
                 if end not in self.hosts:
@@ -297,6 +296,8 @@ class Settings(Model):
 
     def _volume_problems(self) -> Iterable[str]:
         volume, host = self.database.volume, self.hosts[self.database_host]
+        if volume is None and host.made:
+            yield "database.volume: missing; the disk of a machine that the stack makes ends with it; give size_gb"
         if volume and volume.device and host.made:
             yield "database.volume.device: the stack makes this host, and the volume too; give size_gb"
         if volume and volume.size_gb and not host.made:

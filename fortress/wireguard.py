@@ -101,7 +101,14 @@ def plan(addresses: Mapping[str, IPv4Address], hubs: Sequence[str], flows: Itera
     for name in addresses:
         mine = sorted((other, reach) for (one, other), reach in behind.items() if one == name)
         peers[name] = tuple(
-            Peer(other, tuple(f"{address}/32" for address in sorted(addresses[host] for host in reach)), other in hubs)
+            Peer(
+                other,
+                # The peer's own address first: by that one `wireguard check` knows who it is.
+                tuple(
+                    f"{addresses[host]}/32" for host in sorted(reach, key=lambda host: (host != other, addresses[host]))
+                ),
+                other in hubs,
+            )
             for other, reach in mine
         )
     return Plan(peers, {hub: tuple(sorted(found, key=str)) for hub, found in relays.items()})

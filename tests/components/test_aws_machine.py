@@ -28,7 +28,6 @@ LEAST: dict[str, Any] = {
     "subnetId": "subnet-1",
     "vpcSecurityGroupIds": ["sg-1"],
     "associatePublicIpAddress": True,
-    "userDataReplaceOnChange": True,
     "metadataOptions": {"httpEndpoint": "enabled", "httpTokens": "required", "httpPutResponseHopLimit": 1},
     "rootBlockDevice": {"volumeType": "gp3", "volumeSize": 20, "encrypted": True, "deleteOnTermination": True},
     "instanceInitiatedShutdownBehavior": "terminate",
@@ -53,7 +52,7 @@ def test_a_machine_with_the_least() -> None:
     assert done.resources["fra-1.2"].type == "fortress:index:AwsMachine"
     assert types(done.children("fra-1.2")) == {"fra-1.2-instance": INSTANCE}
     assert inputs(done.children("fra-1.2")) == {"fra-1.2-instance": LEAST}
-    check_children(done, "fra-1.2", "aws", fra_1_2_instance={"ignore_changes": ("ami",)})
+    check_children(done, "fra-1.2", "aws", fra_1_2_instance={"ignore_changes": ("userData", "keyName", "ami")})
 
 
 def test_a_machine_with_everything() -> None:
@@ -77,7 +76,7 @@ def test_a_machine_with_everything() -> None:
         }
     }
     # A spot instance cannot be stopped to become another type.
-    special = {"ignore_changes": ("ami",), "replace_on_changes": ("instanceType",)}
+    special = {"ignore_changes": ("userData", "keyName", "ami"), "replace_on_changes": ("instanceType",)}
     check_children(done, "fra-1.2", "aws", fra_1_2_instance=special)
 
 
@@ -86,8 +85,14 @@ def test_no_spot_and_no_tags_are_left_out() -> None:
 
 
 def test_another_image_does_nothing_while_pinned() -> None:
-    check_children(machine(image_pinned=True), "fra-1.2", "aws", fra_1_2_instance={"ignore_changes": ("ami",)})
-    check_children(machine(image_pinned=False), "fra-1.2", "aws")
+    check_children(
+        machine(image_pinned=True),
+        "fra-1.2",
+        "aws",
+        fra_1_2_instance={"ignore_changes": ("userData", "keyName", "ami")},
+    )
+    unpinned = {"ignore_changes": ("userData", "keyName")}
+    check_children(machine(image_pinned=False), "fra-1.2", "aws", fra_1_2_instance=unpinned)
 
 
 def test_a_size_that_arrives_as_a_float_is_whole() -> None:

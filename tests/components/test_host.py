@@ -111,7 +111,8 @@ def test_children_and_their_commands() -> None:
         ),
     }
     reached = connection(hostKey=LEARNT_KEY)
-    check_commands(commands.values(), reached, db_ready={**reached, "dialErrorLimit": 30})
+    patient = {**reached, "dialErrorLimit": 30}
+    check_commands(commands.values(), reached, db_ready=patient, db_facts=patient)
 
 
 def test_what_is_sent() -> None:
@@ -184,7 +185,8 @@ def test_a_host_key_that_is_given_is_pinned_and_not_learnt() -> None:
     done = host(host_key=HOST_KEY)
     assert "db-host-key" not in done.resources
     reached = connection()
-    check_commands(done.children("db").values(), reached, db_ready={**reached, "dialErrorLimit": 30})
+    patient = {**reached, "dialErrorLimit": 30}
+    check_commands(done.children("db").values(), reached, db_ready=patient, db_facts=patient)
     assert done.outputs["host_key"].value == HOST_KEY
 
 

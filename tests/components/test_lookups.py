@@ -353,7 +353,7 @@ def test_networks_that_are_there() -> None:
         "sites/oslo/openstack/network": {"existing": "lan"},
         "sites/frankfurt/aws/network": {"existing": "vpc-1"},
     }
-    subnets = {"eu-central-1a": ("subnet-2", "subnet-1"), "eu-central-1b": ("subnet-3",)}
+    subnets = {"eu-central-1a": ("subnet-1",), "eu-central-1b": ("subnet-3",)}
     catalogue = Catalogue(networks={"public": ("public-v4",), "lan": ("lan-v4",)}, vpcs={"vpc-1": subnets})
     done = look(changes, catalogue.answers)
     assert done.outputs["networks"].value == {"oslo": "ID of lan", "frankfurt": "vpc-1"}
@@ -361,7 +361,20 @@ def test_networks_that_are_there() -> None:
     assert done.outputs["subnets"].value == {
         "oslo": {"": "lan-v4"},
         "frankfurt": {"eu-central-1a": "subnet-1", "eu-central-1b": "subnet-3"},
-    }, "of two subnets always the same one"
+    }
+
+
+def test_the_project_that_the_fortress_stands_in() -> None:
+    """Another one's credentials would miss all that stands, and a refresh would take it out of the state."""
+    assert look({"sites/oslo/openstack/project_id": "project-id"}).outputs
+    done = Run()
+    with pytest.raises(pulumi.RunError) as bad:
+        look({"sites/oslo/openstack/project_id": "another"}, done=done)
+    assert str(bad.value).split("\n")[1:] == [
+        "  data-fortress:sites.oslo.openstack.project_id: 'another' is asked for, and these credentials are of "
+        "'project-id'; log in to the project that the fortress stands in"
+    ]
+    assert [name for name, _ in asked(done, "oslo")] == ["getAuthScope"]
 
 
 def saying(words: str) -> Answers:

@@ -38,7 +38,7 @@ ALL: dict[str, Any] = {
     "user_data": "#cloud-config\n",
 }
 
-PINNED = {"delete_before_replace": True, "ignore_changes": ("imageId",)}
+PINNED = {"delete_before_replace": True, "ignore_changes": ("userData", "keyPair", "imageId")}
 """What holds for an instance that keeps its image."""
 
 
@@ -114,7 +114,7 @@ def test_a_machine_with_everything() -> None:
 
 def test_an_instance_is_never_rebuilt_in_place() -> None:
     """Another image does nothing while pinned, and replaces otherwise."""
-    unpinned = {"delete_before_replace": True, "replace_on_changes": ("imageId",)}
+    unpinned = {**PINNED, "ignore_changes": ("userData", "keyPair"), "replace_on_changes": ("imageId",)}
     check_children(machine(image_pinned=False), "db", "openstack", db_instance=unpinned)
     check_children(machine(image_pinned=True), "db", "openstack", db_instance=PINNED)
 

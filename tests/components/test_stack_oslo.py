@@ -303,13 +303,14 @@ def test_what_the_cloud_has_does_not_hang_on_a_host() -> None:
 def test_no_machine_is_rebuilt_by_another_image() -> None:
     for name in MEMBERS:
         found = as_it_stands().resources[f"{name}-machine-instance"]
-        assert found.ignore_changes == (("imageId",) if MEMBERS[name] == "oslo" else ("ami",)), name
+        first_boot = ("userData", "keyPair", "imageId") if MEMBERS[name] == "oslo" else ("userData", "keyName", "ami")
+        assert found.ignore_changes == first_boot, name
         assert found.replace_on_changes == (), name
     loose = fortress({"hosts/oslo-edge/openstack/image_pinned": False, "sites/frankfurt/aws/image/pinned": False})
     assert loose.resources["oslo-edge-machine-instance"].replace_on_changes == ("imageId",)
-    assert loose.resources["oslo-edge-machine-instance"].ignore_changes == ()
-    assert loose.resources["oslo-db-machine-instance"].ignore_changes == ("imageId",)
-    assert loose.resources["fra-1.1-machine-instance"].ignore_changes == ()
+    assert loose.resources["oslo-edge-machine-instance"].ignore_changes == ("userData", "keyPair")
+    assert loose.resources["oslo-db-machine-instance"].ignore_changes == ("userData", "keyPair", "imageId")
+    assert loose.resources["fra-1.1-machine-instance"].ignore_changes == ("userData", "keyName")
 
 
 # --- order ---
@@ -392,8 +393,8 @@ def test_a_next_generation_of_a_worker_on_openstack() -> None:
     assert set(after.resources) - set(before.resources) == of_member(after, "oslo-web.2")
     assert changed_inputs(before, after) == {"edge-haproxy.cfg", "edge-drained"}
     names = {"hosts/oslo-web/openstack/name": "web01", "hosts/oslo-web/generation": 2}
-    assert inputs(fortress(names), "oslo-web.2-machine-instance")["name"] == "web01.2"
-    assert inputs(after, "oslo-web.2-machine-instance")["name"] == "oslo-web.2"
+    assert inputs(fortress(names), "oslo-web.2-machine-instance")["name"] == "web01-2"
+    assert inputs(after, "oslo-web.2-machine-instance")["name"] == "oslo-web-2"
 
 
 def test_one_worker_more_touches_the_edge_and_the_zone_it_opens() -> None:
@@ -527,7 +528,8 @@ def test_outputs() -> None:
 
 
 @pytest.mark.parametrize("preview", [False, True])
-def test_secrets_stand_where_they_are_needed_and_nowhere_else(preview: bool) -> None:
+def test_secrets_stand_where_they_are_needed_and_nowhere_else(no_logins: pytest.MonkeyPatch, preview: bool) -> None:
+    no_logins.delenv("OS_PASSWORD")
     done = fortress(WITH_SECRETS, secrets=SECRET_KEYS, preview=preview)
     found = {name: paths for name, one in done.resources.items() if (paths := secret_paths(one.inputs))}
     assert found == {
@@ -682,7 +684,9 @@ def test_a_sites_tags_are_on_all_that_it_has() -> None:
 
 
 def test_a_machine_without_a_floating_address() -> None:
-    done = fortress({"hosts/oslo-web/openstack/floating_address": False})
+    catalogue = Catalogue(networks={"public": (), "lan": ("lan-v4",)})
+    changes = {"sites/oslo/openstack/network": {"existing": "lan"}, "hosts/oslo-web/openstack/floating_address": False}
+    done = fortress(changes, answers=catalogue.answers)
     assert set(done.below("oslo-web.1-machine")) == {"oslo-web.1-machine-port", "oslo-web.1-machine-instance"}
     host = plain(done.resources["oslo-web.1-ready"].inputs["connection"])["host"]
     assert host == "address of oslo-web.1-machine-port"
@@ -854,6 +858,21 @@ def test_logins_by_settings(no_logins: pytest.MonkeyPatch) -> None:
     assert inputs(done, "login frankfurt")["accessKey"] == "AKIAIOSFODNN7EXAMPLE"
 
 
+def test_a_login_of_the_shell_that_would_win(no_logins: pytest.MonkeyPatch) -> None:
+    """gophercloud takes a password before an application credential: the stack would act in another project."""
+    no_logins.setenv("OS_CLOUD", "home")
+    assert stopped(WITH_SECRETS, secrets={"database_password": PASSWORD, **SECRET_KEYS}) == [
+        "data-fortress:sites.oslo.openstack.application_credential_id: OS_PASSWORD, OS_CLOUD in the environment would "
+        "win over it; unset it"
+    ]
+
+
+def test_the_account_that_the_fortress_stands_in() -> None:
+    done = fortress({"sites/frankfurt/aws/account_id": "123456789012"})
+    assert inputs(done, "login frankfurt")["allowedAccountIds"] == '["123456789012"]'
+    assert "allowedAccountIds" not in inputs(as_it_stands(), "login frankfurt")
+
+
 HALVES: dict[str, tuple[dict[str, Any], dict[str, str], str]] = {
     "an id without its secret at OpenStack": (
         {"sites/oslo/openstack/application_credential_id": "x"},
@@ -899,7 +918,8 @@ def test_a_volumes_key_that_is_too_short() -> None:
     ]
 
 
-def test_secrets_that_everyone_can_read() -> None:
+def test_secrets_that_everyone_can_read(no_logins: pytest.MonkeyPatch) -> None:
+    no_logins.delenv("OS_PASSWORD")
     names = ["openstack_application_credential_secret", "aws_secret_access_key", "database_volume_key"]
     secrets = {name: SECRET_KEYS[name] for name in names}
     hidden = {"database_password": PASSWORD, **secrets}

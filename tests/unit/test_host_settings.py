@@ -104,7 +104,7 @@ def test_what_may_be_left_out() -> None:
     gone = ["hosts/fra-1/aws/type", "hosts/fra-1/aws/tags", "hosts/fra-1/generation"]
     gone += ["sites/frankfurt/aws/region", "sites/frankfurt/aws/image", "sites/oslo/openstack/containers"]
     gone += [f"hosts/oslo-db/openstack/{key}" for key in ("name", "fixed_address", "security_groups", "metadata")]
-    settings = parse(changed(dict.fromkeys([*gone, "database/volume"], GONE), oslo), ROOT)
+    settings = parse(changed(dict.fromkeys(gone, GONE), oslo), ROOT)
     worker, account = settings.hosts["fra-1"].aws, settings.sites["frankfurt"].aws
     assert worker is not None
     assert account is not None
@@ -119,6 +119,8 @@ def test_what_may_be_left_out() -> None:
     assert database is not None
     assert (database.floating_address, database.image_pinned) == (True, True)
 
+
+UNREACHED = "false, and nobody outside reaches 10.20.0.0/24; set it to true, or use a network.existing that is reached"
 
 REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     # --- where a machine comes from
@@ -198,7 +200,39 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a hub that nobody reaches": (
         {"hosts/oslo-db/openstack/floating_address": False},
-        ["hosts.oslo-db.openstack.floating_address: false, but others dial this hub; set it to true"],
+        [f"hosts.oslo-db.openstack.floating_address: {UNREACHED}"],
+    ),
+    "a worker that nobody reaches": (
+        {"hosts/oslo-web/openstack/floating_address": False},
+        [f"hosts.oslo-web.openstack.floating_address: {UNREACHED}"],
+    ),
+    "a worker of the stack's that is gone": (
+        {"hosts/fra-1/gone": True},
+        ["hosts.fra-1.gone: is not for a worker that the stack makes; take it out, or raise its generation"],
+    ),
+    "a database on a disk that ends with its machine": (
+        {"database/volume": GONE},
+        ["database.volume: missing; the disk of a machine that the stack makes ends with it; give size_gb"],
+    ),
+    "operators whom no machine can answer": (
+        {"ssh/operators": ["2001:db8::/64"]},
+        ["ssh.operators: no IPv4 range, and machines that the stack makes answer on IPv4; name one"],
+    ),
+    "root on new machines": (
+        {"ssh/user": "root"},
+        ["ssh.user: 'root' does not log in to machines that the stack makes; name their first user, debian"],
+    ),
+    "name servers of a network that is there": (
+        {"sites/oslo/openstack/network": {"existing": "lan", "dns": ["192.0.2.53"]}},
+        ["sites.oslo.openstack.network.dns: a network that is there has its own; leave it out"],
+    ),
+    "IPv6 of a VPC that is there": (
+        {"sites/frankfurt/aws/network": {"existing": "vpc-1", "ipv6": True}},
+        ["sites.frankfurt.aws.network.ipv6: a VPC that is there has its own ranges; leave it out"],
+    ),
+    "an account that is none": (
+        {"sites/frankfurt/aws/account_id": "12345"},
+        ["sites.frankfurt.aws.account_id: '12345' must be the 12 digits of an AWS account, in quotes"],
     ),
     "a hub that is a worker": (
         {"mesh/hubs": ["oslo-db", "fra-1"]},
@@ -519,9 +553,9 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "10.20.0.0/24; give each a range of its own",
             "sites.frankfurt.aws.network.cidr: 10.20.0.0/26 is too narrow for subnets of eight zones; "
             "take a /25 or wider",
+            f"hosts.oslo-db.openstack.floating_address: {UNREACHED}",
             "hosts.fra-2.aws.zone: eu-west-1a is not in sites.frankfurt.aws.region, eu-central-1; "
             "take one of its zones",
-            "hosts.oslo-db.openstack.floating_address: false, but others dial this hub; set it to true",
         ],
     ),
 }
@@ -545,7 +579,10 @@ STANDS: dict[str, dict[str, Any]] = {
         "sites/oslo/openstack/network": {"existing": "lan"},
         "hosts/oslo-db/openstack/floating_address": False,
     },
-    "a worker that only operators inside reach": {"hosts/oslo-web/openstack/floating_address": False},
+    "a worker in a network that operators reach": {
+        "sites/oslo/openstack/network": {"existing": "lan"},
+        "hosts/oslo-web/openstack/floating_address": False,
+    },
     "the narrowest VPC": {"sites/frankfurt/aws/network/cidr": "10.30.0.0/25"},
     "networks side by side": {
         "sites/oslo/openstack/network/cidr": "10.20.0.0/24",
