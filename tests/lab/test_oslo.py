@@ -152,61 +152,6 @@ def test_a_preview_shows_the_change(oslo: Oslo, change: str) -> None:
         restored(oslo)
 
 
-# --- bad input, before anything is made ---
-
-WRONG: dict[str, tuple[Any, str]] = {
-    "flavor": (
-        lambda s: s["hosts"]["oslo-db"]["openstack"].update(flavor="v9-huge"),
-        "data-fortress:hosts.oslo-db.openstack.flavor: ",
-    ),
-    "image": (
-        lambda s: s["hosts"]["oslo-db"]["openstack"].update(image="Debian 99"),
-        "data-fortress:hosts.oslo-db.openstack.image: ",
-    ),
-    "network": (
-        lambda s: s["sites"]["oslo"]["openstack"].update(external_network="nowhere"),
-        "data-fortress:sites.oslo.openstack.external_network: ",
-    ),
-    "region": (
-        lambda s: s["sites"]["oslo"]["openstack"].update(region="NO-Bergen-9"),
-        "data-fortress:sites.oslo.openstack: ",
-    ),
-    "key pair": (
-        lambda s: s["sites"]["frankfurt"]["aws"]["key_pair"].update(name="lost"),
-        "data-fortress:sites.frankfurt.aws.key_pair.name: ",
-    ),
-    "type": (
-        lambda s: s["hosts"]["fra-2"]["aws"].update(type="c99.huge"),
-        "data-fortress:hosts.fra-2.aws.type: ",
-    ),
-    "AMI": (
-        lambda s: s["sites"]["frankfurt"]["aws"]["image"].update(name="debian-99-*"),
-        "data-fortress:sites.frankfurt.aws.image: ",
-    ),
-}
-
-
-@pytest.mark.parametrize("wrong", WRONG)
-def test_what_no_cloud_has_is_one_line_before_anything_is_made(oslo: Oslo, wrong: str) -> None:
-    change, start = WRONG[wrong]
-    oslo.change(change)
-    try:
-        done = oslo.pulumi("up", "--yes", "--skip-preview")
-    finally:
-        restored(oslo)
-    assert done.returncode != 0
-    assert "Traceback" not in done.stdout
-    said = done.stdout.split("\nDiagnostics:\n")[1]
-    assert "error: these settings do not fit their clouds:\n" in said
-    lines = [line.strip() for line in said.splitlines() if line.strip().startswith("data-fortress:")]
-    assert len(lines) == 1, lines
-    assert lines[0].startswith(start), lines
-    assert "; " in lines[0], "a cure stands in it"
-    done_to = re.findall(r"(?m)^ *[+~-]+ +(\S+:\S+) \S+ (?:created|updated|replaced|deleted)", done.stdout)
-    # A provider is not in the cloud: it is how the engine logs in.
-    assert [kind for kind in done_to if not kind.startswith("pulumi:providers:")] == []
-
-
 # --- workers come and go ---
 
 
