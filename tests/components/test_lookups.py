@@ -353,7 +353,7 @@ def test_networks_that_are_there() -> None:
         "sites/oslo/openstack/network": {"existing": "lan"},
         "sites/frankfurt/aws/network": {"existing": "vpc-1"},
     }
-    subnets = {"eu-central-1a": ("subnet-1",), "eu-central-1b": ("subnet-3",)}
+    subnets: dict[str, tuple[str, ...]] = {"eu-central-1a": ("subnet-1",), "eu-central-1b": ("subnet-3",)}
     catalogue = Catalogue(networks={"public": ("public-v4",), "lan": ("lan-v4",)}, vpcs={"vpc-1": subnets})
     done = look(changes, catalogue.answers)
     assert done.outputs["networks"].value == {"oslo": "ID of lan", "frankfurt": "vpc-1"}
