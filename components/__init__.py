@@ -1,27 +1,36 @@
-"""What Pulumi builds: one component a file; text is rendered in `fortress`."""
+"""What Pulumi builds: one component a file; text is rendered in `fortress`.
+
+The schema of the source package (`package/`) is made from the annotations of arguments and outputs, as they are at run
+time: the modules of public components do not put them off by `from __future__ import annotations`.
+"""
 
 from .aws_machine import AwsMachine, AwsMachineArgs
 from .aws_site import AwsSite, AwsSiteArgs
 from .data_fortress import DataFortress, DataFortressArgs
-from .ephemeral_worker import EphemeralWorker, EphemeralWorkerArgs
-from .haproxy_edge import HAProxyEdge, HAProxyEdgeArgs
+from .data_volume import VolumeArgs
+from .ephemeral_worker import DatabaseArgs, EphemeralWorker, EphemeralWorkerArgs, WorkloadArgs
+from .haproxy_edge import BackendArgs, ChecksArgs, HAProxyEdge, HAProxyEdgeArgs, TlsArgs
 from .host import Host, HostArgs
 from .host_file import HostFile, HostFileArgs
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
 from .openstack_site import OpenStackSite, OpenStackSiteArgs
 from .private_container import PrivateContainer, PrivateContainerArgs
 from .remote import Member
-from .wireguard_mesh import WireGuardMesh, WireGuardMeshArgs
+from .wireguard_mesh import FlowArgs, WireGuardMesh, WireGuardMeshArgs
 
 __all__ = [
     "AwsMachine",
     "AwsMachineArgs",
     "AwsSite",
     "AwsSiteArgs",
+    "BackendArgs",
+    "ChecksArgs",
     "DataFortress",
     "DataFortressArgs",
+    "DatabaseArgs",
     "EphemeralWorker",
     "EphemeralWorkerArgs",
+    "FlowArgs",
     "HAProxyEdge",
     "HAProxyEdgeArgs",
     "Host",
@@ -35,6 +44,9 @@ __all__ = [
     "OpenStackSiteArgs",
     "PrivateContainer",
     "PrivateContainerArgs",
+    "TlsArgs",
+    "VolumeArgs",
     "WireGuardMesh",
     "WireGuardMeshArgs",
+    "WorkloadArgs",
 ]

@@ -1,7 +1,5 @@
 """A machine on AWS: one EC2 instance that may be thrown away."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
@@ -14,7 +12,7 @@ from .remote import child_options
 class AwsMachineArgs(TypedDict):
     """A machine of an `AwsSite`; what it depends on there comes by `depends_on` of the component."""
 
-    instance_type: NotRequired[str]
+    instance_type: NotRequired[pulumi.Input[str]]
     """`c5.large` when not given. Another one stops and starts the machine, and replaces a spot instance."""
     ami: pulumi.Input[str]
     """Image that a new machine is made from."""
@@ -30,9 +28,9 @@ class AwsMachineArgs(TypedDict):
     """Size of its disk in GiB; 20 when not given."""
     spot: NotRequired[bool]
     """Whether it is a spot instance: cheaper, and ended when AWS wants it back."""
-    tags: NotRequired[Mapping[str, str]]
+    tags: NotRequired[Mapping[str, pulumi.Input[str]]]
     """Its tags, besides the provider's."""
-    user_data: NotRequired[str]
+    user_data: NotRequired[pulumi.Input[str]]
     """For cloud-init, nothing secret; another text is for new machines only."""
 
 

@@ -1,7 +1,5 @@
 """What an AWS account holds for the machines of one site: VPC, security group, key pair."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from ipaddress import IPv4Network
 from typing import NotRequired, TypedDict

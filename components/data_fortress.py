@@ -1,7 +1,5 @@
 """The database host: MariaDB on the tunnel's address, with a certificate authority whose key stays there."""
 
-from __future__ import annotations
-
 from typing import NotRequired, TypedDict
 
 import pulumi

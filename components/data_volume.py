@@ -1,7 +1,5 @@
 """The database's data on a volume of its own, which outlives the machine."""
 
-from __future__ import annotations
-
 from typing import NotRequired, TypedDict
 
 import pulumi

@@ -1,7 +1,5 @@
 """A worker: a workload that reaches the fortress through the tunnel, on a host that may be thrown away."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import NotRequired, TypedDict
@@ -29,7 +27,7 @@ class WorkloadArgs(TypedDict):
     """Debian packages that it needs."""
     files: NotRequired[Mapping[str, pulumi.Input[str]]]
     """Path on the host: text."""
-    environment: NotRequired[Mapping[str, str]]
+    environment: NotRequired[Mapping[str, pulumi.Input[str]]]
     """Variables besides the FORTRESS_ ones; nothing secret."""
     healthy_within_s: NotRequired[int]
     """Seconds until it must be healthy, 60 when not given."""
@@ -115,18 +113,18 @@ class EphemeralWorker(pulumi.ComponentResource):
             ),
             options,
         )
-        service = pulumi.Output.from_input(database["address"]).apply(
-            lambda address: workload.render(
+        service = pulumi.Output.all(database["address"], work.get("environment", {})).apply(
+            lambda known: workload.render(
                 workload.Workload(
                     name=work["name"],
                     command=work["command"],
                     port=int(work["port"]),
                     environment={
-                        **work.get("environment", {}),
+                        **known[1],
                         "FORTRESS_HOST": host["name"],
                         "FORTRESS_SITE": host["site"],
                         "FORTRESS_LISTEN": f"{host['mesh_address']}:{int(work['port'])}",
-                        "FORTRESS_DATABASE_ADDRESS": address,
+                        "FORTRESS_DATABASE_ADDRESS": known[0],
                         "FORTRESS_DATABASE_PORT": str(int(database["port"])),
                         "FORTRESS_DATABASE_NAME": database["name"],
                         "FORTRESS_DATABASE_USER": database["user"],

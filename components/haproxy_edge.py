@@ -1,7 +1,5 @@
 """The edge: HAProxy in front of the workers of two sites."""
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict, cast
@@ -24,8 +22,8 @@ class BackendArgs(TypedDict):
 
     site: str
     """Name of the site, and of the backend."""
-    servers: Mapping[str, str]
-    """Host name to address:port in the mesh."""
+    servers: Mapping[str, pulumi.Input[str]]
+    """Host name to address:port, in the mesh or anywhere. One that is not known yet hides the file at preview."""
     maxconn: int
     """Requests that each server takes at a time."""
 
@@ -65,10 +63,10 @@ class HAProxyEdgeArgs(TypedDict):
     """DNS name that clients ask for."""
     primary: BackendArgs
     """The site that answers."""
-    overflow: BackendArgs
-    """The site that answers when the primary has no live server, or no room."""
-    checks: ChecksArgs
-    """How a dead server is found."""
+    overflow: NotRequired[BackendArgs]
+    """The site that answers when the primary has no live server, or no room; there is none when not given."""
+    checks: NotRequired[ChecksArgs]
+    """How a dead server is found; the defaults of `fortress.haproxy.Checks` when not given."""
     tls: NotRequired[TlsArgs]
     """The certificate; self-signed on the host when not given."""
     health_path: NotRequired[str]
@@ -94,19 +92,9 @@ class HAProxyEdge(pulumi.ComponentResource):
         host = args["host"]
         target: Target = {"member": host, "private_key": args.get("private_key")}
         options = child_options(self, opts)
-        edge = haproxy.Edge(
-            server_name=args["server_name"],
-            primary=_backend(args["primary"]),
-            overflow=_backend(args["overflow"]),
-            maxconn=int(args.get("maxconn", 2000)),
-            timeouts=haproxy.Timeouts(
-                client_ms=int(args.get("timeout_client_ms", 10_000)),
-                server_ms=int(args.get("timeout_server_ms", 10_000)),
-            ),
-            # Numbers arrive as floats from programs in other languages.
-            checks=haproxy.Checks(**{name: int(cast(int, number)) for name, number in args["checks"].items()}),
-            health_path=args.get("health_path", "/health"),
-        )
+        primary, overflow = args["primary"], args.get("overflow", _NOWHERE)
+        # Refused at once, but for what is not known before addresses are.
+        edge = _edge(args, _plain(primary["servers"]), _plain(overflow["servers"]))
 
         packages = command(
             f"{name}-packages",
@@ -137,7 +125,9 @@ class HAProxyEdge(pulumi.ComponentResource):
                 delete=lambda machine: push.on(machine, f"rm -f {edge.certificate}"),
             )
         drain = put_script(f"{name}-drain", target, "haproxy-drain", options)
-        config = haproxy.render(edge)
+        config = pulumi.Output.all(primary["servers"], overflow["servers"]).apply(
+            lambda servers: haproxy.render(_edge(args, *servers))
+        )
         served = put(
             f"{name}-haproxy.cfg",
             target,
@@ -158,7 +148,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             lambda machine: push.on(machine, push.script("haproxy-drain", str(DRAIN_S))),
             after(options, served, drain),
             # The command does not read it: each change of the configuration is waited for.
-            stdin=f"haproxy.cfg {hashlib.sha256(config.encode()).hexdigest()[:16]}\n",
+            stdin=config.apply(lambda text: f"haproxy.cfg {hashlib.sha256(text.encode()).hexdigest()[:16]}\n"),
         )
         put_fragment(
             f"{name}-firewall",
@@ -173,8 +163,33 @@ class HAProxyEdge(pulumi.ComponentResource):
         self.register_outputs({"url": self.url})
 
 
-def _backend(args: BackendArgs) -> haproxy.Backend:
-    return haproxy.Backend(args["site"], args["servers"], int(args["maxconn"]))
+_NOWHERE: BackendArgs = {"site": "nowhere", "servers": {}, "maxconn": 1}
+
+
+def _edge(args: HAProxyEdgeArgs, primary: Mapping[str, str], overflow: Mapping[str, str]) -> haproxy.Edge:
+    """The edge's facts with these servers. Raises ValueError naming the field."""
+    # Numbers arrive as floats from programs in other languages.
+    checks = {name: int(cast(int, number)) for name, number in args.get("checks", {}).items()}
+    return haproxy.Edge(
+        server_name=args["server_name"],
+        primary=_backend(args["primary"], primary),
+        overflow=_backend(args.get("overflow", _NOWHERE), overflow),
+        maxconn=int(args.get("maxconn", 2000)),
+        timeouts=haproxy.Timeouts(
+            client_ms=int(args.get("timeout_client_ms", 10_000)),
+            server_ms=int(args.get("timeout_server_ms", 10_000)),
+        ),
+        checks=haproxy.Checks(**checks),
+        health_path=args.get("health_path", "/health"),
+    )
+
+
+def _backend(args: BackendArgs, servers: Mapping[str, str]) -> haproxy.Backend:
+    return haproxy.Backend(args["site"], servers, int(args["maxconn"]))
+
+
+def _plain(servers: Mapping[str, pulumi.Input[str]]) -> dict[str, str]:
+    return {name: address for name, address in servers.items() if isinstance(address, str)}
 
 
 def _in_url(address: str) -> str:

@@ -3,8 +3,6 @@
 The machine exists, or is made on OpenStack or AWS; from its address onward nothing differs.
 """
 
-from __future__ import annotations
-
 from ipaddress import IPv4Address, IPv4Network
 from typing import NotRequired, TypedDict
 
@@ -48,7 +46,7 @@ class HostArgs(TypedDict):
     """TCP port of SSH, 22 when not given."""
     mesh_port: NotRequired[int]
     """UDP port of WireGuard, 51820 when not given."""
-    host_key: NotRequired[str]
+    host_key: NotRequired[pulumi.Input[str]]
     """Pinned SSH host key; learnt at first contact and pinned from there on when not given."""
     private_key: NotRequired[pulumi.Input[str]]
     """SSH private key; the SSH agent's when not given."""
@@ -92,11 +90,11 @@ class Host(pulumi.ComponentResource):
         else:
             address, machine_id = args["address"], f"{name}.{int(args.get('incarnation', 1))}"
         given_key = args.get("host_key")
-        if args.get("bastion") and not given_key:
+        if args.get("bastion") and given_key is None:
             raise ValueError(f"host {name}: host_key is needed with a bastion; it cannot be learnt through one")
         host_key = (
             pulumi.Output.from_input(given_key)
-            if given_key
+            if given_key is not None
             else _learn(f"{name}-host-key", address, port, machine_id, options, bool(args.get("gone", False)))
         )
         member: Member = {
@@ -232,7 +230,7 @@ def _made(name: str, args: HostArgs, opts: pulumi.ResourceOptions) -> OpenStackM
     return None
 
 
-def _size(args: HostArgs) -> str | None:
+def _size(args: HostArgs) -> pulumi.Input[str] | None:
     if "openstack" in args:
         return args["openstack"]["flavor"]
     return args["aws"].get("instance_type") if "aws" in args else None

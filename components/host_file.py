@@ -1,7 +1,5 @@
 """One file on a host."""
 
-from __future__ import annotations
-
 import hashlib
 from typing import NotRequired, TypedDict
 

@@ -1,7 +1,5 @@
 """A machine on OpenStack: its port, an address from outside where asked for, and the instance."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
@@ -18,7 +16,7 @@ class OpenStackMachineArgs(TypedDict):
 
     instance_name: NotRequired[str]
     """The instance's name in the cloud; the component's when not given."""
-    flavor: str
+    flavor: pulumi.Input[str]
     """Name of its flavor. Another one resizes the machine, which restarts it."""
     image_id: pulumi.Input[str]
     """Image that a new machine is made from."""
@@ -36,13 +34,13 @@ class OpenStackMachineArgs(TypedDict):
     """Security groups of its port, at least one: a port without any is given the project's `default`."""
     floating_pool: NotRequired[str]
     """Name of the external network that gives it a floating address; none when not given."""
-    metadata: NotRequired[Mapping[str, str]]
+    metadata: NotRequired[Mapping[str, pulumi.Input[str]]]
     """Metadata of the instance, which everything on the machine can read."""
     server_group_id: NotRequired[pulumi.Input[str]]
     """Server group that keeps it apart from others."""
-    availability_zone: NotRequired[str]
+    availability_zone: NotRequired[pulumi.Input[str]]
     """The cloud's choice when not given."""
-    user_data: NotRequired[str]
+    user_data: NotRequired[pulumi.Input[str]]
     """For cloud-init, nothing secret; another text is for new machines only."""
 
 

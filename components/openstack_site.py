@@ -1,7 +1,5 @@
 """What an OpenStack project holds for the machines of one site: network, security groups, key pair."""
 
-from __future__ import annotations
-
 from typing import Literal, NotRequired, TypedDict
 
 import pulumi

@@ -1,7 +1,5 @@
 """An object container on OpenStack that only its project reads and writes."""
 
-from __future__ import annotations
-
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -13,7 +11,7 @@ from .remote import child_options
 class PrivateContainerArgs(TypedDict):
     """A container for personal data or backups."""
 
-    container: str
+    container: pulumi.Input[str]
     """Its name in the project."""
     versioning: bool
     """Whether an object that is overwritten or deleted stays as an older version."""

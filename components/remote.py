@@ -1,7 +1,5 @@
 """Commands on a host over SSH: how every other module of this folder reaches one."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import hashlib

@@ -1,7 +1,5 @@
 """The WireGuard mesh between hosts: a file a peer, so that one that comes or goes touches no other."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 from typing import NotRequired, TypedDict
@@ -40,6 +38,8 @@ class WireGuardMeshArgs(TypedDict):
     """Names of the members that the others dial; they need an address that stays."""
     flows: list[FlowArgs]
     """What must reach what: peers are the pairs that these need."""
+    elsewhere: NotRequired[list[str]]
+    """Names of hubs whose mesh another stack makes: they get files for peers of this one, and nothing else."""
     mtu: int
     """The tunnel's MTU in bytes, the same on all hosts."""
     port: NotRequired[int]
@@ -53,8 +53,6 @@ class WireGuardMeshArgs(TypedDict):
 class WireGuardMesh(pulumi.ComponentResource):
     """The mesh; `members[name]` is what a service on that host waits for."""
 
-    members: dict[str, WireGuardMember]
-
     def __init__(self, name: str, args: WireGuardMeshArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fortress:index:WireGuardMesh", name, {}, opts)
         flows = [
@@ -64,13 +62,18 @@ class WireGuardMesh(pulumi.ComponentResource):
         opened = [flow for flow, given in zip(flows, args["flows"], strict=True) if given.get("open", False)]
         addresses = {host: IPv4Address(member["mesh_address"]) for host, member in args["members"].items()}
         plan = wireguard.plan(addresses, args["hubs"], flows)
-        self.members = {
+        elsewhere = args.get("elsewhere", [])
+        _check_elsewhere(name, elsewhere, args["members"], plan, opened)
+        self.members: dict[str, WireGuardMember] = {
             host: WireGuardMember(
                 f"{name}-{host}",
                 _MemberArgs(
                     target={"member": member, "private_key": args.get("private_key")},
                     others=args["members"],
-                    peers=plan.peers[host],
+                    peers=tuple(
+                        peer for peer in plan.peers[host] if host not in elsewhere or peer.name not in elsewhere
+                    ),
+                    here=host not in elsewhere,
                     openings=_openings(host, host in args["hubs"], int(args.get("port", 51820)), opened, addresses),
                     relays=plan.relays.get(host, ()),
                     port=int(args.get("port", 51820)),
@@ -81,6 +84,7 @@ class WireGuardMesh(pulumi.ComponentResource):
             )
             for host, member in args["members"].items()
         }
+        """By host, to depend on singly."""
         self.register_outputs({})
 
 
@@ -88,6 +92,7 @@ class _MemberArgs(TypedDict):
     target: Target
     others: Mapping[str, Member]
     peers: tuple[wireguard.Peer, ...]
+    here: bool
     openings: list[firewall.Opening]
     relays: tuple[wireguard.Relay, ...]
     port: int
@@ -104,14 +109,15 @@ class WireGuardMember(pulumi.ComponentResource):
         super().__init__("fortress:index:WireGuardMember", name, {}, pulumi.ResourceOptions.merge(opts, lost))
         options = child_options(self, opts)
         target = args["target"]
-        put(
-            f"{name}-mtu",
-            target,
-            "/etc/wireguard/wg0.d/mtu",
-            wireguard.render_mtu(args["mtu"]),
-            options,
-            apply=SYNC,
-        )
+        if args["here"]:
+            put(
+                f"{name}-mtu",
+                target,
+                "/etc/wireguard/wg0.d/mtu",
+                wireguard.render_mtu(args["mtu"]),
+                options,
+                apply=SYNC,
+            )
         for peer in args["peers"]:
             other = args["others"][peer.name]
             put(
@@ -123,7 +129,7 @@ class WireGuardMember(pulumi.ComponentResource):
                 check=f'{push.LIBRARY}/wireguard check "$1"',
                 apply=SYNC,
             )
-        if args["openings"] or args["relays"]:
+        if args["here"] and (args["openings"] or args["relays"]):
             put_fragment(
                 f"{name}-firewall",
                 target,
@@ -141,6 +147,23 @@ class WireGuardMember(pulumi.ComponentResource):
                 apply='if [ -e "$1" ]; then sysctl -q -p "$1"; else sysctl -q -w net.ipv4.ip_forward=0; fi',
             )
         self.register_outputs({})
+
+
+def _check_elsewhere(
+    name: str,
+    elsewhere: list[str],
+    members: Mapping[str, Member],
+    plan: wireguard.Plan,
+    opened: list[wireguard.Flow],
+) -> None:
+    """Raises ValueError for what would need more than files for peers on a host of another stack's mesh."""
+    if unknown := [host for host in elsewhere if host not in members]:
+        raise ValueError(f"mesh {name}: elsewhere: {', '.join(unknown)}: not among the members")
+    if any(plan.relays.get(host) for host in elsewhere) or any(flow.destination in elsewhere for flow in opened):
+        raise ValueError(
+            f"mesh {name}: flows: these would open the firewall of {', '.join(elsewhere)}, which is for the stack "
+            "that makes their mesh; here are flows to ports that are open there, to or from a hub"
+        )
 
 
 def _peer_file(peer: wireguard.Peer, other: Member, port: int, keepalive_s: int) -> pulumi.Output[str]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
+import pytest
 from pulumi_command import local
 
 from components import HAProxyEdge, HAProxyEdgeArgs
@@ -224,3 +225,33 @@ def test_a_machine_that_is_gone_is_left_alone() -> None:
         assert found.retain_on_delete, name
         assert found.ignore_changes == ("connection", "create", "delete", "stdin"), name
         assert found.inputs == without_commands(standing.resources[name]), name
+
+
+def test_without_another_site_or_checks_the_defaults_hold() -> None:
+    alone = HAProxyEdgeArgs(host=HOST, server_name="www.example.org", primary=OSLO)  # type: ignore[typeddict-item]
+    found = run(lambda: {"url": HAProxyEdge("edge", alone).url}).resources
+    assert sent(found["edge-haproxy.cfg"]) == haproxy.render(
+        haproxy.Edge(
+            server_name="www.example.org",
+            primary=haproxy.Backend("oslo", {"oslo-web": "10.100.0.4:80"}, 40),
+            overflow=haproxy.Backend("nowhere", {}, 1),
+        )
+    )
+
+
+def test_a_server_may_be_another_resources_output() -> None:
+    def program() -> None:
+        machine = local.Command("machine", create="date")
+        servers = {"web-1": "10.100.0.4:80", "web-2": pulumi.Output.concat(machine.stdout, ":80")}
+        HAProxyEdge("edge", args(primary={**OSLO, "servers": servers}))
+
+    done = run(program, stdout=lambda name: "192.0.2.21" if name == "machine" else "")
+    assert "    server web-2 192.0.2.21:80\n" in sent(done.resources["edge-haproxy.cfg"])
+    new = run(program, preview=True)
+    hidden = {name for name, found in new.children("edge").items() if found.inputs.get("stdin") is UNKNOWN}
+    assert hidden == {"edge-haproxy.cfg", "edge-drained"}
+
+
+def test_a_server_that_is_none_is_refused_at_once() -> None:
+    with pytest.raises(ValueError, match=r"oslo\.servers\.web: 'nonsense' is not an address and port"):
+        edge(primary={**OSLO, "servers": {"web": "nonsense"}})

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import pulumi
+import pytest
 from pulumi_command import local
 
 from components import Member, WireGuardMesh, WireGuardMeshArgs
@@ -236,3 +237,37 @@ def test_numbers_that_arrive_as_floats_are_written_whole() -> None:
 def test_ports_of_flows_that_arrive_as_floats_are_written_whole() -> None:
     floats: list[Mapping[str, Any]] = [{**flow, "port": float(flow["port"])} for flow in FLOWS]
     assert mesh(flows=floats).resources == mesh().resources
+
+
+def test_hubs_of_another_stacks_mesh_get_files_for_peers_and_nothing_else() -> None:
+    flows = [
+        {"source": "fra-1", "destination": "db", "port": 3306},
+        {"source": "edge", "destination": "fra-1", "port": 80},
+        {"source": "edge", "destination": "db", "port": 9000},  # between two of theirs
+    ]
+    done = mesh(flows=flows, elsewhere=["db", "edge"])
+    files = {host: set(done.children(f"mesh-{host}")) for host in PLACES}
+    assert files == {
+        "db": {"mesh-db-peer-fra-1"},
+        "edge": {"mesh-edge-peer-fra-1"},
+        "fra-1": {"mesh-fra-1-mtu", "mesh-fra-1-peer-db", "mesh-fra-1-peer-edge"},
+        "fra-2": {"mesh-fra-2-mtu"},
+    }
+    whole = mesh(flows=flows)
+    for name in files["db"] | files["edge"] | files["fra-1"]:
+        assert done.resources[name] == whole.resources[name], name
+
+
+@pytest.mark.parametrize(
+    ("flows", "elsewhere", "said"),
+    [
+        ([], ["db", "oslo"], "mesh mesh: elsewhere: oslo: not among the members"),
+        ([FLOWS[3]], ["db"], "would open the firewall of db"),  # over the hub
+        ([{"source": "fra-1", "destination": "edge", "port": 1, "open": True}], ["edge"], "would open the firewall of"),
+    ],
+)
+def test_what_would_change_more_of_another_stacks_mesh_is_refused(
+    flows: list[dict[str, Any]], elsewhere: list[str], said: str
+) -> None:
+    with pytest.raises(ValueError, match=said):
+        mesh(flows=flows, elsewhere=elsewhere)

@@ -1,0 +1,41 @@
+"""A WireGuard mesh between hosts that one has: one that the others dial, and a backup that flows over it."""
+
+import pulumi
+from pulumi_fortress import Host, WireGuardMesh
+
+OPERATORS = ["198.51.100.0/24"]  # who may open SSH connections; nobody else gets an answer
+NETWORK = "10.9.0.0/24"
+HOSTS = {  # where each answers SSH, and its address in the mesh
+    "office": ("192.0.2.1", "10.9.0.1"),
+    "shop": ("192.0.2.2", "10.9.0.2"),
+    "archive": ("198.51.100.3", "10.9.0.3"),
+}
+
+hosts = {
+    name: Host(
+        name,
+        {
+            "address": address,
+            "user": "debian",
+            "site": "office" if name != "archive" else "elsewhere",
+            "mesh_address": mesh_address,
+            "mesh_network": NETWORK,
+            "operators": OPERATORS,
+        },
+    )
+    for name, (address, mesh_address) in HOSTS.items()
+}
+WireGuardMesh(
+    "mesh",
+    {
+        "members": {name: host.member for name, host in hosts.items()},
+        "hubs": ["office"],  # has an address that stays
+        "flows": [
+            {"source": "shop", "destination": "office", "port": 5432, "open": True},
+            # Neither is a hub, so this goes over the office.
+            {"source": "shop", "destination": "archive", "port": 22, "open": True},
+        ],
+        "mtu": 1380,
+    },
+)
+pulumi.export("public_keys", {name: host.public_key for name, host in hosts.items()})
