@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 
 from fortress.cli.errors import CannotAskError, printable
@@ -40,11 +41,29 @@ def find() -> str:
     return found
 
 
+@dataclass(frozen=True)
+class Said:
+    """How a run of the engine ended, and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
 def run(*arguments: str, stack: str, text: str | None = None) -> str:
     """What `pulumi ARGUMENTS --stack STACK` prints, with `text` as its standard input.
 
     Raises EngineError with the engine's own words where it fails, CannotAskError where there is no engine.
     """
+    said = ask(*arguments, stack=stack, text=text)
+    if said.status != 0:
+        raise EngineError(explain(stack, said.status, said.stderr), said.status)
+    return said.stdout
+
+
+def ask(*arguments: str, stack: str, text: str | None = None, longest_s: float | None = None) -> Said:
+    """The same where a failure is an answer too. Raises CannotAskError: no engine, or no answer within `longest_s`."""
+    longest_s = LONGEST_S if longest_s is None else longest_s
     command = [find(), *arguments, "--stack", stack, "--non-interactive", "--color", "never"]
     try:
         process = subprocess.Popen(
@@ -60,20 +79,18 @@ def run(*arguments: str, stack: str, text: str | None = None) -> str:
         raise CannotAskError(f"pulumi cannot be started: {error.strerror}: {command[0]}") from None
     with process:
         try:
-            stdout, stderr = process.communicate(text, timeout=LONGEST_S)
+            stdout, stderr = process.communicate(text, timeout=longest_s)
         except subprocess.TimeoutExpired:
-            _end(process)
+            end(process)
             what = " ".join(arguments[:2])
-            raise CannotAskError(f"`pulumi {what}` gave no answer within {LONGEST_S:.0f} s") from None
+            raise CannotAskError(f"`pulumi {what}` gave no answer within {longest_s:.0f} s") from None
         except KeyboardInterrupt:
-            _end(process)
+            end(process)
             raise
-    if process.returncode != 0:
-        raise EngineError(_explain(stack, process.returncode, stderr), process.returncode)
-    return stdout
+    return Said(process.returncode, stdout, stderr)
 
 
-def _end(process: subprocess.Popen[str]) -> None:
+def end(process: subprocess.Popen[str]) -> None:
     """Let the engine give its lock on the state back: from a terminal it has heard of Ctrl-C itself by now."""
     for then in (process.terminate, process.kill):
         try:
@@ -83,7 +100,7 @@ def _end(process: subprocess.Popen[str]) -> None:
     process.wait()
 
 
-def _explain(stack: str, status: int, stderr: str) -> str:
+def explain(stack: str, status: int, stderr: str) -> str:
     """The engine's error in one line, with the cure where it is known."""
     if status == NO_SUCH_STACK:
         return f"there is no stack {stack!r} in this backend; `pulumi stack ls` names those that are"

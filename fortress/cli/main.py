@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from fortress.cli.errors import CannotAskError
+from fortress.cli.forge import Forge
 
 INTERRUPTED = 130
 """128 + SIGINT, as shells have it."""
@@ -50,6 +51,10 @@ def fortress(
     Examples:
       fortress verify --stack lab            does everything hold?
       fortress verify --stack lab --json     the same, for a program
+      fortress status --stack lab            a line a host
+      fortress drift --stack lab             was anything changed by hand? --mend puts it right
+      fortress ssh oslo-db --stack lab       log in, with the stack's pinned key
+      fortress preview --stack lab           what would `pulumi up` do? for a reviewer
       fortress forget fra-1 --stack lab      take out a host that is lost
     """
 
@@ -109,6 +114,51 @@ def verify(
 
 
 @app.command()
+def preview(
+    stack: Stack,
+    file: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there instead of standard output.")
+    ] = None,
+    forge: Annotated[Forge, typer.Option(help="Where the comment goes: how long it may be.")] = Forge.GITHUB,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object that holds the comment too.")] = False,
+) -> None:
+    """Write what `pulumi up` would do as the comment that a reviewer reads, in Markdown.
+
+    First what is replaced or deleted that holds data; then, per host, the lines of each file that change and what
+    becomes of its service; the cloud resources; the whole report, folded. Secrets stay masked. Nothing is changed,
+    and no host is contacted. Its first line is a marker, by which examples/ci finds the comment to update.
+
+    \b
+    Examples:
+      fortress preview --stack oslo                          on a terminal
+      fortress preview --stack oslo --forge gitlab -o comment.md
+      fortress preview --stack oslo --json | jq '.risks'     what loses data or protection
+
+    \b
+    Exit status:
+      that of `pulumi preview`: 0 when it can be brought up; what stands in the way is in the comment
+      2  could not ask: no engine, FILE cannot be written
+    """
+    from fortress.cli import preview as previews
+
+    def tell_in_json(error: CannotAskError) -> None:
+        if json:
+            _say(previews.unasked(stack, str(error)))
+
+    with _orderly(tell_in_json):
+        with _progress(f"previewing stack {stack}"):
+            found = previews.read(stack)
+        text = previews.written(stack, found, forge, as_object=json)
+        if file is None:
+            _say(text)
+        else:
+            previews.save(file, text)
+        if found.errors:
+            _complain(f"stack {stack} cannot be brought up; the comment says why")
+        raise typer.Exit(found.status)
+
+
+@app.command()
 def forget(
     host: Annotated[str, typer.Argument(metavar="HOST", help="The host's name in the settings.")],
     stack: Stack,
@@ -152,6 +202,155 @@ def forget(
             _complain(str(error))
             raise typer.Exit(1) from None
         _say(forgetting.farewell(stack, found))
+
+
+@app.command()
+def drift(
+    stack: Stack,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
+    mend: Annotated[
+        bool, typer.Option("--mend", help="Put right what differs, by the engine, and look again.")
+    ] = False,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1.0, max=600.0, help="How long a host may take for one answer.")
+    ] = 10.0,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A private key that opens the hosts, beside those of the agent.")
+    ] = None,
+) -> None:
+    """Read back what was pushed, and show what is different.
+
+    Every file with its mode and owner, units, the live firewall, the tunnel's peers, the database's variables. An edit
+    by hand is told from a push that was cut. Needs the stack's passphrase; of a file with a secret it only says that
+    it differs. Without --mend nothing is changed.
+
+    --mend writes what was found into the stack's state, as a refresh does, and runs `pulumi up` for just that. Should
+    that be cut, the next `pulumi up` does the rest.
+
+    \b
+    Examples:
+      fortress drift --stack lab
+      fortress drift --stack lab --mend
+      fortress drift --stack lab --json | jq -r '.checks[] | select(.diff) | .diff'
+
+    \b
+    Exit status:
+      0  everything is as pushed, or is so again
+      1  something differs
+      2  nothing differs, but something could not be asked: no such stack, no engine, no SSH key, a silent host
+    """
+    from fortress.cli import differences, ssh
+    from fortress.cli.drifting import Drift
+
+    def tell_in_json(error: CannotAskError) -> None:
+        if json:
+            _say(differences.as_json(stack, [], str(error)) + "\n")
+
+    with _orderly(tell_in_json):
+        access = ssh.prepare(key, os.environ)
+        drifting = Drift(stack, access, timeout)
+        with _progress(f"reading stack {stack}") as tell:
+            before = drifting.look(tell)
+        after, refused = before, None
+        if mend and drifting.can_mend:
+            if not json:
+                _say(differences.as_text(stack, before, terminal=_is_terminal()))
+            with _progress("mending") as tell:
+                refused = drifting.mend(tell)
+            with _progress("looking again") as tell:
+                after = drifting.look(tell)
+        if refused:
+            _complain(refused)
+        if json:
+            _say(differences.as_json(stack, after, refused, before if mend else None) + "\n")
+        else:
+            _say(differences.as_text(stack, after, terminal=_is_terminal()))
+        raise typer.Exit(1 if refused else drifting.exit_status)
+
+
+@app.command()
+def status(
+    stack: Stack,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
+    timeout: Annotated[
+        float, typer.Option(metavar="SECONDS", min=1.0, max=600.0, help="How long a host may take for one answer.")
+    ] = 5.0,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A private key that opens the hosts, beside those of the agent.")
+    ] = None,
+) -> None:
+    """Say in a line a host how it is: up, peers heard, services, days of certificates, last push.
+
+    One question to each host. `fortress verify` measures; this only looks.
+
+    \b
+    Examples:
+      fortress status --stack lab
+      fortress status --stack lab --json | jq -r '.checks[] | select(.name == "up") | .host'
+
+    \b
+    Exit status:
+      0  all is well
+      1  a peer is silent, a service is down, a certificate ends soon, or a push did not end
+      2  nothing of that, but some host could not be asked
+    """
+    from fortress.cli import output, ssh
+    from fortress.cli import stack as stacks
+    from fortress.cli import status as looking
+    from fortress.cli.checks import exit_status
+
+    def tell_in_json(error: CannotAskError) -> None:
+        if json:
+            _say(output.as_json(stack, [], str(error)) + "\n")
+
+    with _orderly(tell_in_json):
+        access = ssh.prepare(key, os.environ)
+        with _progress(f"reading stack {stack}") as tell:
+            standing = stacks.read(stack)
+            found = looking.ask(
+                standing, access, timeout=timeout, tell=lambda done, total: tell(f"{done} of {total} hosts answered")
+            )
+        text = looking.as_table(standing, stack, found, terminal=_is_terminal())
+        _say(output.as_json(stack, found) + "\n" if json else text)
+        raise typer.Exit(exit_status(found))
+
+
+@app.command("ssh")
+def ssh_to(
+    host: Annotated[str, typer.Argument(metavar="HOST", help="The host's name in the settings.")],
+    stack: Stack,
+    command: Annotated[
+        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What to run there, as `ssh` takes it.")
+    ] = None,
+    key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A private key that opens the hosts, beside those of the agent.")
+    ] = None,
+) -> None:
+    """Log in to a host by OpenSSH, with the stack's pinned key, user, port and bastion.
+
+    A host that shows another key than the pinned one is refused. Your ~/.ssh/config applies to the rest.
+
+    \b
+    Examples:
+      fortress ssh oslo-db --stack lab
+      fortress ssh oslo-db --stack lab -- sudo wg show
+
+    \b
+    Exit status:
+      that of `ssh`: the command's, or 255 where it could not connect
+      2  could not ask: no such stack, no such host, no engine, no `ssh`
+    """
+    from fortress.cli import shell
+    from fortress.cli import stack as stacks
+
+    with _orderly():
+        with _progress(f"reading stack {stack}"):
+            standing = stacks.read(stack)
+        words = shell.command(standing, host, command or [], key)
+        try:
+            os.execvp(words[0], words)  # noqa: S606 - no shell is wanted: signals and terminal are ssh's own
+        except OSError as error:
+            raise CannotAskError(f"ssh cannot be started: {error.strerror}") from None
 
 
 @contextmanager

@@ -1,0 +1,136 @@
+"""What a push does to the service behind a file, told from the text of its command alone."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+from enum import IntEnum
+from itertools import pairwise
+
+
+class Effect(IntEnum):
+    """What happens to a service, the gentlest first."""
+
+    UNTOUCHED = 0
+    RELOADS = 1
+    RESTARTS = 2
+    STOPS = 3
+    UNKNOWN = 4
+
+
+WORDS = {
+    Effect.UNTOUCHED: "is not touched",
+    Effect.RELOADS: "reloads",
+    Effect.RESTARTS: "restarts",
+    Effect.STOPS: "stops",
+    Effect.UNKNOWN: "unknown",
+}
+
+
+@dataclass(frozen=True)
+class Activation:
+    """What becomes of which service; `service` is empty where there is none, or none that can be told."""
+
+    effect: Effect
+    service: str = ""
+
+    def __str__(self) -> str:
+        if self.effect is Effect.UNTOUCHED and not self.service:
+            return "no service is touched"
+        return f"{self.service} {WORDS[self.effect]}".strip()
+
+
+@dataclass(frozen=True)
+class Push:
+    """A command of `fortress-push` (fortress/push.py) that puts or removes a file."""
+
+    verb: str
+    path: str
+    mode: str
+    owner: str
+    apply: str
+    unit: str
+
+
+_OPTIONS = {"--apply", "--unit", "--check", "--confirm", "--resource", "--machine"}
+
+
+def push_in(command: str) -> Push | None:
+    """The push that a command is, None when it is something else or not known."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return None
+    if words[:1] == ["sudo"]:
+        words = words[1:]
+    if len(words) < 3 or not words[0].endswith("/fortress-push") or words[1] not in ("put", "remove"):
+        return None
+    options = {word: following for word, following in pairwise(words) if word in _OPTIONS}
+    mode, owner = (words[3], words[4]) if words[1] == "put" and len(words) > 4 else ("", "")
+    return Push(words[1], words[2], mode, owner, options.get("--apply", ""), options.get("--unit", ""))
+
+
+_SEPARATORS = re.compile(r"&&|\|\||;|\n")
+_KEYWORDS = re.compile(r"^(?:if|then|else|elif)\s+|^(?:then|else|fi)$")
+_QUESTIONS = re.compile(r"^(?:!\s*)?(?:\[ .* \]|systemctl(?: -q)? is-(?:active|enabled|failed)\b.*|true|:)$")
+_SYSTEMCTL = re.compile(r"^systemctl((?:\s+-\S+)*)\s+([a-z-]+)((?:\s+\S+)*)$")
+_VERBS = {
+    "reload": Effect.RELOADS,
+    "reload-or-restart": Effect.RELOADS,
+    "try-reload-or-restart": Effect.RELOADS,
+    "restart": Effect.RESTARTS,
+    "try-restart": Effect.RESTARTS,
+    "start": Effect.RESTARTS,
+    "stop": Effect.STOPS,
+    "enable": Effect.UNTOUCHED,
+    "daemon-reload": Effect.UNTOUCHED,
+}
+
+
+def of_command(command: str | None) -> Activation:
+    """What a command that puts or removes a file does to a service; UNKNOWN wherever its text does not say.
+
+    `reload-or-restart` counts as a reload: every service here that is given it can reload.
+    """
+    push = push_in(command or "")
+    if push is None:
+        return Activation(Effect.UNKNOWN)
+    found = [_of_part(part) for part in _parts(push.apply)]
+    worst = max(found, key=lambda activation: activation.effect, default=Activation(Effect.UNTOUCHED))
+    service = worst.service or push.unit or next((one.service for one in found if one.service), "")
+    return Activation(worst.effect, "" if worst.effect is Effect.UNKNOWN and not push.unit else service)
+
+
+def _parts(script: str) -> list[str]:
+    """The commands of a shell line, in order, without the words around them."""
+    parts = []
+    for part in _SEPARATORS.split(script):
+        bare = part.strip()
+        while (stripped := _KEYWORDS.sub("", bare, count=1).strip()) != bare:
+            bare = stripped
+        if bare:
+            parts.append(bare)
+    return parts
+
+
+def _of_part(part: str) -> Activation:
+    if _QUESTIONS.match(part):
+        return Activation(Effect.UNTOUCHED)
+    if part.startswith(("nft -f ", "nft delete table ")):
+        return Activation(Effect.RELOADS, "nftables")
+    if part.startswith("sysctl "):
+        return Activation(Effect.RELOADS, "sysctl")
+    words = part.split()
+    if words[0].endswith("/wireguard") and len(words) == 3:
+        # A changed address alone makes `reload` restart the interface; no setting changes one that stands.
+        return Activation(Effect.RELOADS if words[1] in ("sync", "reload") else Effect.UNKNOWN, words[2])
+    found = _SYSTEMCTL.match(part)
+    if found is None:
+        return Activation(Effect.UNKNOWN)
+    flags, verb, names = found[1].split(), found[2], found[3].split()
+    service = " ".join(name for name in names if not name.startswith("-"))
+    if verb == "disable":
+        now = "--now" in [*flags, *names]
+        return Activation(Effect.STOPS if now else Effect.UNTOUCHED, service)
+    return Activation(_VERBS.get(verb, Effect.UNKNOWN), service)

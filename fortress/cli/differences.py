@@ -1,0 +1,66 @@
+"""How drift is shown: what differs with its diff, then the tally; one JSON object for programs."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.text import Text
+
+from fortress.cli.checks import Check, Status
+from fortress.cli.drift import Finding
+from fortress.cli.output import STYLES, WORDS, tally
+
+_LINES = {"-": "red", "+": "green", "@": "cyan"}
+
+
+def as_json(
+    stack: str, findings: Sequence[Finding], error: str | None = None, mended: Sequence[Finding] | None = None
+) -> str:
+    """One object as `fortress verify` prints it; a check that fails has a `diff` where there are lines to compare.
+
+    `mended` is what was to be put right before, and is there only when that was asked for.
+    """
+    ok = error is None and bool(findings) and all(finding.check.status is Status.OK for finding in findings)
+    found: dict[str, object] = {"ok": ok, "stack": stack, "checks": [finding.as_json() for finding in findings]}
+    if mended is not None:
+        found["mended"] = [finding.as_json() for finding in mended]
+    if error is not None:
+        found["error"] = error
+    return json.dumps(found, indent=2)
+
+
+def as_text(stack: str, findings: Sequence[Finding], *, terminal: bool, width: int | None = None) -> str:
+    """What differs, and the tally of all. `terminal` is whether there are colours; `width` in columns."""
+    text = io.StringIO()
+    screen = Console(
+        file=text, force_terminal=True if terminal else None, width=width, markup=False, highlight=False, emoji=False
+    )
+    reasons: dict[tuple[str, str], list[Check]] = {}
+    for finding in findings:
+        check = finding.check
+        if check.status is Status.UNKNOWN:  # a silent host leaves all that is on it unknown, for one reason
+            reasons.setdefault((check.host, check.detail), []).append(check)
+        elif check.status is Status.FAIL:
+            detail = f" ({check.detail})" if check.detail and check.detail != check.value else ""
+            screen.print(_line(check.status, f"{check.host}  {check.name}: {check.value}{detail}"), soft_wrap=True)
+            for line in finding.diff:
+                screen.print(Text(f"    {_safe(line)}", style=_LINES.get(line[:1], "")), soft_wrap=True)
+    for (host, detail), checks in reasons.items():
+        what = checks[0].name if len(checks) == 1 else f"{len(checks)} checks"
+        screen.print(_line(Status.UNKNOWN, f"{host}  {what}: {detail}"), soft_wrap=True)
+    screen.print(Text(f"{stack}: {tally([finding.check for finding in findings])}"))
+    return text.getvalue()
+
+
+def _line(status: Status, said: str) -> Text:
+    line = Text(f"{WORDS[status]}  {said}")
+    line.stylize(STYLES[status], 0, len(WORDS[status]))
+    return line
+
+
+def _safe(line: str) -> str:
+    """A line of a file as a terminal may have it: nothing in it can move the cursor."""
+    return "".join(character if character.isprintable() else "?" for character in line.expandtabs(8))

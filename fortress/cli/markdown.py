@@ -1,0 +1,60 @@
+"""Text from elsewhere as Markdown that no forge interprets: no mention, no reference, no HTML, no end of a fence."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+LONGEST_LINE = 400
+"""Characters of one line that are shown."""
+
+_MEANT = "<>&\"'@#!$%~*_`[]:\\"
+"""What HTML, Markdown or a forge could take for its own."""
+
+
+def visible(text: str) -> str:
+    """Text with what cannot be seen written out: control characters, and those that turn text around."""
+    return "".join(
+        character
+        if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
+        else f"\\u{{{ord(character):x}}}"
+        for character in text
+    )
+
+
+def clipped(line: str, longest: int = LONGEST_LINE) -> str:
+    """One line, at most so many characters of it, with the rest counted."""
+    return line if len(line) <= longest else f"{line[:longest]}… ({len(line) - longest} more characters)"
+
+
+def code(text: str, longest: int = LONGEST_LINE) -> str:
+    """Text as code within a line: forges look for nothing in it."""
+    line = clipped(" ".join(visible(text).replace("\t", " ").split("\n")), longest)
+    if not line.strip():
+        return "`(empty)`"
+    fence = "`" * (_longest_run(line) + 1)
+    pad = " " if line.startswith("`") or line.endswith("`") or (line[0] == line[-1] == " ") else ""
+    return f"{fence}{pad}{line}{pad}{fence}"
+
+
+def tag_code(text: str) -> str:
+    """The same where only HTML is read, as in the summary of a fold."""
+    line = clipped(" ".join(visible(text).split("\n")))
+    # Forges look for nothing within <code>; written as numbers, a mention is none before it is rendered either.
+    return f"<code>{''.join(f'&#{ord(sign)};' if sign in _MEANT else sign for sign in line)}</code>"
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Text as a block of code, whatever backticks it holds."""
+    lines = "\n".join(clipped(line) for line in visible(text).rstrip("\n").split("\n"))
+    fence = "`" * max(3, _longest_run(lines) + 1)
+    return f"{fence}{language}\n{lines}\n{fence}\n"
+
+
+def fold(summary: str, body: str) -> str:
+    """A part that is shown when it is asked for; `summary` is HTML, `body` Markdown."""
+    return f"<details><summary>{summary}</summary>\n\n{body.rstrip()}\n\n</details>\n"
+
+
+def _longest_run(text: str) -> int:
+    return max((len(run) for run in re.findall("`+", text)), default=0)

@@ -1,0 +1,90 @@
+"""`fortress preview`: the engine's preview as the comment of a pull request."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from fortress.cli import comment, engine, plan
+from fortress.cli.errors import CannotAskError
+from fortress.cli.forge import Forge
+
+LONGEST_S = 1800.0
+"""Seconds that a preview may take: clouds are asked for all that the settings name."""
+
+
+def read(stack: str) -> plan.Plan:
+    """What the engine would do, errors of its own included. Raises CannotAskError where there is no engine."""
+    said = engine.ask("preview", "--json", "--show-sames", "--suppress-progress", stack=stack, longest_s=LONGEST_S)
+    text = said.stdout
+    try:
+        # Plugins and hooks may have said something before.
+        found: Any = json.loads(text[text.index("{\n") :])
+    except ValueError:
+        if said.status == 0:
+            raise CannotAskError("`pulumi preview --json` did not print JSON") from None
+        return plan.Plan(errors=(engine.explain(stack, said.status, said.stderr),), status=said.status)
+    return plan.parse(found, said.status)
+
+
+def written(stack: str, found: plan.Plan, forge: Forge, *, as_object: bool = False) -> str:
+    """The comment, or the object that holds it."""
+    text = comment.render(stack, found, forge)
+    return as_json(stack, found, text) + "\n" if as_object else text
+
+
+def save(file: Path, text: str) -> None:
+    """Write it to a file. Raises CannotAskError where that cannot be."""
+    try:
+        file.write_text(text)
+    except OSError as error:
+        raise CannotAskError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def unasked(stack: str, error: str) -> str:
+    """The object where nothing could be asked."""
+    found = plan.Plan(errors=(error,), status=2)
+    return as_json(stack, found, "") + "\n"
+
+
+def as_json(stack: str, found: plan.Plan, text: str) -> str:
+    """One object for a program: what changes, what is at risk, and the comment."""
+    failed = bool(found.errors)
+    return json.dumps(
+        {
+            "ok": not failed,
+            "stack": stack,
+            "checks": [
+                {
+                    "name": "preview",
+                    "host": "",
+                    "status": "fail" if failed else "ok",
+                    "value": found.status,
+                    "unit": "",
+                    "limit": 0,
+                    "detail": "; ".join(found.errors),
+                }
+            ],
+            "counts": dict(found.counts),
+            "risks": [
+                {"name": one.name, "type": one.type, "change": one.op, "because": list(one.reasons), "risk": one.risk()}
+                for one in found.risks
+            ],
+            "changes": [
+                {
+                    "name": one.name,
+                    "type": one.type,
+                    "change": one.op,
+                    "host": one.host,
+                    "path": comment.file_of(one) if one.is_command else "",
+                    "service": str(comment.activation(one)) if one.is_command and comment.file_of(one) else "",
+                    "properties": list(one.differing),
+                    "because": list(one.reasons),
+                }
+                for one in found.changing
+            ],
+            "comment": text,
+        },
+        indent=2,
+    )

@@ -1,0 +1,212 @@
+"""`fortress status`: one line a host, from one question to each."""
+
+from __future__ import annotations
+
+import io
+import math
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from fortress.cli import checks, ssh
+from fortress.cli.checks import DAY_S, Check, Status
+from fortress.cli.output import NARROW, STYLES, WORDS, tally
+from fortress.cli.stack import Standing
+from fortress.cli.visit import Tell, visit
+from fortress.text import script
+
+LOOKING_TAKES_S = 5.0
+"""Seconds that a busy host may need beside the time that an answer may take."""
+
+NAMES = ("up", "peers", "services", "certificate", "last push")
+"""The checks of a host, each a column."""
+TITLES = {"certificate": "cert", "last push": "pushed"}
+"""Where a column's title is shorter than its check's name: a line fits 80 columns."""
+
+
+@dataclass
+class Answer:
+    """What host-state printed. Times in seconds since 1970, by the host's own clock."""
+
+    now: float = 0.0
+    up_s: float = 0.0
+    units: dict[str, str] = field(default_factory=dict)
+    """State by unit, as systemd says it."""
+    heard: dict[str, float] = field(default_factory=dict)
+    """Last handshake by public key, 0 for never."""
+    certificates: dict[str, float] = field(default_factory=dict)
+    """End by path."""
+    pushed: float | None = None
+    unfinished: list[str] = field(default_factory=list)
+
+
+def read(text: str) -> Answer:
+    """What host-state prints. Raises ValueError for anything else."""
+    found = Answer()
+    for line in text.splitlines():
+        kind, _, rest = line.partition(" ")
+        match kind:
+            case "now":
+                found.now = float(rest)
+            case "up":
+                found.up_s = float(rest)
+            case "pushed":
+                found.pushed = float(rest)
+            case "unfinished":
+                found.unfinished.append(rest)
+            case "unit":
+                unit, _, state = rest.partition(" ")
+                found.units[unit] = state or "unknown"
+            case "peer":
+                key, epoch = rest.split()
+                found.heard[key] = float(epoch)
+            case "certificate":
+                path, _, end = rest.partition(" ")
+                found.certificates[path] = _openssl_time(end)
+            case _:
+                raise ValueError(f"not an answer: {line!r}")
+    if not found.now:
+        raise ValueError("no answer")
+    return found
+
+
+def _openssl_time(text: str) -> float:
+    """`Nov 23 09:42:44 2026 GMT`, where a day of one digit has a space in front."""
+    month, day, clock, year, zone = text.split()
+    return parsedate_to_datetime(f"{day} {month} {year} {clock} {zone}").timestamp()
+
+
+def ask(
+    standing: Standing,
+    access: ssh.Access,
+    *,
+    timeout: float,
+    tell: Tell = lambda _done, _total: None,
+) -> list[Check]:
+    """The checks of every host, in the settings' order. Nothing raises because of a host."""
+    found: dict[str, list[Check]] = {}
+
+    def look(name: str, session: ssh.Session) -> None:
+        words = [*session.sudo, "sh", "-c", script("host-state"), "host-state", standing.mesh.interface]
+        result = session.run(shlex.join(words), takes=LOOKING_TAKES_S)
+        try:
+            found[name] = judge(standing, name, read(result.stdout))
+        except ValueError:
+            why = checks.not_asked(result, name) or result.stderr or f"{name} printed {result.stdout!r}"
+            found[name] = [Check(each, name).unknown(why) for each in NAMES]
+
+    trouble = visit(standing, access, timeout, look, tell=tell)
+    for name, why in trouble.items():
+        found[name] = [Check(each, name).unknown(why) for each in NAMES]
+    return [check for name in standing.hosts for check in found[name]]
+
+
+def judge(standing: Standing, name: str, answer: Answer) -> list[Check]:
+    """What a host's answer means; ages by the host's own clock."""
+    limits = standing.limits
+    up, peers, services, certificate, push = (Check(each, name) for each in NAMES)
+    named = [peer for peer in standing.hosts[name].peers if peer in standing.hosts]
+    silent = [
+        peer
+        for peer in named
+        if answer.now - answer.heard.get(standing.hosts[peer].public_key, 0.0) > limits.handshake_s
+    ]
+    down = [f"{unit} {state}" for unit, state in answer.units.items() if state != "active"]
+    found = [
+        up.ok(_span(answer.up_s)),
+        peers.judge(
+            not silent, f"{len(named) - len(silent)}/{len(named)}", f"silent: {', '.join(silent)}" if silent else ""
+        ),
+        services.judge(
+            not down, f"{len(answer.units) - len(down)}/{len(answer.units)}", ", ".join(down) or ", ".join(answer.units)
+        ),
+    ]
+    if answer.certificates:
+        path, end = min(answer.certificates.items(), key=lambda each: each[1])
+        check = Check(certificate.name, name, unit="days", limit=limits.certificate_days)
+        found.append(checks.certificate_days(check, end, answer.now, limits.certificate_days, path))
+    else:
+        found.append(certificate.ok(None, "no certificate here"))
+    when = None if answer.pushed is None else datetime.fromtimestamp(answer.pushed, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    if answer.unfinished:
+        found.append(push.fail(when, f"not ended: {', '.join(answer.unfinished)}; see `fortress drift`"))
+    else:
+        ago = "" if answer.pushed is None else f"{_span(answer.now - answer.pushed)} ago"
+        found.append(push.judge(when is not None, when, ago or "nothing was ever pushed"))
+    return found
+
+
+def _span(seconds: float) -> str:
+    for length, unit in ((DAY_S, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= length:
+            return f"{int(seconds // length)} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
+def as_table(
+    standing: Standing,
+    stack: str,
+    found: Sequence[Check],
+    *,
+    terminal: bool,
+    width: int | None = None,
+) -> str:
+    """One line a host, then what does not hold. `terminal` is whether there are colours; `width` in columns."""
+    text = io.StringIO()
+    screen = Console(
+        file=text, force_terminal=True if terminal else None, width=width, markup=False, highlight=False, emoji=False
+    )
+    by_host = {name: {c.name: c for c in found if c.host == name} for name in standing.hosts}
+    if screen.width < NARROW:
+        for name, row in by_host.items():
+            cells = ", ".join(f"{title} {_cell(row[title])}" for title in NAMES)
+            screen.print(Text(f"{WORDS[_worst(row)]}  {name}: {cells}"), soft_wrap=True)
+    else:
+        screen.print(_table(standing, by_host))
+    told: dict[tuple[str, str], Check] = {}
+    for check in found:
+        if check.status is not Status.OK:
+            told.setdefault((check.host, check.detail), check)
+    for (host, detail), check in told.items():
+        name = "host" if check.status is Status.UNKNOWN else check.name
+        said = detail if detail.startswith(f"{host} ") else f"{host} {name}: {detail}"
+        screen.print(Text(f"{WORDS[check.status]}  {said}"), soft_wrap=True)
+    screen.print(Text(f"{stack}: {len(by_host)} hosts, {tally(found)}"))
+    return text.getvalue()
+
+
+def _table(standing: Standing, by_host: Mapping[str, Mapping[str, Check]]) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("", "host", "role", "site", *(TITLES.get(name, name) for name in NAMES)):
+        table.add_column(title, overflow="fold")
+    for name, row in by_host.items():
+        worst = _worst(row)
+        facts = standing.hosts[name]
+        cells = [Text(_cell(row[title]), style=_style(row[title])) for title in NAMES]
+        table.add_row(Text(WORDS[worst], style=STYLES[worst]), Text(name), Text(facts.role), Text(facts.site), *cells)
+    return table
+
+
+def _worst(row: Mapping[str, Check]) -> Status:
+    found = {check.status for check in row.values()}
+    return next((status for status in (Status.FAIL, Status.UNKNOWN) if status in found), Status.OK)
+
+
+def _style(check: Check) -> str:
+    return "" if check.status is Status.OK else STYLES[check.status]
+
+
+def _cell(check: Check) -> str:
+    if check.value is None:
+        return "-"
+    if check.name == "last push" and check.status is Status.OK:
+        return check.detail
+    if isinstance(check.value, str):
+        return check.value
+    return f"{math.floor(check.value)} d"

@@ -1,0 +1,74 @@
+"""One conversation with each host of a fortress, all at the same time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable
+from functools import partial
+
+from fortress.cli import ssh
+from fortress.cli.parallel import in_parallel
+from fortress.cli.stack import Standing
+
+Tell = Callable[[int, int], None]
+"""Hears how many hosts of how many are done."""
+
+
+def visit(
+    standing: Standing,
+    access: ssh.Access,
+    timeout: float,
+    work: Callable[[str, ssh.Session], None],
+    *,
+    hosts: Iterable[str] | None = None,
+    tell: Tell = lambda _done, _total: None,
+) -> dict[str, str]:
+    """Call `work` with each host's name and its connection, each in a thread of its own.
+
+    All hosts unless `hosts` names some. Gives by name why a host could not be asked, or not to the end.
+    """
+    names = list(standing.hosts if hosts is None else hosts)
+    trouble: dict[str, str] = {}
+    done: list[str] = []
+    lock = threading.Lock()
+    bastion, lost = _bastion(standing, access, timeout)
+
+    def ask(name: str) -> None:
+        try:
+            if lost:
+                raise ssh.SshError(f"is not asked: the bastion {lost}")
+            session = ssh.connect(target(standing, name), access, timeout, bastion)
+            try:
+                work(name, session)
+            finally:
+                session.close()
+        except ssh.HostKeyError as error:
+            trouble[name] = f"{name} is not asked: {error}"
+        except ssh.SshError as error:
+            trouble[name] = f"{name} {error}"
+        with lock:
+            done.append(name)
+            tell(len(done), len(names))
+
+    try:
+        in_parallel([partial(ask, name) for name in names])
+    finally:
+        if bastion:
+            bastion.close()
+    return trouble
+
+
+def target(standing: Standing, name: str) -> ssh.Target:
+    """Where a host answers, and who it must be."""
+    facts = standing.hosts[name]
+    return ssh.Target(name, facts.address, facts.port, facts.user, facts.host_key)
+
+
+def _bastion(standing: Standing, access: ssh.Access, timeout: float) -> tuple[ssh.Session | None, str | None]:
+    if (facts := standing.bastion) is None:
+        return None, None
+    where = ssh.Target("the bastion", facts.address, facts.port, facts.user, facts.host_key)
+    try:
+        return ssh.connect(where, access, timeout), None
+    except ssh.SshError as error:
+        return None, str(error)

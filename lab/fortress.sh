@@ -1,0 +1,12 @@
+#!/bin/sh
+# The fortress command from the operator's namespace of the lab, for what needs the engine and its plugins too:
+# lab/fortress.sh drift --stack lab --mend
+# LAB_PROJECT names another project folder than this one, as for lab/pulumi.sh.
+set -eu
+
+here=$(cd "$(dirname "$0")/.." && pwd)
+plugins=$("$here/lab/plugin.sh" 2>/dev/null)
+[ -z "$plugins" ] || export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true
+export PATH="$here/.venv/bin${plugins:+:$plugins}:$PATH" VIRTUAL_ENV="$here/.venv"
+cd "$here"
+exec python -m lab run -- env -C "${LAB_PROJECT:-$here}" fortress "$@"

@@ -1,0 +1,187 @@
+"""`fortress preview` on the real engine: the comments of a first `up`, and of a database's volume that is replaced."""
+
+from __future__ import annotations
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fortress import push
+from fortress.cli.plan import SECRET
+from tests import recorded
+from tests.engine.previews import UNKNOWN, masked
+from tests.engine.project_stack import ProjectStack
+from tests.unit.golden import check_golden
+
+GOLDENS = Path(__file__).parent / "goldens"
+FORTRESS = Path(sys.executable).parent / "fortress"
+
+
+def preview(stack: ProjectStack, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """What `fortress preview` says of a stack."""
+    return subprocess.run(
+        [str(FORTRESS), "preview", "--stack", stack.name, *arguments],
+        cwd=stack.project,
+        env={**os.environ, **stack.environment},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+
+
+def brief(comment: str) -> str:
+    """A comment without the texts of new files and the full report, which change with every template."""
+    lines, folded = [], False
+    for line in masked(comment).splitlines(keepends=True):
+        if line.startswith("<details>"):
+            folded = True
+            lines.append("(folded) " + re.sub(r"\d+( lines? of)", r"N\1", line.removeprefix("<details>")))
+        elif line.startswith("</details>"):
+            folded = False
+        elif not folded:
+            lines.append(line)
+    return "".join(lines)
+
+
+@pytest.fixture(scope="module")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> ProjectStack:
+    return ProjectStack(tmp_path_factory.mktemp("lab"), "lab")
+
+
+@pytest.fixture(scope="module")
+def oslo(tmp_path_factory: pytest.TempPathFactory) -> ProjectStack:
+    """Stack oslo as it was recorded, with the texts that today's program gives: nothing would change."""
+    stack = ProjectStack(tmp_path_factory.mktemp("oslo"), "oslo")
+    password = stack.run("config", "get", "data-fortress:database_password").strip()
+    state = recorded.read("oslo")
+    file = stack.home / "settled.json"
+    for _ in range(6):  # what is made from an output is known once that output's own resource stays as it is
+        file.write_text(json.dumps(state))
+        stack.run("stack", "import", "--file", str(file))
+        steps = [step for step in stack.planned() if step["op"] != "same"]
+        if not steps:
+            return stack
+        assert {step["op"] for step in steps} == {"update"}
+        settle(state, {step["urn"]: step["newState"]["inputs"] for step in steps}, password)
+    raise AssertionError(f"the state does not come to rest: {[step['urn'] for step in steps]}")
+
+
+def settle(state: dict[str, Any], wanted: dict[str, dict[str, Any]], password: str) -> None:
+    """Give resources of a state the inputs that the program wants, where they are known."""
+    for resource in state["deployment"]["resources"]:
+        for name, value in wanted.get(resource["urn"], {}).items():
+            if UNKNOWN in json.dumps(value):
+                continue
+            kept = value
+            if value == SECRET:
+                if name != "stdin":
+                    continue
+                text = password if resource["urn"].endswith("::db-account") else push.content(password)
+                kept = {**resource["inputs"][name], "plaintext": json.dumps(text)}
+            resource["inputs"][name] = kept
+            resource["outputs"][name] = kept
+
+
+def test_a_first_up_shows_what_is_not_known_yet_as_unknown(lab: ProjectStack) -> None:
+    done = preview(lab, "--forge", "gitlab")
+    assert done.returncode == 0, done.stderr
+    comment = done.stdout
+    assert comment.startswith("<!-- fortress preview: lab -->\n")
+    assert UNKNOWN not in comment
+    assert "+[unknown]\n" in comment
+    assert "Its text is secret and not shown." in comment
+    check_golden("preview-first.md", brief(comment), GOLDENS)
+
+
+def test_nothing_changes_where_all_is_as_stated(oslo: ProjectStack) -> None:
+    done = preview(oslo)
+    assert done.returncode == 0, done.stderr
+    assert "nothing changes\n\nAll 185 resources are as stated.\n" in done.stdout
+
+
+def moved(oslo: ProjectStack, protect: bool) -> None:
+    """Bring a state in where the database's volume stands in another zone than the program says."""
+    state = json.loads(oslo.run("stack", "export"))
+    for resource in state["deployment"]["resources"]:
+        if resource["type"] == "openstack:blockstorage/volume:Volume":
+            resource["protect"] = protect
+            for properties in (resource["inputs"], resource["outputs"]):
+                properties["availabilityZone"] = "elsewhere"
+    file = oslo.home / "moved.json"
+    file.write_text(json.dumps(state))
+    oslo.run("stack", "import", "--file", str(file))
+
+
+def test_a_volume_that_is_replaced_comes_first_and_loud(oslo: ProjectStack) -> None:
+    before = oslo.run("stack", "export")
+    try:
+        moved(oslo, protect=False)
+        done = preview(oslo)
+        assert done.returncode == 0, done.stderr
+        check_golden("preview-volume.md", brief(done.stdout), GOLDENS)
+        found = json.loads(preview(oslo, "--json").stdout)
+        assert found["ok"] is True
+        first = found["risks"][0]
+        assert (first["name"], first["change"], first["because"]) == ("db-data", "replace", ["availabilityZone"])
+    finally:
+        back(oslo, before)
+
+
+def test_a_protected_volume_stops_it_and_the_comment_says_which(oslo: ProjectStack) -> None:
+    before = oslo.run("stack", "export")
+    try:
+        moved(oslo, protect=True)
+        done = preview(oslo, "-o", str(oslo.home / "comment.md"))
+        assert done.returncode not in (0, 2)
+        assert done.stdout == ""
+        comment = (oslo.home / "comment.md").read_text()
+        assert "it cannot be brought up" in comment.splitlines()[1]
+        assert "db-data" in comment
+        assert "protect" in comment
+    finally:
+        back(oslo, before)
+
+
+def back(oslo: ProjectStack, exported: str) -> None:
+    file = oslo.home / "before.json"
+    file.write_text(exported)
+    oslo.run("stack", "import", "--file", str(file))
+
+
+def test_settings_that_cannot_stand_are_a_comment_too(lab: ProjectStack) -> None:
+    lab.settings({"mesh": {**copy.deepcopy(mesh(lab)), "mtu": "a @lot"}})
+    try:
+        done = preview(lab, "--forge", "gitlab")
+        assert done.returncode not in (0, 2)
+        assert "data-fortress:mesh.mtu: 'a @lot' must be a whole number" in done.stdout
+        fence = done.stdout.index("```\n")
+        assert fence < done.stdout.index("@lot") < done.stdout.index("```\n", fence + 1), "no one is called"
+        assert "Traceback" not in done.stdout
+        assert done.stderr == "fortress: stack lab cannot be brought up; the comment says why\n"
+        assert json.loads(preview(lab, "--json").stdout)["ok"] is False
+    finally:
+        lab.as_it_stands()
+
+
+def mesh(stack: ProjectStack) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(stack.run("config", "get", "data-fortress:mesh"))
+    return found
+
+
+def test_a_stack_that_is_not_there_is_a_comment_with_the_engines_status(lab: ProjectStack) -> None:
+    name, lab.name = lab.name, "nowhere"
+    try:
+        done = preview(lab)
+    finally:
+        lab.name = name
+    assert done.returncode == 6
+    assert "there is no stack 'nowhere' in this backend" in done.stdout

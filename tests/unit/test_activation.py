@@ -1,0 +1,65 @@
+"""What becomes of a service, told from the command that pushes its file."""
+
+from __future__ import annotations
+
+import pytest
+
+from fortress import firewall, push
+from fortress.activation import Effect, of_command, push_in
+
+
+def put(apply: str | None, unit: str | None = None) -> str:
+    return "sudo " + push.put("/etc/x", machine="a.1", resource="x", check="true", apply=apply, unit=unit)
+
+
+@pytest.mark.parametrize(
+    ("apply", "effect", "service"),
+    [
+        (None, Effect.UNTOUCHED, ""),
+        ("systemctl daemon-reload", Effect.UNTOUCHED, ""),
+        (f"{firewall.APPLY} && systemctl -q enable nftables", Effect.RELOADS, "nftables"),
+        ("/usr/local/lib/fortress/wireguard sync wg0", Effect.RELOADS, "wg0"),
+        ("/usr/local/lib/fortress/wireguard reload wg0", Effect.RELOADS, "wg0"),
+        ("systemctl -q enable haproxy && systemctl reload-or-restart haproxy", Effect.RELOADS, "haproxy"),
+        ("systemctl try-reload-or-restart haproxy", Effect.RELOADS, "haproxy"),
+        ("systemctl -q enable mariadb && systemctl restart mariadb", Effect.RESTARTS, "mariadb"),
+        ("if systemctl -q is-active app; then systemctl restart app; fi", Effect.RESTARTS, "app"),
+        ("systemctl daemon-reload && systemctl -q enable app && systemctl restart app", Effect.RESTARTS, "app"),
+        ("systemctl -q disable --now mariadb", Effect.STOPS, "mariadb"),
+        ("systemctl -q disable app", Effect.UNTOUCHED, "app"),
+        (
+            'if [ -e "$1" ]; then sysctl -q -p "$1"; else sysctl -q -w net.ipv4.ip_forward=0; fi',
+            Effect.RELOADS,
+            "sysctl",
+        ),
+        ("/opt/do-what-you-like", Effect.UNKNOWN, ""),
+        ("systemctl reload a; curl example.com", Effect.UNKNOWN, ""),
+        ("systemctl isolate rescue.target", Effect.UNKNOWN, ""),
+    ],
+)
+def test_the_command_says_what_becomes_of_the_service(apply: str | None, effect: Effect, service: str) -> None:
+    found = of_command(put(apply))
+    assert (found.effect, found.service) == (effect, service)
+
+
+def test_a_removal_is_read_by_its_own_words() -> None:
+    command = push.remove("/etc/x", machine="a.1", resource="x", apply="systemctl -q disable --now app")
+    assert str(of_command(f"sudo {command}")) == "app stops"
+
+
+def test_the_unit_names_the_service_of_what_cannot_be_told() -> None:
+    assert str(of_command(put("/opt/do-what-you-like", unit="app"))) == "app unknown"
+
+
+@pytest.mark.parametrize(
+    "command", [None, "", "[unknown]", "sudo true", "sh -c 'open", push.packages(["x"], machine="a")]
+)
+def test_another_command_is_unknown_and_no_push(command: str | None) -> None:
+    assert of_command(command).effect is Effect.UNKNOWN
+    assert push_in(command or "") is None
+
+
+def test_mode_and_owner_are_read_back() -> None:
+    found = push_in("sudo " + push.put("/a b", machine="m", resource="r", mode="0640", owner="root:x"))
+    assert found is not None
+    assert (found.verb, found.path, found.mode, found.owner) == ("put", "/a b", "0640", "root:x")

@@ -1,0 +1,216 @@
+"""The workflows of examples/ci: refused forks, tokens where they belong, and a comment that is updated in place."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import threading
+import time
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.unit.stack_file import ROOT
+
+CI = ROOT / "examples" / "ci"
+MARKER = "<!-- fortress preview: prod -->"
+AUTHORS = {"github": "github-actions[bot]", "gitlab": "robot", "forgejo": "forgejo-actions"}
+
+
+def workflow(forge: str) -> dict[Any, Any]:
+    found: dict[Any, Any] = yaml.safe_load((CI / f"{forge}.yml").read_text())
+    return found
+
+
+# --- the workflows ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("forge", ["github", "forgejo"])
+def test_forks_are_refused_and_only_the_posting_step_has_the_token(forge: str) -> None:
+    flow = workflow(forge)
+    assert flow[True] == "pull_request", "YAML reads `on` as true"
+    job = flow["jobs"]["preview"]
+    assert job["if"] == "github.event.pull_request.head.repo.full_name == github.repository"
+    with_token = [step for step in job["steps"] if "token" in json.dumps(step.get("env", {})).lower()]
+    assert [step["run"].split()[0] for step in with_token] == ["examples/ci/post-comment.sh"]
+    with_secrets = [step for step in job["steps"] if "secrets." in json.dumps(step)]
+    assert len(with_secrets) == 1
+    assert "examples/ci/preview.sh" in with_secrets[0]["run"]
+    assert all(
+        step["with"]["persist-credentials"] is False for step in job["steps"] if "checkout" in step.get("uses", "")
+    )
+    assert "${{" not in "".join(step.get("run", "") for step in job["steps"]), "no expression inside a script"
+
+
+def test_github_gives_no_more_than_is_needed() -> None:
+    flow = workflow("github")
+    assert flow["permissions"] == {}
+    assert flow["jobs"]["preview"]["permissions"] == {"contents": "read", "pull-requests": "write"}
+
+
+def test_gitlab_refuses_forks() -> None:
+    rules = workflow("gitlab")["preview"]["rules"]
+    assert [rule["if"] for rule in rules] == [
+        '$CI_PIPELINE_SOURCE == "merge_request_event" && $CI_MERGE_REQUEST_SOURCE_PROJECT_ID == '
+        "$CI_MERGE_REQUEST_PROJECT_ID"
+    ]
+
+
+@pytest.mark.parametrize("forge", AUTHORS)
+def test_what_a_workflow_needs_is_explained_and_there(forge: str) -> None:
+    text, readme = (CI / f"{forge}.yml").read_text(), (CI / "README.md").read_text()
+    for name in ("STATE_READ_ACCESS_KEY_ID", "OS_READ_APPLICATION_CREDENTIAL_ID", "AWS_READ_ACCESS_KEY_ID"):
+        assert name in text
+        assert f"`{name}`" in readme
+    for script in ("preview.sh", "post-comment.sh"):
+        assert f"examples/ci/{script} {forge} " in text
+        assert os.access(CI / script, os.X_OK)
+    assert f"`{forge}.yml`" in readme
+
+
+# --- the comment ------------------------------------------------------------------------------------------------------
+
+
+class FakeForge(ThreadingHTTPServer):
+    """A forge as far as comments go: it keeps them, 100 a page but for Forgejo, and what was asked of it."""
+
+    def __init__(self, forge: str) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.forge = forge
+        self.comments: list[dict[str, Any]] = []
+        self.asked: list[str] = []
+        self.tokens: set[str | None] = set()
+
+    def add(self, author: str, body: str) -> int:
+        number = len(self.comments) + 1
+        who = {"author": {"username": author}} if self.forge == "gitlab" else {"user": {"login": author}}
+        self.comments.append({"id": number, "body": body, **who})
+        return number
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: FakeForge
+
+    def _answer(self) -> None:
+        forge = self.server
+        path, _, query = self.path.partition("?")
+        forge.asked.append(f"{self.command} {path}")
+        forge.tokens.add(self.headers.get("PRIVATE-TOKEN") or self.headers.get("Authorization"))
+        length = int(self.headers.get("Content-Length") or 0)
+        body = json.loads(self.rfile.read(length))["body"] if length else ""
+        answer: Any
+        if path.endswith("/user"):
+            answer = {"username": "robot"}
+        elif self.command == "GET":
+            page = int(dict(part.split("=") for part in query.split("&"))["page"])
+            answer = forge.comments if forge.forge == "forgejo" else forge.comments[(page - 1) * 100 : page * 100]
+        elif self.command == "POST":
+            answer = {"id": forge.add(AUTHORS[forge.forge], body)}
+        else:
+            answer = next(one for one in forge.comments if one["id"] == int(path.rpartition("/")[2]))
+            answer["body"] = body
+        text = json.dumps(answer).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text)
+
+    do_GET = do_POST = do_PATCH = do_PUT = _answer
+
+    def log_message(self, format: str, *args: object) -> None:
+        del format, args
+
+
+@pytest.fixture(params=AUTHORS)
+def forge(request: pytest.FixtureRequest) -> Iterator[FakeForge]:
+    server = FakeForge(request.param)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    server.server_close()
+
+
+def post(forge: FakeForge, folder: Path, body: str) -> subprocess.CompletedProcess[str]:
+    (folder / "comment.md").write_text(body)
+    (folder / "event.json").write_text('{"pull_request": {"number": 7}}')
+    url = f"http://127.0.0.1:{forge.server_address[1]}"
+    return subprocess.run(
+        [str(CI / "post-comment.sh"), forge.forge, str(folder / "comment.md")],
+        env={
+            "PATH": os.environ["PATH"],
+            "TOKEN": "hush",
+            "GITHUB_EVENT_PATH": str(folder / "event.json"),
+            "GITHUB_API_URL": url,
+            "GITHUB_REPOSITORY": "us/fortress",
+            "CI_API_V4_URL": url,
+            "CI_MERGE_REQUEST_PROJECT_ID": "3",
+            "CI_MERGE_REQUEST_IID": "7",
+        },
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+
+
+def test_a_comment_is_written_once_and_then_updated(forge: FakeForge, tmp_path: Path) -> None:
+    first, second = f'{MARKER}\n## One `$x` "é"\n', f"{MARKER}\n## Two\n"
+    done = post(forge, tmp_path, first)
+    assert done.returncode == 0, done.stderr
+    assert [one["body"] for one in forge.comments] == [first]
+    done = post(forge, tmp_path, second)
+    assert done.returncode == 0, done.stderr
+    assert [one["body"] for one in forge.comments] == [second]
+    change = "PUT /projects/3/merge_requests/7/notes/1" if forge.forge == "gitlab" else ""
+    assert forge.asked[-1] == (change or "PATCH /repos/us/fortress/issues/comments/1")
+    assert forge.tokens == {"hush" if forge.forge == "gitlab" else "token hush"}
+
+
+def test_only_our_own_comment_of_this_stack_is_updated_wherever_it_stands(forge: FakeForge, tmp_path: Path) -> None:
+    own = AUTHORS[forge.forge]
+    forge.add("mallory", f"{MARKER}\nnot ours")
+    forge.add(own, "<!-- fortress preview: prod2 -->\nanother stack's")
+    for number in range(120):
+        forge.add("someone", f"talk {number} {MARKER}")
+    mine = forge.add(own, f"{MARKER}\nold")
+    before = [one["body"] for one in forge.comments if one["id"] != mine]
+    done = post(forge, tmp_path, f"{MARKER}\nnew")
+    assert done.returncode == 0, done.stderr
+    assert forge.comments[mine - 1]["body"] == f"{MARKER}\nnew"
+    assert [one["body"] for one in forge.comments if one["id"] != mine] == before
+
+
+def test_what_is_no_preview_is_not_posted(forge: FakeForge, tmp_path: Path) -> None:
+    done = post(forge, tmp_path, "hello\n")
+    assert done.returncode == 1
+    assert "does not begin with the marker" in done.stderr
+    assert forge.asked == []
+
+
+def test_the_preview_has_an_agent_of_its_own_that_ends_with_it(tmp_path: Path) -> None:
+    tool = tmp_path / "fortress"
+    tool.write_text('#!/bin/sh\nssh-add -l >"$OUT"\necho "$SSH_AUTH_SOCK" >>"$OUT"\necho "$*" >>"$OUT"\nexit 255\n')
+    tool.chmod(0o755)
+    done = subprocess.run(
+        [str(CI / "preview.sh"), "gitlab", "comment.md"],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "STACK": "prod", "OUT": str(tmp_path / "out")},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert done.returncode == 255, done.stderr
+    keys, agent, arguments = (tmp_path / "out").read_text().splitlines()
+    assert "ED25519" in keys
+    assert arguments == "preview --stack prod --forge gitlab --output comment.md"
+    for _ in range(50):  # it takes its socket away as it ends, a moment after it was told to
+        if not Path(agent).exists():
+            break
+        time.sleep(0.1)
+    assert not Path(agent).exists()

@@ -1,0 +1,327 @@
+"""The comment of a preview: what is first, what is masked, how long it gets, and that no forge interprets it."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from fortress import push
+from fortress.cli import comment, engine, main, preview
+from fortress.cli.comment import render
+from fortress.cli.errors import CannotAskError
+from fortress.cli.forge import LIMITS, Forge
+from fortress.cli.markdown import code
+from fortress.cli.plan import Plan, parse
+
+UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
+NASTY = "@everyone #1 !2 <script>alert(1)</script> </details> https://evil.example GH-1 ``` \u202e\x1b[31m\r"
+
+
+def urn(kind: str, name: str) -> str:
+    return f"urn:pulumi:lab::data-fortress::{kind}::{name}"
+
+
+HOST = urn("fortress:index:Host", "a")
+
+
+def step(op: str, kind: str, name: str, old: Any = None, new: Any = None, **more: Any) -> dict[str, Any]:
+    """A step as `pulumi preview --json` has it, with inputs before and after."""
+    common = {"urn": urn(kind, name), "custom": True, "parent": more.pop("parent", "")}
+    old_more, new_more = more.pop("old_more", {}), more.pop("new_more", {})
+    return {
+        "op": op,
+        "urn": urn(kind, name),
+        **({"oldState": {**common, "inputs": old, **old_more}} if old is not None else {}),
+        **({"newState": {**common, "inputs": new, **new_more}} if new is not None else {}),
+        **more,
+    }
+
+
+def file(text: str, path: str = "/etc/x", apply: str = "systemctl restart app") -> dict[str, str]:
+    """The inputs of a pushed file."""
+    command = "sudo " + push.put(path, machine="a.1", resource="x", apply=apply)
+    return {"create": command, "stdin": push.content(text), "connection": "[secret]"}
+
+
+def pushed(op: str, old: Any = None, new: Any = None, name: str = "x", **more: Any) -> dict[str, Any]:
+    return step(op, "fortress:index:Host$command:remote:Command", name, old, new, parent=HOST, **more)
+
+
+def plan(*steps: dict[str, Any], status: int = 0, diagnostics: Any = ()) -> Plan:
+    host = {"op": "same", "urn": HOST, "newState": {"urn": HOST, "custom": False}}
+    return parse({"steps": [host, *steps], "diagnostics": list(diagnostics)}, status)
+
+
+def outside_code(text: str) -> str:
+    """The comment without its blocks and spans of code: what a forge interprets."""
+    text = re.sub(r"^(`{3,})[a-z]*\n.*?^\1$", "", text, flags=re.M | re.S)
+    text = re.sub(r"(?<!`)(`+)(?!`).*?(?<!`)\1(?!`)", "", text)
+    return re.sub(r"<code>[^<]*</code>", "", text)
+
+
+# --- what it says -----------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_file_shows_its_lines_and_what_becomes_of_its_service() -> None:
+    found = plan(pushed("update", file("a = 1\nb = 2\n"), file("a = 1\nb = 3\n"), diffReasons=["stdin"]))
+    text = render("lab", found)
+    assert text.startswith("<!-- fortress preview: lab -->\n")
+    assert "#### `a`\n\n`app` **restarts**.\n" in text
+    assert "`/etc/x` changes: `app` **restarts**\n\n```diff\n@@ -1,2 +1,2 @@\n a = 1\n-b = 2\n+b = 3\n```\n" in text
+    assert push.END.strip() not in text
+
+
+def test_the_same_file_for_the_same_machine_touches_no_service() -> None:
+    old, new = file("a\n"), file("a\n")
+    text = render("lab", plan(pushed("update", old, new, diffReasons=["connection"])))
+    assert "`/etc/x` is pushed again as it is: no service is touched" in text
+    assert "Changed: `connection`" in text
+
+
+def test_the_same_file_for_another_machine_is_a_restart_there() -> None:
+    old, new = file("a\n"), file("a\n")
+    new["create"] = new["create"].replace("a.1", "a.2")
+    text = render("lab", plan(pushed("update", old, new, diffReasons=["create"])))
+    assert "`/etc/x` is pushed again as it is: `app` **restarts**" in text
+
+
+def test_a_secret_text_is_said_to_change_and_not_shown() -> None:
+    old, new = {**file("x"), "stdin": "[secret]"}, {**file("x"), "stdin": "[secret]"}
+    text = render("lab", plan(pushed("update", old, new, diffReasons=["stdin"])))
+    assert "`/etc/x` changes: `app` **restarts**\n\nIts text is secret and not shown.\n" in text
+
+
+def test_a_private_key_is_masked_wherever_it_stands() -> None:
+    key = "-----BEGIN OPENSSH PRIVATE KEY-----\nHUSH\n-----END OPENSSH PRIVATE KEY-----\n"
+    said = [{"severity": "error", "message": f"error: it failed: {key}"}]
+    text = render("lab", plan(pushed("create", None, file(f"a\n{key}b\n")), status=1, diagnostics=said))
+    assert "HUSH" not in text
+    assert "+[secret]\n+b\n" in text
+
+
+def test_what_is_not_known_yet_is_unknown() -> None:
+    new = {"create": UNKNOWN, "stdin": UNKNOWN}
+    text = render("lab", plan(pushed("create", None, new, name="wg-peer")))
+    assert UNKNOWN not in text
+    assert "`wg-peer` (path unknown) is new: service unknown\n\n```diff\n+[unknown]\n```" in text
+
+
+def test_a_removed_file_says_what_its_removal_does() -> None:
+    old = {**file("a\n"), "delete": push.remove("/etc/x", machine="a.1", resource="x", apply="systemctl stop app")}
+    text = render("lab", plan(pushed("delete", old)))
+    assert "`/etc/x` is removed: `app` **stops**\n\n```diff\n-a\n```" in text
+
+
+VOLUME = "openstack:blockstorage/volume:Volume"
+
+
+def test_what_holds_data_comes_before_all_else() -> None:
+    volume = step("replace", VOLUME, "db-data", {"type": "nvme"}, {"type": "hdd"}, replaceReasons=["volumeType"])
+    text = render("oslo", plan(pushed("update", file("a"), file("b"), diffReasons=["stdin"]), volume))
+    assert text.splitlines()[1] == "## Preview of `oslo`: data is at risk in 1 place"
+    loud = "- **REPLACED** `db-data` (`openstack:blockstorage/volume:Volume`), because of `volumeType`: holds data"
+    assert text.index(loud) < text.index("### Hosts") < text.index("### Cloud resources")
+
+
+@pytest.mark.parametrize(
+    ("found", "risk"),
+    [
+        (step("delete", "openstack:objectstorage/container:Container", "c", {}), "holds data"),
+        (step("delete", "aws:s3/bucketV2:BucketV2", "c", {}), "holds data"),
+        (step("delete", "random:index:Thing", "c", {}, old_more={"protect": True}), "protected"),
+        (
+            step("same", VOLUME, "c", {}, {}, old_more={"protect": True}),
+            "loses its protection: nothing stops a later `up` or `destroy` from deleting it",
+        ),
+        (
+            step("delete", "command:remote:Command", "c", {"delete": "sudo /x/mariadb-access wipe"}),
+            "its removal deletes the database's files",
+        ),
+        (
+            step("update", "openstack:compute/instance:Instance", "c", {}, {}, diffReasons=["imageId"]),
+            "rebuilt in place: the disk of the machine is lost",
+        ),
+    ],
+)
+def test_each_way_to_lose_data_is_said(found: dict[str, Any], risk: str) -> None:
+    assert [change.risk() for change in plan(found).risks] == [risk]
+    assert f": {risk}\n" in render("lab", plan(found))
+
+
+def test_the_databases_machine_holds_data_and_another_does_not() -> None:
+    instance = "openstack:compute/instance:Instance"
+    db = urn("fortress:index:DataFortress", "db")
+    command = step("same", "command:remote:Command", "db-x", file("a"), file("a"), parent=db)
+    for state in ("oldState", "newState"):
+        command[state]["propertyDependencies"] = {"connection": [urn("command:local:Command", "a-host-key")]}
+    key = step("same", "command:local:Command", "a-host-key", {}, {}, parent=HOST)
+    component = {"op": "same", "urn": db, "newState": {"urn": db, "custom": False}}
+    mine = step("replace", instance, "a-machine", {}, {}, parent=HOST)
+    other = step("replace", instance, "b-machine", {}, {})
+    found = plan(component, key, command, mine, other)
+    assert [(change.name, change.risk()) for change in found.risks] == [("a-machine", "the database's machine")]
+
+
+def test_what_leaves_the_state_alone_is_no_loss() -> None:
+    found = plan(step("delete", VOLUME, "v", {}, old_more={"retainOnDelete": True}))
+    assert found.risks == ()
+    assert "1 left as they are and forgotten" in render("lab", found)
+
+
+def test_steps_of_a_replacement_are_one_change() -> None:
+    ops = ("create-replacement", "replace", "delete-replaced")
+    found = plan(*(step(op, VOLUME, "v", {"a": 1}, {"a": 2}) for op in ops))
+    assert [(change.op, change.differing) for change in found.changing] == [("replace", ("a",))]
+
+
+def test_an_update_in_a_cloud_shows_the_properties() -> None:
+    flavor = step("update", "openstack:compute/instance:Instance", "m", {"f": "a", "g": 1}, {"f": "b", "g": 1})
+    text = render("lab", plan(flavor))
+    assert "- updated: `m` (`openstack:compute/instance:Instance`)\n  - `f`: `a` → `b`\n" in text
+
+
+def test_an_error_is_said_without_what_the_engine_adds() -> None:
+    said = [
+        {"severity": "error", "message": "error: these settings cannot stand:\n  mesh.mtu: no\n"},
+        {
+            "severity": "error",
+            "message": "error: an unhandled error occurred: program exited with non-zero exit code: 1",
+        },
+    ]
+    text = render("lab", plan(status=255, diagnostics=said))
+    assert "exit status 255; nothing was changed" in text
+    assert "```\nthese settings cannot stand:\n  mesh.mtu: no\n```" in text
+    assert "unhandled" not in text
+
+
+def test_a_program_that_cannot_start_says_why_first() -> None:
+    said = [{"severity": "info", "message": "ModuleNotFoundError: No module named 'pulumi'"}]
+    found = plan(status=1, diagnostics=said)
+    assert found.errors == ("ModuleNotFoundError: No module named 'pulumi'",)
+
+
+# --- what no forge interprets -----------------------------------------------------------------------------------------
+
+
+def test_nothing_from_elsewhere_is_interpreted() -> None:
+    steps = [
+        pushed(
+            "update", file("a", NASTY), file(f"{NASTY}\n````\n~~~\n", NASTY), name=NASTY, diffReasons=["stdin", NASTY]
+        ),
+        pushed("create", None, file("\n".join([NASTY] * 30), NASTY), name=f"n{NASTY}"),
+        pushed("update", {"create": f"run {NASTY}"}, {"create": NASTY}, name=f"c{NASTY}", diffReasons=[NASTY]),
+        step("replace", VOLUME, NASTY, {"a": NASTY}, {"a": f"b{NASTY}"}, replaceReasons=[NASTY], diffReasons=["a"]),
+        step("create", f"t:{NASTY}", NASTY, None, {"a": NASTY}),
+    ]
+    said = [{"severity": kind, "message": f"{NASTY} {kind}"} for kind in ("error", "warning", "info")]
+    text = render(NASTY, plan(*steps, status=255, diagnostics=said))
+    bare = outside_code(text.split("\n", 1)[1])  # the marker has a test of its own
+    assert "everyone" in text
+    for bad in ("@", "everyone", "script", "evil", "GH-1", "\u202e", "\x1b", "\r"):
+        assert bad not in bare, bad if bad.isprintable() else repr(bad)
+    assert bare.count("<details>") == bare.count("</details>")
+    for hidden in ("\u202e", "\x1b", "\r"):
+        assert hidden not in text
+
+
+def test_a_marker_stays_one_comment() -> None:
+    assert comment.marker("a-->b\n<x>") == "<!-- fortress preview: a--?b??x? -->"
+
+
+@pytest.mark.parametrize("text", ["`", "``a", "a```b", " a ", "", "\n", "a|b\tc"])
+def test_a_span_of_code_holds_any_text(text: str) -> None:
+    shown = code(text)
+    fence = re.match("`+", shown)
+    assert fence is not None
+    inner = shown[len(fence[0]) : -len(fence[0])]
+    assert fence[0] not in inner
+    assert shown.endswith(fence[0])
+
+
+def test_only_a_line_feed_ends_a_line() -> None:
+    text = render("lab", plan(pushed("update", file("a\r\x0cb\n"), file("c\u2028d\n"), diffReasons=["stdin"])))
+    assert "-a\\u{d}\\u{c}b\n+c\\u{2028}d\n```" in text
+
+
+# --- how long it gets -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("forge", Forge)
+@pytest.mark.parametrize(("files", "lines"), [(1, 400_000), (3000, 30), (200, 2000)])
+def test_it_is_never_longer_than_the_forge_takes(forge: Forge, files: int, lines: int) -> None:
+    text = "\n".join(f"line {number} \u202e é" for number in range(lines))
+    steps = [pushed("create", None, file(text, f"/etc/{number}"), name=f"f{number}") for number in range(files)]
+    steps += [step("delete", VOLUME, f"v{number}", {}) for number in range(files)]
+    said = render("lab", plan(*steps), forge)
+    assert len(said.encode()) <= LIMITS[forge]
+    assert "## Preview of `lab`: data is at risk" in said
+    assert "more lines" in said or f"Cut to the {LIMITS[forge]} bytes" in said
+    assert said.count("<details>") == said.count("</details>")
+    assert outside_code(said).count("```") == 0
+
+
+def test_a_long_error_leaves_room() -> None:
+    said = [{"severity": "error", "message": "x" * 10**6 + "\n" + "\u202e\n" * 10**5}]
+    text = render("lab", plan(status=1, diagnostics=said))
+    assert len(text.encode()) <= 65_536
+
+
+def test_what_changes_outlives_what_is_new_where_it_is_cut() -> None:
+    long = "\n".join(f"line {number}" for number in range(500))
+    steps = [pushed("create", None, file(long, f"/etc/a{number}"), name=f"a{number}") for number in range(50)]
+    steps.append(pushed("update", file("a\n", "/etc/z"), file("b\n", "/etc/z"), name="z", diffReasons=["stdin"]))
+    text = render("lab", plan(*steps))
+    assert "-a\n+b\n" in text
+    assert "Not shown: `/etc/a" in text
+
+
+# --- reading the engine -----------------------------------------------------------------------------------------------
+
+
+def said(monkeypatch: pytest.MonkeyPatch, status: int, stdout: str, stderr: str = "") -> None:
+    monkeypatch.setattr(engine, "ask", lambda *_a, **_k: engine.Said(status, stdout, stderr))
+
+
+def test_the_json_object_tells_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [pushed("update", file("a"), file("b"), diffReasons=["stdin"]), step("delete", VOLUME, "v", {})]
+    said(monkeypatch, 0, "hello from a plugin\n" + json.dumps({"steps": steps}, indent=4))
+    found = preview.read("lab")
+    shown = json.loads(preview.written("lab", found, Forge.GITHUB, as_object=True))
+    assert (shown["ok"], shown["counts"]) == (True, {"update": 1, "delete": 1})
+    assert shown["checks"][0]["status"] == "ok"
+    assert shown["risks"] == [
+        {"name": "v", "type": VOLUME, "change": "delete", "because": [], "risk": "holds data"},
+    ]
+    assert [(one["path"], one["service"]) for one in shown["changes"]] == [("/etc/x", "app restarts"), ("", "")]
+    assert shown["comment"].startswith("<!-- fortress preview: lab -->")
+
+
+def test_an_engine_that_says_nothing_readable_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    said(monkeypatch, 255, "", "error: could not get cloud url: PULUMI_ACCESS_TOKEN must be set\n")
+    found = preview.read("lab")
+    assert (found.status, len(found.errors)) == (255, 1)
+    assert "PULUMI_BACKEND_URL" in found.errors[0]
+    said(monkeypatch, 0, "no JSON")
+    with pytest.raises(CannotAskError, match="did not print JSON"):
+        preview.read("lab")
+
+
+def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+    with pytest.raises(CannotAskError, match="cannot be written: No such file"):
+        preview.save(tmp_path / "no" / "x", "text")
+
+
+def test_where_there_is_no_engine_a_program_still_gets_its_object(monkeypatch: pytest.MonkeyPatch) -> None:
+    def missing() -> str:
+        raise CannotAskError("pulumi is not there")
+
+    monkeypatch.setattr(engine, "find", missing)
+    done = CliRunner().invoke(main.app, ["preview", "--stack", "lab", "--json"])
+    assert done.exit_code == 2
+    shown = json.loads(done.stdout)
+    assert (shown["ok"], shown["checks"][0]["detail"]) == (False, "pulumi is not there")

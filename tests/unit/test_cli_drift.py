@@ -1,0 +1,516 @@
+"""`fortress drift`: what should stand by the state, what stands by the host, and what is written to have it mended."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Mapping
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fortress import firewall, mariadb, push, text
+from fortress.cli import drift, mend, pushed
+from fortress.cli.checks import Check, Status
+from fortress.cli.differences import as_json, as_text
+from fortress.cli.drift import Finding, Read
+from fortress.cli.pushed import NOTE, File
+from fortress.wireguard import Peer, render_interface, render_mtu, render_peer
+from tests.doubles.ssh_server import Behaviour
+from tests.doubles.standing_fortress import Fortress, standing_fortress
+from tests.unit.push_host import Cut, PushHost
+
+FORTRESS = Path(sys.executable).parent / "fortress"
+ROOT = "urn:pulumi:lab::data-fortress::pulumi:pulumi:Stack::data-fortress-lab"
+WORD = "correct-horse-battery"
+"""A secret that must never be seen."""
+
+
+def urn(name: str, kind: str = "command:remote:Command") -> str:
+    return f"urn:pulumi:lab::data-fortress::{kind}::{name}"
+
+
+def secret(value: object) -> dict[str, object]:
+    return {**pushed.SECRET, "plaintext": json.dumps(value)}
+
+
+def host(name: str) -> dict[str, Any]:
+    outputs = {"machine_id": f"{name}.1"}
+    return {"urn": urn(name, "fortress:index:Host"), "type": "fortress:index:Host", "outputs": outputs}
+
+
+def resource(name: str, create: str, stdin: object = None) -> dict[str, Any]:
+    inputs: dict[str, object] = {"create": f"sudo {create}", "connection": secret({"host": "192.0.2.1"})}
+    if stdin is not None:
+        inputs["stdin"] = stdin
+    outputs = copy.deepcopy(inputs) | {"stdout": ""}
+    return {"urn": urn(name), "type": "command:remote:Command", "custom": True, "inputs": inputs, "outputs": outputs}
+
+
+def put(name: str, on: str, path: str, content: str, *, hidden: bool = False, **options: Any) -> dict[str, Any]:
+    stdin: object = push.content(content)
+    command = push.put(path, machine=f"{on}.1", resource=name, **options)
+    return resource(name, command, secret(stdin) if hidden else stdin)
+
+
+def state(*resources: dict[str, Any]) -> dict[str, Any]:
+    root = {"urn": ROOT, "type": "pulumi:pulumi:Stack"}
+    return {"version": 3, "deployment": {"manifest": {}, "resources": [root, *resources]}}
+
+
+# --- what should stand
+
+
+def test_the_state_says_what_should_stand_where() -> None:
+    found = pushed.read(
+        state(
+            host("oslo-db"),
+            host("fra-1"),
+            resource("oslo-db-push", push.install(machine="oslo-db.1"), push.content("#!/bin/sh\n")),
+            put("a", "oslo-db", "/etc/a b", "one\n", mode="640", owner="root:mysql", unit="mariadb", apply="x"),
+            put("b", "fra-1", "/etc/b", WORD, hidden=True),
+            put("c", "nobody", "/etc/c", "of a machine that the state does not know\n"),
+            {**put("d", "fra-1", "/etc/d", "about to be deleted\n"), "delete": True},
+            resource("confirmed", push.confirm("/etc/a b", "0" * 64, machine="oslo-db.1")),
+            resource("key", push.on("fra-1.1", push.script("wireguard", "start", "wg0"))),
+            {"urn": urn("gone"), "type": "command:remote:Command", "inputs": {"stdin": "x"}},
+        )
+    )
+    tool, configuration = found["oslo-db"].files
+    assert (tool.path, tool.mode, tool.by_push) == (push.PUSH, "0755", False)
+    # push.sh stands with the line that ends what is sent.
+    assert tool.text.endswith(push.END)
+    digest = hashlib.sha256(b"one\n").hexdigest()
+    assert configuration.standing == f"{digest},0640,root:mysql"
+    assert (configuration.path, configuration.unit, configuration.secret) == ("/etc/a b", "mariadb", False)
+    assert found["oslo-db"].confirms == {"/etc/a b": urn("confirmed")}
+    (hidden,) = found["fra-1"].files
+    assert (hidden.secret, hidden.text) == (True, f"{WORD}\n")
+    assert WORD not in repr(found)
+    assert found["fra-1"].tunnels == {"wg0": urn("key")}
+
+
+def test_every_file_of_a_recorded_fortress_is_known() -> None:
+    """Written by the real engine: what the program pushes is what is looked at."""
+    recorded = json.loads((Path(__file__).parents[1] / "recorded" / "lab.json").read_text())
+    found = pushed.read(recorded)
+    assert set(found) == {"oslo-db", "oslo-edge", "oslo-web", "fra-1", "fra-2"}
+    puts = [r for r in recorded["deployment"]["resources"] if " put /" in str(r.get("inputs", {}).get("create"))]
+    assert sum(file.by_push for each in found.values() for file in each.files) == len(puts)
+    for each in found.values():
+        assert set(each.confirms) == {firewall.BASE}
+        assert set(each.tunnels) == {"wg0"}
+        assert each.file(push.PUSH)
+    assert [f.path for f in found["fra-1"].files if f.secret] == ["/etc/fortress/app/database-password"]
+    assert {f.unit for f in found["fra-1"].files if f.unit} == {"app"}
+
+
+def test_the_firewall_as_one_text_is_the_base_with_its_fragments_in_the_place_where_it_includes_them() -> None:
+    base = firewall.render_base(["192.0.2.10/32"], 22)
+    ssh, web = (firewall.render_fragment(firewall.Fragment(n, [firewall.Opening(1, n)])) for n in ("ssh", "web"))
+    texts = {"/etc/nftables.d/40-web.nft": web, "/etc/nftables.d/20-ssh.nft": ssh, "/etc/nftables.d/x/y.nft": "no"}
+    wanted = pushed.Host([File("a", "", path, "0644", "root:root", content) for path, content in texts.items()])
+    assert wanted.ruleset() is None, "without a base there is nothing to hold the host against"
+    wanted.files.append(File("a", "", firewall.BASE, "0755", "root:root", base))
+    ruleset = wanted.ruleset()
+    assert ruleset
+    assert ruleset == base.replace('include "/etc/nftables.d/*.nft"\n', ssh + web)
+    assert ruleset.endswith(ssh + web)
+
+
+def test_operations_that_the_engine_never_ended() -> None:
+    exported = state()
+    exported["deployment"]["pending_operations"] = [{"resource": {"urn": urn("a")}, "type": "updating"}]
+    assert dict(pushed.interrupted(exported)) == {urn("a"): "updating"}
+
+
+# --- what stands: push.sh and read-back, run for real
+
+
+@pytest.fixture
+def machine(tmp_path: Path) -> PushHost:
+    return PushHost(tmp_path / "host")
+
+
+def wanted(target: Path, content: str, *, mode: str = "0644", hidden: bool = False) -> File:
+    return File("oslo-db", urn("a"), str(target), mode, "root:root", content, hidden)
+
+
+def read_back(machine: PushHost, *files: File) -> tuple[list[Read], set[str]]:
+    lines = "".join(f"{f.standing.split(',')[0]} {'secret' if f.secret else 'plain'} {f.path}\n" for f in files)
+    done = machine.run("/usr/bin/dash", "-c", text.script("read-back"), stdin=lines.encode())
+    assert (done.returncode, done.stderr) == (0, "")
+    return drift.answers(done.stdout, len(files))
+
+
+def judged(machine: PushHost, file: File) -> Finding:
+    return drift.judge(file, read_back(machine, file)[0][0])
+
+
+def said(finding: Finding) -> tuple[object, str]:
+    return finding.check.value, finding.check.detail
+
+
+@pytest.mark.parametrize(
+    ("edit", "value", "detail", "lines"),
+    [
+        (lambda t: t.write_text("one\nTWO\n"), "edited by hand", "its text differs", ["-two", "+TWO"]),
+        (lambda t: t.chmod(0o606), "edited by hand", "mode 0606 instead of 0644", []),
+        (lambda t: os.chown(t, 1, 0), "edited by hand", "owner daemon:root instead of root:root", []),
+        (lambda t: t.unlink(), "removed by hand", "it is not there", ["-one", "-two"]),
+        (lambda t: t.write_bytes(b"\x1b[2J\xff\n"), "edited by hand", "its text differs", ["-one", "-two"]),
+    ],
+)
+def test_an_edit_by_hand_is_found_and_shown(
+    machine: PushHost, edit: Callable[[Path], object], value: str, detail: str, lines: list[str]
+) -> None:
+    target = machine.root / "t" / "with space %2F"
+    file = wanted(target, "one\ntwo\n")
+    assert said(judged(machine, file)) == ("never pushed", "it is not there")
+    assert machine.push("put", target, "0644", "root:root", "--resource", "a", text=b"one\ntwo\n").returncode == 0
+    assert judged(machine, file).check.status is Status.OK
+    edit(target)
+    found = judged(machine, file)
+    assert said(found) == (value, detail)
+    changed = [line for line in found.diff if line[0] in "-+" and line[:3] not in ("---", "+++")]
+    assert set(lines) <= set(changed)
+    assert bool(changed) == bool(lines)
+    # The shown text moves no cursor.
+    assert "\x1b" not in as_text("lab", [found], terminal=False)
+    assert found.urns == (urn("a"),)
+
+
+def test_of_a_secret_only_that_it_differs(machine: PushHost) -> None:
+    target = machine.root / "t" / "password"
+    file = wanted(target, f"{WORD}\n", hidden=True)
+    machine.push("put", target, "0644", "root:root", text=f"{WORD}\n".encode())
+    assert judged(machine, file).check.status is Status.OK
+    target.write_text("another-word-of-somebody\n")
+    (read,), _ = read_back(machine, file)
+    assert read.text is None, "what stands there did not leave the host"
+    found = drift.judge(file, read)
+    assert said(found) == ("edited by hand", "the secret in it differs")
+    target.unlink()
+    missing = judged(machine, file)
+    for finding in (found, missing):
+        shown = as_text("lab", [finding], terminal=True) + as_json("lab", [finding]) + repr(finding)
+        assert WORD not in shown
+        assert "another-word" not in shown
+
+
+def test_a_push_cut_anywhere_is_never_taken_for_an_edit_by_hand(machine: PushHost) -> None:
+    """The plug is pulled before each command that a put runs: the engine, which heard nothing, still wants the old."""
+    target = machine.root / "t" / "file"
+    file = wanted(target, "old\n")
+    machine.push("put", target, "0644", "root:root", text=b"old\n")
+    machine.snapshot("old")
+    seen: list[str] = []
+    for cut_at in range(1, 200):
+        machine.restore("old")
+        try:
+            machine.push("put", target, "0644", "root:root", "--apply", "true", text=b"new\n", cut_at=cut_at)
+        except Cut:
+            seen.append(str(judged(machine, file).check.value))
+            continue
+        break
+    # Nothing was begun, or it is unfinished; at the end its record is whole, and the engine does not know.
+    assert set(seen) == {"as pushed", "unfinished push"}
+    assert seen == sorted(seen)
+    assert judged(machine, file).check.value == "another push"
+    assert judged(machine, wanted(target, "new\n")).check.status is Status.OK
+
+
+def test_other_ways_in_which_a_push_is_not_what_it_seems(machine: PushHost) -> None:
+    target = machine.root / "t" / "file"
+    file = wanted(target, "text\n")
+    target.write_text("text\n")
+    assert judged(machine, file).check.value == "no record"
+    machine.push("put", target, "0644", "root:root", "--confirm", "45", text=b"text\n")
+    assert said(judged(machine, file)) == ("unfinished push", "nobody confirmed it")
+    (read,), _ = read_back(machine, file)
+    assert drift.judge(file, Read(read.standing, read.standing, frozenset({"path"}))).check.status is Status.OK
+    found = drift.judge(file, Read(read.standing, read.standing, frozenset({"path"})), "updating")
+    assert said(found) == ("unfinished push", "the engine began its updating and never ended it")
+    # What no push can replace is not tried.
+    target.unlink()
+    target.symlink_to("elsewhere")
+    link = judged(machine, file)
+    assert (link.check.value, link.urns) == ("edited by hand", ())
+    target.unlink()
+    target.mkdir()
+    assert judged(machine, file).urns == ()
+
+
+def test_a_record_that_no_state_knows_is_told(machine: PushHost) -> None:
+    known, stray = machine.root / "t" / "known", machine.root / "t" / "stray"
+    for target in (known, stray):
+        machine.push("put", target, "0644", "root:root", text=b"x\n")
+    _, also = read_back(machine, wanted(known, "x\n"))
+    assert {str(known), str(stray)} <= also
+
+
+@pytest.mark.parametrize("answer", ["", "file - -\n", "sh: 1: oops\n", "file - - + !!!\n", "file - - + -\n" * 2])
+def test_an_answer_that_is_none_is_no_finding(answer: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        drift.answers(answer, 1)
+
+
+def test_push_applies_again_what_it_is_told_to_renew(machine: PushHost) -> None:
+    """With its record as it is, push.sh would rightly do nothing; what is to be renewed is only what is named."""
+    one, other = machine.root / "t" / "one", machine.root / "t" / "two"
+    words = ["0644", "root:root", "--apply", f'echo "$1" >>{machine.log}']
+    for target in (one, other):
+        machine.push("put", target, *words, text=b"x\n")
+    machine.logged()
+    done = machine.run("/usr/bin/dash", "-c", mend._RENEW, stdin=f"{one}\n".encode())
+    assert (done.returncode, done.stderr) == (0, "")
+    for target in (one, other):
+        machine.push("put", target, *words, text=b"x\n")
+    assert machine.logged() == [str(one)]
+
+
+# --- what runs
+
+
+def test_variables_that_the_server_has_otherwise() -> None:
+    config = mariadb.render(mariadb.Server(address="10.100.0.1", ram_mb=1024))
+    live = {
+        key.strip(): value.strip()
+        for key, equals, value in (line.partition("=") for line in config.splitlines() if line[:1] not in "#[")
+        if equals
+    }
+    as_server_says = live | {
+        "log_bin": "ON",
+        "skip_name_resolve": "ON",
+        "innodb_buffer_pool_size": str(int(live["innodb_buffer_pool_size"].rstrip("M")) * 2**20),
+        "innodb_log_file_size": str(int(live["innodb_log_file_size"].rstrip("M")) * 2**20),
+        "max_binlog_size": str(128 * 2**20),
+    }
+
+    def shown(values: Mapping[str, str]) -> str:
+        return "".join(f"{key}\t{value}\n" for key, value in values.items())
+
+    assert len(live) > 20
+    assert drift.variables(config, shown(as_server_says)) == ()
+    changed = as_server_says | {"max_connections": "77", "local_infile": "ON"}
+    assert drift.variables(config, shown(changed)) == (
+        "- local_infile = OFF",
+        "+ local_infile = ON",
+        "- max_connections = 1000",
+        "+ max_connections = 77",
+    )
+
+
+def test_the_tunnel_by_its_files_and_by_itself() -> None:
+    dialled, dials = Peer("db", ("10.100.0.1/32", "10.100.0.4/32"), True), Peer("web", ("10.100.0.9/32",), False)
+    texts = {
+        "/etc/wireguard/wg0.conf": render_interface(IPv4Address("10.100.0.2"), IPv4Network("10.100.0.0/24"), 51820),
+        "/etc/wireguard/wg0.d/mtu": render_mtu(1360),
+        "/etc/wireguard/wg0.d/db.conf": render_peer(dialled, "keyA=", "192.0.2.1:51820", 25),
+        "/etc/wireguard/wg0.d/web.conf": render_peer(dials, "keyB=", None, 25),
+    }
+    wanted = pushed.Host([File("a", "", path, "0644", "root:root", content) for path, content in texts.items()])
+    should = drift.tunnel(wanted)
+    live = "port 51820\nkeyB= 10.100.0.9/32 off\nkeyA= 10.100.0.4/32,10.100.0.1/32 25\n"
+    assert drift.live_tunnel(live + "mtu 1360\n") == should
+    assert drift.live_tunnel(live + "mtu 1420\n") != should
+    assert drift.live_tunnel(live + "stranger= 10.100.0.9/32 off\nmtu 1360\n") != should
+    assert drift.live_tunnel(live.replace("25", "off") + "mtu 1360\n") != should
+
+
+# --- what is written, so that the engine mends it
+
+
+def test_the_state_says_what_was_found_until_it_is_mended() -> None:
+    exported = state(
+        host("oslo-db"),
+        put("a", "oslo-db", "/etc/a", "old\n", mode="0640"),
+        put("b", "oslo-db", "/etc/b", WORD, hidden=True),
+        resource("key", push.on("oslo-db.1", push.script("wireguard", "start", "wg0"))),
+        put("untouched", "oslo-db", "/etc/c", "x\n"),
+    )
+    before = copy.deepcopy(exported)
+    a, b = pushed.read(exported)["oslo-db"].files[:2]
+    digest = hashlib.sha256(b"hand\n").hexdigest()
+    findings = [
+        drift.judge(a, Read(f"{digest},0666,daemon:root", a.standing, frozenset({"path"}), "hand\n")),
+        drift.judge(b, Read(f"{digest},{b.mode},{b.owner}", b.standing, frozenset({"path"}))),
+        Finding(Check("unit wg-quick@wg0", "oslo-db").fail("inactive", "it does not run"), urns=(urn("key"),)),
+    ]
+    found = mend.with_findings(exported, findings)
+    assert exported == before
+    resources = {r["urn"]: r for r in found["deployment"]["resources"]}
+    for values in (resources[urn("a")]["inputs"], resources[urn("a")]["outputs"]):
+        assert values["stdin"] == push.content("hand\n")
+        command, _, note = values["create"].partition(NOTE)
+        # What a preview shows is what drifted.
+        assert command == before["deployment"]["resources"][2]["inputs"]["create"].replace(
+            "/etc/a 0640 root:root", "/etc/a 0666 daemon:root"
+        )
+        assert note == "file /etc/a: edited by hand"
+    hidden = resources[urn("b")]
+    assert hidden["inputs"]["stdin"] == before["deployment"]["resources"][3]["inputs"]["stdin"]
+    assert hidden["inputs"]["create"].endswith(f"{NOTE}file /etc/b: edited by hand")
+    assert resources[urn("key")]["inputs"]["create"].endswith(f"{NOTE}unit wg-quick@wg0: inactive")
+    assert resources[urn("untouched")] == before["deployment"]["resources"][5]
+
+    # Where that is all that came of it, the next look says so, and another mend writes no second note.
+    again = pushed.read(found)["oslo-db"]
+    assert again.tunnels == {"wg0": urn("key")}
+    (noted, *_) = again.files
+    standing = drift.judge(noted, Read(noted.standing, None, frozenset({"path"})))
+    assert standing.check.value == "not mended yet"
+    twice = mend.with_findings(found, [standing])
+    assert str(twice).count(f"{NOTE}file /etc/a") == 2  # in its inputs and its outputs
+
+
+def test_a_state_that_changed_meanwhile_is_refused() -> None:
+    finding = Finding(Check("unit x", "oslo-db").fail("inactive", ""), urns=(urn("gone"),))
+    with pytest.raises(mend.RefusedError, match="the state changed in the meantime"):
+        mend.with_findings(state(), [finding])
+
+
+# --- the command
+
+
+NFT = """case "$*" in
+"-f -") cat >{ruleset} ;;
+"-s list ruleset") cat {ruleset} ;;
+*) exit 9 ;;
+esac"""
+
+
+def programs(folder: Path) -> dict[str, str]:
+    """What a host answers where all is as pushed; root is not needed, so the files are the test's own."""
+    return {
+        "unshare": 'shift; exec "$@"',
+        "nft": NFT.format(ruleset=folder / "ruleset"),
+        "systemctl": 'shift 6; for unit; do printf "ActiveState=active\\nUnitFileState=enabled\\n\\n"; done',
+        "wg": 'printf "SECRETKEY\\tpublic\\t51820\\toff\\n"',
+    }
+
+
+class Command:
+    """The command in a folder with an engine that knows one stack."""
+
+    def __init__(self, folder: Path, fortress: Fortress, exported: Mapping[str, Any]) -> None:
+        self.key = str(fortress.key)
+        folder.mkdir()
+        (folder / "outputs.json").write_text(json.dumps(fortress.outputs))
+        (folder / "state.json").write_text(json.dumps(exported))
+        engine = folder / "pulumi"
+        engine.write_text(
+            f'#!/bin/sh\necho "$*" >>{folder}/asked\ncase "$*" in\n'
+            f'"stack output --json --stack lab "*) exec cat {folder}/outputs.json ;;\n'
+            f'"stack export "*"--stack lab "*) exec cat {folder}/state.json ;;\n'
+            f'"stack import --stack lab "*) exec cat >{folder}/imported.json ;;\n'
+            'up*) echo "error: it went wrong"; exit 255 ;;\n'
+            "*) echo \"error: no stack named 'nope' found\" >&2; exit 6 ;;\nesac\n"
+        )
+        engine.chmod(0o755)
+        self.asked = folder / "asked"
+        self.imported = folder / "imported.json"
+        plain = {k: v for k, v in os.environ.items() if k not in ("SSH_AUTH_SOCK", "FORCE_COLOR", "COLUMNS")}
+        self.environment = plain | {"PATH": f"{folder}:/usr/bin:/bin"}
+
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        words = [str(FORTRESS), *arguments, "--key", self.key]
+        return subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def pushed_file(folder: Path, on: str) -> tuple[Path, dict[str, Any]]:
+    """A file that stands, and its resource; it is the test's own, so that it has no record."""
+    path = folder / f"{on}.conf"
+    path.write_text("as pushed\n")
+    path.chmod(0o644)
+    owner = f"{path.owner()}:{path.group()}"
+    return path, put(f"{on}-file", on, str(path), "as pushed\n", owner=owner)
+
+
+def test_the_command_asks_each_host_once_and_shows_what_differs(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    scripts = {name: programs(tmp_path) for name in ("oslo-db", "oslo-edge", "fra-1")}
+    files = {name: pushed_file(tmp_path, name) for name in scripts}
+    files["oslo-db"][0].write_text("by hand\n")
+    with standing_fortress(tmp_path / "f", scripts=scripts) as fortress:
+        exported = state(*(host(name) for name in scripts), *(each for _, each in files.values()))
+        command = Command(tmp_path / "bin", fortress, exported)
+        done = command.run("drift", "--stack", "lab", "--json")
+        logins = {name: server.logins for name, server in fortress.hosts.items()}
+        told = command.run("drift", "--stack", "lab")
+        mended = command.run("drift", "--stack", "lab", "--mend", "--json")
+    assert (done.returncode, done.stderr) == (1, "")
+    assert logins == dict.fromkeys(scripts, 1)
+    found = json.loads(done.stdout)
+    assert (found["ok"], found["stack"]) == (False, "lab")
+    by_host = {check["host"]: check for check in found["checks"] if check["name"].startswith(f"file {tmp_path}")}
+    # Nothing was put by push.sh here: the others stand without a record.
+    assert {name: check["value"] for name, check in by_host.items()} == {
+        "oslo-db": "edited by hand",
+        "oslo-edge": "no record",
+        "fra-1": "no record",
+    }
+    assert by_host["oslo-db"]["diff"].splitlines()[2:] == ["@@ -1 +1 @@", "-as pushed", "+by hand"]
+    assert "diff" not in by_host["fra-1"]
+    assert told.returncode == 1
+    assert f"FAIL  oslo-db  file {files['oslo-db'][0]}: edited by hand (its text differs)\n" in told.stdout
+    assert "    -as pushed\n    +by hand\n" in told.stdout
+    # What the engine was asked for: to write what was found, then to bring up just that; its failure is told.
+    assert mended.returncode == 1
+    assert "`pulumi up` failed; what is left is mended by the next `pulumi up --stack lab`" in mended.stderr
+    assert "it went wrong" in mended.stderr
+    answer = json.loads(mended.stdout)
+    assert answer["error"].startswith("`pulumi up` failed")
+    assert [check["value"] for check in answer["mended"]] == [c["value"] for c in found["checks"]]
+    written = json.loads(command.imported.read_text())
+    assert written["deployment"]["resources"][4]["inputs"]["stdin"] == push.content("by hand\n")
+    (up,) = [line for line in command.asked.read_text().splitlines() if line.startswith("up ")]
+    assert sorted(word for word in up.split() if word.startswith("urn:")) == sorted(
+        urn(f"{name}-file") for name in scripts
+    )
+
+
+def test_a_host_that_does_not_answer_is_no_drift(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    behaviour = {"fra-1": Behaviour((), freezes_on="records=/var/lib/fortress/files")}
+    with standing_fortress(tmp_path / "f", behaviour=behaviour) as fortress:
+        hosts = fortress.facts["hosts"]
+        del hosts["oslo-edge"]
+        hosts["oslo-db"]["port"] = 1
+        files = [pushed_file(tmp_path, name)[1] for name in hosts]
+        command = Command(tmp_path / "bin", fortress, state(*map(host, hosts), *files))
+        done = command.run("drift", "--stack", "lab", "--timeout", "1", "--mend")
+    assert done.returncode == 2, done.stdout
+    assert "unknown  oslo-db  4 checks: oslo-db does not answer on 127.0.0.11:1 (connection refused)" in done.stdout
+    assert "unknown  fra-1  4 checks: fra-1 gave no answer within" in done.stdout
+    assert "import" not in command.asked.read_text(), "nothing was written"
+
+
+def test_what_cannot_be_asked(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    with standing_fortress(tmp_path / "f") as fortress:
+        command = Command(tmp_path / "bin", fortress, state())
+        unknown = command.run("drift", "--stack", "nope", "--json")
+    assert unknown.returncode == 2
+    assert unknown.stderr.startswith("fortress: there is no stack 'nope' in this backend")
+    assert json.loads(unknown.stdout)["error"].startswith("there is no stack")
+
+
+def test_shown_in_colour_and_without_width() -> None:
+    file = File("oslo-db", urn("a"), "/etc/a", "0644", "root:root", "one\n")
+    finding = drift.judge(
+        file, Read(f"{'0' * 64},0644,root:root", file.standing, frozenset({"path"}), "x" * 300 + "\n")
+    )
+    colours = as_text("lab", [finding], terminal=True, width=40)
+    assert "\x1b[31m" in colours
+    plain = as_text("lab", [finding], terminal=False, width=40)
+    assert "\x1b" not in plain
+    # A line of a diff is never broken: it may be handed to patch.
+    assert f"    +{'x' * 300}\n" in plain
+    assert plain.endswith("lab: 1 checks, 0 ok, 1 fail\n")

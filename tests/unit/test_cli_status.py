@@ -1,0 +1,148 @@
+"""`fortress status`: what a host says of itself in one answer, and what that means."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from fortress import text
+from fortress.cli import ssh, stack, status
+from fortress.cli.checks import Check
+from tests.doubles.ssh_server import Behaviour
+from tests.doubles.standing_fortress import KEYS, Fortress, standing_fortress
+from tests.unit.push_host import PushHost
+
+FORTRESS = Path(sys.executable).parent / "fortress"
+NOW = 1_790_000_000
+WELL = f"""now {NOW}
+up 90061
+unit app active
+unit wg-quick@wg0 active
+peer {KEYS["oslo-db"]} {NOW - 37}
+peer {KEYS["oslo-edge"]}\t{NOW - 180}
+certificate /etc/mysql/fortress/server.pem Oct  1 10:00:00 2027 GMT
+certificate /etc/ssl/private/site.pem Dec 24 10:00:00 2026 GMT
+pushed {NOW - 7300}
+"""
+"""What host-state prints of a worker whose host is well; it has a database's and an edge's certificate for the test."""
+
+
+@pytest.fixture
+def fortress(tmp_path: Path) -> Fortress:
+    (tmp_path / "f").mkdir()
+    with standing_fortress(tmp_path / "f") as standing:
+        return standing  # its facts are all that is wanted
+
+
+def judged(fortress: Fortress, answer: str) -> dict[str, Check]:
+    standing = stack.parse(fortress.outputs, "lab")
+    return {check.name: check for check in status.judge(standing, "fra-1", status.read(answer))}
+
+
+def test_a_host_that_is_well(fortress: Fortress) -> None:
+    found = judged(fortress, WELL)
+    assert {check.status for check in found.values()} == {"ok"}
+    assert tuple(found) == status.NAMES
+    assert [check.value for check in found.values()] == ["1 d", "2/2", "2/2", 93.8, "2026-09-21 12:11 UTC"]
+    # The one that ends first.
+    assert found["certificate"].detail == "/etc/ssl/private/site.pem"
+    assert found["last push"].detail == "2 h ago"
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "name", "value", "detail"),
+    [
+        (f"{NOW - 37}", f"{NOW - 181}", "peers", "1/2", "silent: oslo-db"),
+        (f"peer {KEYS['oslo-db']} {NOW - 37}\n", "", "peers", "1/2", "silent: oslo-db"),
+        (f"{NOW - 37}", "0", "peers", "1/2", "silent: oslo-db"),
+        ("unit app active", "unit app failed", "services", "1/2", "app failed"),
+        ("Dec 24 10:00:00 2026", "Sep 25 00:00:00 2026", "certificate", 3.4, "renew it"),
+        (f"pushed {NOW - 7300}\n", "", "last push", None, "nothing was ever pushed"),
+        ("pushed ", "unfinished /etc/a b\npushed ", "last push", "2026-09-21 12:11 UTC", "not ended: /etc/a b; see"),
+    ],
+)
+def test_what_is_not_well(fortress: Fortress, before: str, after: str, name: str, value: object, detail: str) -> None:
+    assert before in WELL
+    found = judged(fortress, WELL.replace(before, after, 1))
+    assert {each for each, check in found.items() if check.status != "ok"} == {name}
+    assert found[name].value == value
+    assert found[name].detail.startswith(detail)
+
+
+@pytest.mark.parametrize(
+    "answer", ["", "up 3\n", "now soon\n", "what 3\n", WELL + "peer onlyakey\n", "certificate x y\n"]
+)
+def test_an_answer_that_is_none(answer: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        status.read(answer)
+
+
+def test_a_host_says_it_itself(tmp_path: Path) -> None:
+    """The script, run for real beside push.sh: its records are where units and pushes are known from."""
+    machine = PushHost(tmp_path / "host")
+    one, other = machine.root / "t" / "one", machine.root / "t" / "two"
+    machine.push("put", one, "0644", "root:root", "--unit", "app", text=b"x\n")
+    machine.push("put", other, "0644", "root:root", text=b"x\n")
+
+    def answer() -> status.Answer:
+        done = machine.run("/usr/bin/dash", "-c", text.script("host-state"), "host-state", "wg0")
+        assert (done.returncode, done.stderr) == (0, "")
+        return status.read(done.stdout)
+
+    found = answer()
+    assert set(found.units) == {"app", "wg-quick@wg0"}
+    assert found.unfinished == []
+    assert found.pushed
+    assert abs(found.pushed - found.now) < 60
+    (machine.record(other) / "applied").unlink()
+    assert answer().unfinished == [str(other)]
+
+
+def test_hosts_are_asked_once_each_and_a_silent_one_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(status, "LOOKING_TAKES_S", 1.5)
+    (tmp_path / "f").mkdir()
+    with standing_fortress(tmp_path / "f", behaviour={"fra-1": Behaviour((), freezes_on="host-state")}) as standing:
+        facts = stack.parse(standing.outputs, "lab")
+        found = status.ask(facts, ssh.prepare(standing.key, {}), timeout=0.5)
+        assert {name: server.logins for name, server in standing.hosts.items()} == dict.fromkeys(standing.hosts, 1)
+        assert {len(server.commands) for server in standing.hosts.values()} == {1}
+    silent = [check for check in found if check.host == "fra-1"]
+    assert [check.name for check in silent] == list(status.NAMES)
+    assert {(str(check.status), check.detail[:20]) for check in silent} == {("unknown", "fra-1 gave no answer")}
+    shown = status.as_table(facts, "lab", found, terminal=False, width=80)
+    assert "unknown  fra-1 gave no answer within 2 s\n" in shown
+    assert max(map(len, shown.splitlines()[:4])) <= 80
+    # One line a host, and the reason once.
+    assert shown.count("fra-1") == 2
+    narrow = status.as_table(facts, "lab", found, terminal=False, width=40)
+    assert narrow.splitlines()[2].startswith("unknown  fra-1: up -, peers -")
+
+
+def test_the_command(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    with standing_fortress(tmp_path / "f") as standing:
+        engine = tmp_path / "pulumi"
+        (tmp_path / "outputs.json").write_text(json.dumps(standing.outputs))
+        engine.write_text(f'#!/bin/sh\ncase "$*" in *nope*) exit 6 ;; *) exec cat {tmp_path}/outputs.json ;; esac\n')
+        engine.chmod(0o755)
+        plain = {k: v for k, v in os.environ.items() if k not in ("SSH_AUTH_SOCK", "FORCE_COLOR", "COLUMNS")}
+
+        def run(*words: str) -> subprocess.CompletedProcess[str]:
+            environment = plain | {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+            command = [str(FORTRESS), "status", *words, "--key", str(standing.key)]
+            return subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+        done, nope = run("--stack", "lab", "--json"), run("--stack", "nope", "--json")
+    found = json.loads(done.stdout)
+    assert {check["name"] for check in found["checks"]} == set(status.NAMES)
+    assert len(found["checks"]) == 15
+    assert done.returncode == (0 if found["ok"] else 1)
+    assert (nope.returncode, json.loads(nope.stdout)["ok"]) == (2, False)
+    assert nope.stderr.startswith("fortress: there is no stack 'nope'")
