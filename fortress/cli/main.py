@@ -27,6 +27,12 @@ app = typer.Typer(
     rich_markup_mode=None,  # plain text, which reads the same in a pipe
 )
 
+Timeout = Annotated[
+    float, typer.Option(metavar="SECONDS", min=1.0, max=600.0, help="How long a host may take for one answer.")
+]
+Key = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="A private key that opens the hosts, beside those of the agent.")
+]
 Stack = Annotated[str, typer.Option("--stack", "-s", metavar="STACK", help="The stack, as `pulumi stack ls` names it.")]
 
 
@@ -63,12 +69,8 @@ def fortress(
 def verify(
     stack: Stack,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1.0, max=600.0, help="How long a host may take for one answer.")
-    ] = 10.0,
-    key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A private key that opens the hosts, beside those of the agent.")
-    ] = None,
+    timeout: Timeout = 10.0,
+    key: Key = None,
 ) -> None:
     """Measure the standing fortress and say what holds.
 
@@ -211,12 +213,8 @@ def drift(
     mend: Annotated[
         bool, typer.Option("--mend", help="Put right what differs, by the engine, and look again.")
     ] = False,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1.0, max=600.0, help="How long a host may take for one answer.")
-    ] = 10.0,
-    key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A private key that opens the hosts, beside those of the agent.")
-    ] = None,
+    timeout: Timeout = 10.0,
+    key: Key = None,
 ) -> None:
     """Read back what was pushed, and show what is different.
 
@@ -272,12 +270,8 @@ def drift(
 def status(
     stack: Stack,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
-    timeout: Annotated[
-        float, typer.Option(metavar="SECONDS", min=1.0, max=600.0, help="How long a host may take for one answer.")
-    ] = 5.0,
-    key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A private key that opens the hosts, beside those of the agent.")
-    ] = None,
+    timeout: Timeout = 5.0,
+    key: Key = None,
 ) -> None:
     """Say in a line a host how it is: up, peers heard, services, days of certificates, last push.
 
@@ -322,9 +316,7 @@ def ssh_to(
     command: Annotated[
         list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What to run there, as `ssh` takes it.")
     ] = None,
-    key: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="A private key that opens the hosts, beside those of the agent.")
-    ] = None,
+    key: Key = None,
 ) -> None:
     """Log in to a host by OpenSSH, with the stack's pinned key, user, port and bastion.
 

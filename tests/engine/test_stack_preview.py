@@ -3,57 +3,31 @@
 from __future__ import annotations
 
 import json
-import shutil
 import socket
 from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from fortress.settings import PROJECT, SECRETS
-from tests.engine.command_stack import Stack
-from tests.unit.stack_file import ROOT, changed, lab
+from tests.engine.project_stack import ProjectStack
+from tests.unit.stack_file import changed, lab
 
 REMOTE, LOCAL = "command:remote:Command", "command:local:Command"
 
 
-class LabStack(Stack):
-    """The project as it stands, on a backend of its own; `dialled` says what would have been asked of a host."""
+class LabStack(ProjectStack):
+    """The lab's stack where none of its hosts exists."""
 
-    def __init__(self, folder: Path) -> None:
-        self.asked = folder / "asked"
-        tools = folder / "tools"
-        tools.mkdir(parents=True)
-        for tool in ("ssh-keyscan", "ssh"):
-            (tools / tool).write_text(f'#!/bin/sh\necho "{tool} $*" >>{self.asked}\nexit 1\n')
-            (tools / tool).chmod(0o755)
-        super().__init__(folder, PULUMI_CONFIG_PASSPHRASE="lab")
-        self.environment["PATH"] = f"{tools}:{self.environment['PATH']}"
-        shutil.copy(ROOT / "Pulumi.yaml", self.project)
-        shutil.copy(ROOT / "__main__.py", self.project)
-        for part in ("components", "fortress", "examples"):
-            (self.project / part).symlink_to(ROOT / part)
-        (self.project / "Pulumi.dev.yaml").unlink()
-        self.run("stack", "init", "dev")  # of this project; the one made above is of another
-        self.settings({})
-
-    def settings(self, changes: dict[str, Any]) -> None:
-        """The lab's stack file with some settings changed."""
-        text = yaml.safe_load((ROOT / "Pulumi.lab.yaml").read_text())
-        text["config"] |= {f"{PROJECT}:{key}": value for key, value in changed(changes).items()}
-        (self.project / "Pulumi.dev.yaml").write_text(yaml.safe_dump(text, allow_unicode=True))
-
-    def state(self) -> list[dict[str, Any]]:
-        """What stands."""
-        found: list[dict[str, Any]] = json.loads(self.run("stack", "export"))["deployment"].get("resources", [])
-        return found
+    def settings(self, values: dict[str, Any]) -> None:
+        """The lab's settings with some changed, as `changed` takes them."""
+        super().settings(changed(values))
 
 
 @pytest.fixture(scope="module")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> LabStack:
-    return LabStack(tmp_path_factory.mktemp("stack"))
+    return LabStack(tmp_path_factory.mktemp("stack"), "lab")
 
 
 def block(said: str) -> list[str]:

@@ -3,52 +3,26 @@
 from __future__ import annotations
 
 import json
-import shutil
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests import recorded
-from tests.engine.command_stack import Stack
-from tests.unit.stack_file import ROOT
+from tests.engine.project_stack import ProjectStack
 
 STACKS = ("lab", "oslo")
 LOSSES = {"delete", "replace", "create-replacement", "delete-replaced", "discard", "discard-replaced"}
 
 
-class Standing(Stack):
+class Standing(ProjectStack):
     """The project as it stands, on a backend that holds a recorded state."""
-
-    def __init__(self, folder: Path, stack: str) -> None:
-        clouds = folder / "clouds"
-        clouds.mkdir(parents=True)
-        super().__init__(
-            folder,
-            PULUMI_CONFIG_PASSPHRASE="lab",
-            FORTRESS_CLOUDS=str(clouds),
-            OS_USERNAME="fortress",
-            OS_PASSWORD="lab",
-            OS_PROJECT_NAME="fortress",
-            AWS_ACCESS_KEY_ID="fortress",
-            AWS_SECRET_ACCESS_KEY="lab",
-        )
-        self.stack = stack
-        (self.project / "Pulumi.dev.yaml").unlink()
-        for name in ("Pulumi.yaml", "__main__.py"):
-            shutil.copy(ROOT / name, self.project)
-        shutil.copy(ROOT / f"Pulumi.{stack}.yaml", self.project)
-        for name in ("components", "fortress", "examples"):
-            (self.project / name).symlink_to(ROOT / name)
-        self.run("stack", "init", stack)
 
     def plan(self, state: dict[str, Any]) -> dict[str, str]:
         """What the engine would do with each resource of a state, by URN."""
         file = self.home / "state.json"
         file.write_text(json.dumps(state))
         self.run("stack", "import", "--file", str(file))
-        log = self.run("preview", "--json")
-        return {step["urn"]: step["op"] for step in json.loads(log[log.index("{") :])["steps"]}
+        return {step["urn"]: step["op"] for step in self.planned()}
 
 
 def losses(plan: dict[str, str]) -> dict[str, str]:
@@ -61,7 +35,7 @@ def standing(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
 
 
 def test_nothing_that_stands_is_replaced_or_deleted(standing: Standing) -> None:
-    state = recorded.read(standing.stack)
+    state = recorded.read(standing.name)
     plan = standing.plan(state)
     stood = {resource["urn"] for resource in state["deployment"]["resources"]}
     assert losses(plan) == {}
@@ -69,7 +43,7 @@ def test_nothing_that_stands_is_replaced_or_deleted(standing: Standing) -> None:
 
 
 def test_a_resource_under_another_name_would_be_seen(standing: Standing) -> None:
-    text = json.dumps(recorded.read(standing.stack)).replace("::db-account", "::db-login")
+    text = json.dumps(recorded.read(standing.name)).replace("::db-account", "::db-login")
     assert losses(standing.plan(json.loads(text))) == {"db-login": "delete"}
 
 

@@ -21,11 +21,11 @@ class Stored(Kind[Cloud]):
     """Whose client the provider makes."""
 
     def made(self, state: State, identity: str, inputs: Properties) -> Properties:
-        """The entry for these inputs, with all that the service fills in.
+        """What the service fills in beside the inputs; nothing unless a type knows better.
 
         Raises: CloudError when the service refuses them.
         """
-        raise NotImplementedError
+        return {}
 
     def changed(self, state: State, identity: str, olds: Properties, inputs: Properties) -> Properties:
         """The entry after a change; made anew with the same id unless a type knows better."""
