@@ -19,8 +19,8 @@ setup: .venv/ready $(venv)/pulumi ## the virtual environment and the engine; `so
 		{ echo "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "setup: virtual environment"
 	@$(PYTHON) -m venv .venv || { echo "cure: apt-get install python3-venv" >&2; exit 1; }
-	@$(venv)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
-	@$(venv)/pip install --quiet --disable-pip-version-check --no-deps -e .
+	@$(venv)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.txt
+	@PYTHONWARNINGS=ignore $(venv)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
 # The language host uses the Python that is first on PATH, so the engine is found beside it.
@@ -60,11 +60,8 @@ format: setup ## rewrites the Python files in the project's format
 	$(venv)/ruff format .
 	$(venv)/ruff check --fix .
 
-requirements: ## pins what requirements.in and requirements-dev.in ask for
-	$(PYTHON) -m venv .venv/pin
-	.venv/pin/bin/pip install --quiet -r requirements.in
-	{ echo '# requirements.in, resolved and pinned by `make requirements`.'; .venv/pin/bin/pip freeze; } >requirements.txt
-	.venv/pin/bin/pip install --quiet -r requirements-dev.in
-	{ echo '# requirements-dev.in, resolved and pinned by `make requirements`.'; echo '-r requirements.txt'; \
-		.venv/pin/bin/pip freeze | grep -vxFf requirements.txt; } >requirements-dev.txt
-	rm -rf .venv/pin
+# uv resolves for every platform at once and keeps what is pinned; --no-config: nobody's own index or options get in.
+requirements: .venv/ready ## after an edit of requirements*.in: pins it with hashes, leaves other pins; all newer: UPGRADE=--upgrade
+	@for name in requirements requirements-dev; do $(venv)/uv --no-config pip compile --quiet $(UPGRADE) --universal \
+		--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
+		--custom-compile-command 'make requirements' --output-file $$name.txt $$name.in || exit 1; done
