@@ -7,7 +7,7 @@ PYTHON ?= python3
 venv := .venv/bin
 shell_files := $(shell git ls-files -c -o --exclude-standard '*.sh' 'fortress/scripts/*' 'tests/doubles/bin/*' '.ci/run')
 
-.PHONY: help setup lab lab-down pulumi record test test-fast check format requirements
+.PHONY: help setup lab lab-down pulumi record test test-fast docs check format requirements
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,9 @@ test: setup ## every test; brings a lab of its own up and takes it down
 
 test-fast: setup ## the tests that need no lab
 	@$(venv)/python -m pytest tests/unit tests/components
+
+docs: setup ## docs/settings.md and the editor's docs/stack.schema.json, from the models of the settings
+	@$(venv)/python -m docs.reference
 
 check: setup ## format, lint, strict types, shell lint
 	$(venv)/ruff format --check .

@@ -40,6 +40,7 @@ class KeyPair(Model):
     """The key that a cloud puts on a new machine for its first login."""
 
     name: OneLine
+    """Its name in the cloud."""
     public_key: ProjectPath | None = None
     """File in this project; the key pair is made from it. When not given, the cloud has one of this name."""
 
@@ -48,6 +49,7 @@ class CloudNetwork(Model):
     """A network that the stack makes (`cidr`), or one that is there (`existing`)."""
 
     cidr: Network | None = None
+    """Range of a network to be made; it overlaps neither the mesh nor another site's. /25 or wider on AWS."""
     existing: OneLine | None = None
     """Name of an OpenStack network, id of a VPC."""
 
@@ -75,6 +77,7 @@ class AwsNetwork(CloudNetwork):
     """The VPC of an AWS site."""
 
     ipv6: bool = False
+    """Whether the VPC and its machines get IPv6 too."""
 
     @model_validator(mode="after")
     def _of_what_is_made(self) -> AwsNetwork:
@@ -87,6 +90,7 @@ class ObjectContainer(Model):
     """A private object container."""
 
     versioning: bool = True
+    """Whether old versions of its objects are kept."""
     expire_days: Annotated[int, Field(ge=1)] | None = None
     """After how many days its objects end; they stay when not given."""
 
@@ -95,7 +99,9 @@ class OpenStackSite(Model):
     """An OpenStack project. Credentials: `OS_*` variables, clouds.yaml, or an application credential."""
 
     auth_url: Https
+    """Of the identity service (Keystone), such as https://api.coolvds.com/v3."""
     region: OneLine
+    """Such as NO-Oslo-1."""
     project_id: OneLine | None = None
     """The project that the credentials must be of: those of another one would miss all that stands."""
     application_credential_id: OneLine | None = None
@@ -105,6 +111,7 @@ class OpenStackSite(Model):
     network: OpenStackNetwork
     key_pair: KeyPair
     containers: dict[Container, ObjectContainer] = {}
+    """Object containers to be made, by name."""
 
 
 class AwsImage(Model):
@@ -113,6 +120,7 @@ class AwsImage(Model):
     owner: Owner = "136693071363"
     """Debian's account (https://wiki.debian.org/Cloud/AmazonEC2Image); Canonical's is 099720109477."""
     name: OneLine = "debian-12-amd64-*"
+    """Pattern of its name, with * and ?."""
     pinned: bool = True
     """Whether a machine keeps the image it was made with. When false, a newer image replaces it."""
 
@@ -121,6 +129,7 @@ class AwsSite(Model):
     """An AWS account and region. Credentials: `AWS_*` variables, ~/.aws, or an access key."""
 
     region: Region = "eu-central-1"
+    """Where its machines stand."""
     account_id: Owner | None = None
     """The account that the credentials must be of: those of another one would miss all that stands."""
     access_key_id: Annotated[str, matching(r"[A-Z0-9]{16,128}", "the id of an access key")] | None = None
@@ -136,9 +145,11 @@ class Site(Model):
     """A place where hosts stand, who operates it, and the cloud that makes machines there."""
 
     operator: OneLine
+    """Who runs the machines: the company's name."""
     country: Annotated[str, matching(r"[A-Z]{2}", "a country's two letters (ISO 3166), such as NO")]
+    """Where the machines are. `"NO"` in quotes: YAML reads a bare NO as false."""
     sovereign: bool
-    """Whether personal data may rest here."""
+    """Whether personal data may rest here; true for the site of the database."""
     openstack: OpenStackSite | None = None
     aws: AwsSite | None = None
 
@@ -155,38 +166,52 @@ class OpenStackHost(Model):
     name: Note | None = None
     """The instance's name; the host's when not given."""
     flavor: OneLine
+    """By name, as `openstack flavor list` has it."""
     image: OneLine
     """Name or id."""
     image_pinned: bool = True
     """Whether the machine keeps the image it was made with. When false, a newer image replaces it."""
     fixed_address: Annotated[str, matching(r"[0-9.]+", "an IPv4 address")] | None = None
-    """Inside the site's network; the cloud's choice when not given."""
+    """Inside the site's network; the cloud's choice when not given. Not for a worker, whose next generation stands
+    beside it."""
     floating_address: bool = True
     """Whether it gets an address from the external network, which outlives the machine."""
     security_groups: Annotated[list[OneLine], AfterValidator(distinct)] = []
     """Groups that are there already, by name, besides those that the stack makes."""
     metadata: dict[Annotated[str, matching(r"[A-Za-z0-9_.:-]{1,255}", "a metadata key")], Note] = {}
+    """Of the instance, as `{role: primary-db}`."""
     availability_zone: OneLine | None = None
+    """The cloud's choice when not given."""
 
 
 class AwsHost(Model):
     """A worker on AWS."""
 
     type: InstanceType = "c5.large"
+    """How large a machine."""
     zone: Zone
+    """Where in the site's region."""
     disk_gb: Annotated[int, Field(ge=8, le=16384)] = 20
+    """Of its root disk."""
     spot: bool = False
     """Cheaper, and taken away when AWS wants it."""
     tags: Tags = {}
+    """On the machine, besides the site's."""
 
 
 class Host(Model):
-    """One machine: one that exists (`address`), or one that the stack makes (`openstack`, `aws`)."""
+    """One machine: one that exists (`address`), or one that the stack makes (`openstack`, `aws`).
+
+    Each host has exactly one of the three. One host has `role: database`, at a sovereign site, one has `role: edge`,
+    and at least one has `role: worker`; on AWS stand workers only.
+    """
 
     site: Name
+    """Where it stands: a name under `sites`."""
     role: Role
+    """What it is for."""
     slot: Annotated[int, Field(ge=1)]
-    """The host's fixed place in the mesh network: slot 1 of 10.100.0.0/24 is 10.100.0.1."""
+    """The host's fixed place in the mesh network, which no other host has: slot 1 of 10.100.0.0/24 is 10.100.0.1."""
     address: Address | None = None
     """Where a machine that exists answers SSH, and where others of the mesh find it when it is a hub."""
     openstack: OpenStackHost | None = None

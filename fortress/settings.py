@@ -39,11 +39,16 @@ from fortress.setting_types import (
 PROJECT = "data-fortress"
 """Pulumi's namespace of the settings: a setting's path reads `data-fortress:mesh.mtu`."""
 
-SECRETS = (
-    *("database_password", "database_volume_key", "ssh_private_key", "edge_tls_key"),
-    *("openstack_application_credential_secret", "aws_secret_access_key"),
-)
-"""The settings that are secret; they are no part of `Settings`, so that nothing made from those becomes unreadable."""
+SECRETS = {
+    "database_password": "Password of the application's account. Needed.",
+    "database_volume_key": "Key of the data's volume, 20 characters or more; with `database.volume.encrypted`.",
+    "ssh_private_key": "A key without a passphrase in place of the SSH agent; the state then holds it, encrypted.",
+    "edge_tls_key": "Private key of `edge.certificate`, in PEM.",
+    "openstack_application_credential_secret": "With `application_credential_id` of a site on OpenStack.",
+    "aws_secret_access_key": "With `access_key_id` of a site on AWS.",
+}
+"""The settings that are secret: name and what it is. They are no part of `Settings`, so that nothing made from those
+becomes unreadable."""
 
 
 class SettingsError(ValueError):
@@ -51,21 +56,29 @@ class SettingsError(ValueError):
 
 
 class Bastion(Model):
-    """A jump host; its key cannot be learnt through itself, so it is given."""
+    """A jump host, for a stack whose hosts all have an `address` and a `host_key`: no key can be learnt through it."""
 
     address: Address
+    """Where it answers SSH."""
     host_key: HostKey
+    """Its pinned key."""
     user: User = "debian"
+    """Who logs in to it."""
     port: Port = 22
+    """Its SSH port."""
 
 
 class Ssh(Model):
     """How the engine reaches hosts: by the operator's SSH agent, or by the secret setting `ssh_private_key`."""
 
     user: User = "debian"
+    """Who logs in to each host: root, or a user who may use sudo without a password. On machines that the stack makes
+    it is the first user, and not root."""
     port: Port = 22
+    """Port that each host's SSH listens on; none that a service of the fortress takes."""
     operators: Annotated[list[Range], Field(min_length=1)]
-    """Ranges that may open SSH connections; everything else is dropped."""
+    """Ranges that may open SSH connections; everything else is dropped. Never the whole world. With machines that the
+    stack makes, at least one of IPv4."""
     bastion: Bastion | None = None
 
     @model_validator(mode="after")
@@ -83,25 +96,32 @@ class FlowSetting(Model):
     """A connection between two hosts that the roles do not imply."""
 
     source: Name
+    """Host that opens the connection."""
     destination: Name
+    """Host that takes it; another one than `source`."""
     port: Port
+    """Port there."""
     protocol: Literal["tcp", "udp"] = "tcp"
+    """What runs over it."""
 
 
 class Mesh(Model):
     """The WireGuard mesh."""
 
     network: Network = IPv4Network("10.100.0.0/24")
+    """Addresses in the tunnel; it overlaps no network of a site. Half of them, less two, are slots for hosts."""
     port: Port = 51820
+    """UDP port that WireGuard listens on, on each host."""
     path_mtu: Annotated[int, Field(ge=576, le=9216)] = 1450
     """The smallest MTU between two hosts outside the tunnel, in bytes; 1450 is a VXLAN tenant network."""
     mtu: Annotated[int, Field(ge=576)] = 1360
-    """The tunnel's own, in bytes."""
+    """The tunnel's own, in bytes; at most `path_mtu` - 80, which is what WireGuard adds to a packet over IPv6."""
     keepalive_s: Annotated[int, Field(ge=1, le=120)] = 25
     """Seconds between keepalives; 25 is below AWS's 30 s tracking of one-way UDP."""
     hubs: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
-    """Hosts with a fixed address that the others dial."""
+    """Hosts with a fixed address that the others dial, each once; no worker that the stack makes."""
     flows: list[FlowSetting] = []
+    """Connections beyond those that the roles imply: workers to the database, the edge to workers."""
 
     @model_validator(mode="after")
     def _fits(self) -> Mesh:
@@ -115,15 +135,17 @@ class Mesh(Model):
 
 
 class Volume(Model):
-    """A disk of its own for the data: made by the cloud (`size_gb`), or one that the machine has (`device`)."""
+    """A disk of its own for the data: either made by the cloud (`size_gb`), on a machine that the stack makes, or one
+    that a machine with an `address` has (`device`)."""
 
     size_gb: Annotated[int, Field(ge=1, le=65536)] | None = None
-    """It can grow, and never shrinks."""
+    """Size in GB; it can grow, and never shrinks."""
     type: OneLine | None = None
     """Volume type of the cloud, such as nvme; the cloud's default when not given."""
     device: Annotated[str, matching(r"/dev/[A-Za-z0-9._/:-]{1,200}", "a device such as /dev/nvme1n1")] | None = None
+    """The disk, which is made into a file system only when nothing at all is on it."""
     encrypted: bool = False
-    """LUKS, with the secret setting `database_volume_key`."""
+    """LUKS, with the secret setting `database_volume_key`; only before there is data."""
 
     @model_validator(mode="after")
     def _one_disk(self) -> Volume:
@@ -137,17 +159,23 @@ class Volume(Model):
 
 
 class Database(Model):
-    """MariaDB; what it takes is `fortress.mariadb`'s to say."""
+    """MariaDB, on the one host with `role: database`."""
 
     name: str = "app"
+    """The application's database: a lower-case letter, then lower-case letters, digits and _, at most 64."""
     user: str = "app"
+    """The application's account: a name as above."""
     privileges: Annotated[list[str], Field(min_length=1), AfterValidator(distinct)] = list(mariadb.DEFAULT_PRIVILEGES)
-    """What the application's account may do in its database."""
+    """What the application's account may do in its database, each once: ALTER, CREATE, CREATE TEMPORARY TABLES,
+    CREATE VIEW, DELETE, DROP, EXECUTE, INDEX, INSERT, LOCK TABLES, REFERENCES, SELECT, SHOW VIEW, TRIGGER, UPDATE."""
     flush_log_at_commit: int = 1
-    """1 loses no committed transaction; 2 only where a copy in another cloud is the goal."""
+    """MariaDB's innodb_flush_log_at_trx_commit. 1 loses no committed transaction; 2, which may lose the last second at
+    a power cut, only with `cross_cloud_copy`."""
     cross_cloud_copy: bool = False
+    """Whether a copy in another cloud is the goal. It allows `flush_log_at_commit: 2`, nothing else."""
     buffer_pool_mb: int | None = None
-    """InnoDB's buffer pool in MB; 70 % of the host's memory when not given."""
+    """InnoDB's buffer pool in MB (MiB): at least 128, a multiple of 8, and at most 90 % of the host's memory with 128
+    MB left over; 70 % of the host's memory when not given."""
     keep_data: bool = True
     """Whether the data outlives the stack, and its volume is protected; a change counts once it was brought up."""
     volume: Volume | None = None
@@ -158,24 +186,37 @@ class Workload(Model):
     """What workers run: packages, files and one systemd unit."""
 
     name: Name
+    """Of the systemd unit, `<name>.service`; none that a host has already."""
     packages: list[Package] = []
+    """Debian packages that it needs."""
     files: dict[HostPath, ProjectPath] = {}
-    """Path on the host: path in this project."""
+    """Path on the host: path in this project, as in `/opt/app/app.py: examples/app/app.py`. Text in UTF-8. No path that
+    the program itself writes, such as /etc/fortress or /etc/systemd."""
     command: OneLine
+    """Absolute path of the program, and its arguments; nothing in it is expanded."""
     port: Port = 80
+    """TCP port that it listens on, on the host's mesh address."""
     health: UrlPath = "/health"
+    """Path that answers 200 while the worker can work; HAProxy asks it."""
     environment: dict[Variable, OneLine] = {}
+    """Variables, readable by everyone on the host: nothing secret. Names that start with FORTRESS_ are taken."""
     healthy_within_s: Annotated[int, Field(ge=1, le=600)] = 60
+    """Seconds within which a changed worker must be healthy; else `up` stops there, before the next worker."""
 
 
 class Checks(Model):
-    """HAProxy's health checks, in milliseconds and counts; the defaults find a dead server within 2 s."""
+    """HAProxy's health checks; the defaults find a dead server within 2 s."""
 
     inter_ms: int = 1000
+    """From the end of a check to the next one; 100 to 2000 ms."""
     fastinter_ms: int = 200
+    """The same while a server's state is about to change; 50 ms to `inter_ms`."""
     timeout_ms: int = 400
+    """For the answer to a check, once connected; 50 to 2000 ms."""
     rise: int = 2
+    """Checks in a row that mark a server up; 1 or 2."""
     fall: int = 2
+    """Checks in a row that mark a server down; 1 to 3."""
 
 
 class Certificate(Model):
@@ -186,21 +227,27 @@ class Certificate(Model):
 
 
 class Edge(Model):
-    """The HAProxy edge; what its numbers may be is `fortress.haproxy`'s to say."""
+    """The HAProxy edge, on the one host with `role: edge`."""
 
     server_name: DnsName
+    """Name that clients ask for, and that a self-signed certificate is for."""
     primary: Name
-    """Site whose workers answer."""
+    """Site whose workers answer; at least one worker stands there."""
     overflow: Name
-    """Site whose workers answer when the primary site has none, or no room."""
+    """Another site, whose workers answer when the primary site has none, or no room."""
     certificate: Certificate | None = None
     """Self-signed on the host when not given."""
     maxconn: int = 2000
+    """Client connections that the edge takes at a time; above `server_maxconn` times the primary site's workers,
+    or load could never flow over."""
     server_maxconn: int = 200
-    """Connections that one worker is given at a time."""
+    """Requests that one worker is given at a time; 1 to 1,000,000. What is more goes to `overflow`."""
     timeout_client_ms: int = 10_000
+    """Longest wait for the next bytes from a client; 100 to 3,600,000 ms."""
     timeout_connect_ms: int = 400
+    """Longest wait for a connection to a worker, for a request or a check; 50 to 5000 ms."""
     timeout_server_ms: int = 10_000
+    """Longest wait for the next bytes from a worker; 100 to 3,600,000 ms."""
     checks: Checks = Checks()
 
 
@@ -210,8 +257,11 @@ class Verify(Model):
     rtt_ms: dict[str, Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], AfterValidator(limits)]] = {}
     """Least and most round trip between two sites through the tunnel, in ms: `{frankfurt-oslo: [20, 30]}`."""
     handshake_s: Annotated[int, Field(ge=60)] = 180
+    """Oldest handshake that a tunnel may have; WireGuard makes a new one every 120 s."""
     certificate_days: Annotated[int, Field(ge=1)] = 14
+    """Fewest days that a certificate may have left."""
     clock_offset_ms: Annotated[int, Field(ge=1)] = 100
+    """Furthest that a host's clock may be from the operator's."""
     ports: list[Port] = [21, 22, 23, 25, 53, 80, 111, 139, 443, 445, 2375, 3306, 4444, 4567, 4568, 5432, 6443, 8080]
     """TCP ports tried on each host's outside address."""
 

@@ -1,0 +1,223 @@
+"""Writes docs/settings.md and docs/stack.schema.json from the models of the settings: `make docs`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic.json_schema import GenerateJsonSchema
+
+from fortress.settings import PROJECT, SECRETS, Settings
+
+HERE = Path(__file__).parent
+Node = dict[str, Any]
+
+UNITS = {"_ms": "milliseconds", "_s": "seconds", "_mb": "MB", "_gb": "GB", "_days": "days"}
+"""What a number is a number of, by the end of its setting's name."""
+
+HEAD = f"""\
+<!-- Made by `make docs` from fortress/settings.py and fortress/host_settings.py: change it there. -->
+
+# Every setting
+
+What `Pulumi.STACK.yaml` may say under `config:`, by the paths that messages have: `{PROJECT}:mesh.mtu` is `mtu:` under
+`{PROJECT}:mesh:`, and `pulumi config set --path {PROJECT}:mesh.mtu 1340` sets it. NAME is a name of yours, N counts
+from 0. What is not *needed* may be left out. Whatever is unknown, of another type, out of range, or does not fit the
+rest is refused with its path, its value and the cure, before anything is made.
+
+Editors with a YAML language server complete and check a stack file that begins with
+
+```yaml
+# yaml-language-server: $schema=docs/stack.schema.json
+```
+"""
+
+
+class _Schema(GenerateJsonSchema):
+    """Titles only where a type has words of its own."""
+
+    def field_title_should_be_set(self, schema: Any) -> bool:
+        del schema
+        return False
+
+
+def _models() -> Node:
+    """The settings as pydantic describes them, their docstrings as one line a paragraph."""
+    found: Node = Settings.model_json_schema(schema_generator=_Schema, ref_template="#/definitions/{model}")
+    found["definitions"] = found.pop("$defs")
+    for node in _nodes(found):
+        if "description" in node:
+            node["description"] = "\n\n".join(" ".join(part.split()) for part in node["description"].split("\n\n"))
+        if "patternProperties" in node:
+            node["additionalProperties"] = False
+        if "$ref" in node:  # the model itself says what each default is
+            node.pop("default", None)
+    return found
+
+
+def _nodes(value: Any) -> Iterator[Node]:
+    """Each schema inside a schema, itself first."""
+    if isinstance(value, dict):
+        yield value
+        for part in value.values():
+            yield from _nodes(part)
+    elif isinstance(value, list):
+        for part in value:
+            yield from _nodes(part)
+
+
+def stack_schema() -> Node:
+    """JSON Schema of a stack file: these settings, secrets of its own, and whatever other namespaces have."""
+    models = _models()
+    secret = {
+        "type": "object",
+        "properties": {"secure": {"type": "string"}},
+        "required": ["secure"],
+        "additionalProperties": False,
+    }
+    own = {f"{PROJECT}:{name}": node for name, node in models["properties"].items()}
+    own |= {
+        f"{PROJECT}:{name}": {**secret, "description": f"{what} Secret: pulumi config set --secret {PROJECT}:{name}"}
+        for name, what in SECRETS.items()
+    }
+    return {
+        "$schema": "http://json-schema.org/draft-07/schema#",
+        "title": "Stack file of a data fortress, Pulumi.STACK.yaml",
+        "type": "object",
+        "properties": {
+            "config": {
+                "type": "object",
+                "properties": own,
+                "patternProperties": {f"^(?!{PROJECT}:)[^:]+:.+$": {}},
+                "required": [f"{PROJECT}:{name}" for name in (*models["required"], "database_password")],
+                "additionalProperties": False,
+            },
+            "encryptionsalt": {"type": "string", "description": "Goes with the passphrase; pulumi writes it."},
+            "encryptedkey": {"type": "string", "description": "Goes with the secrets provider; pulumi writes it."},
+            "secretsprovider": {"type": "string", "description": "What encrypts secrets, when no passphrase does."},
+            "environment": {"description": "Pulumi's environments to take settings from."},
+        },
+        "required": ["config"],
+        "additionalProperties": False,
+        "definitions": models["definitions"],
+    }
+
+
+def settings_page() -> str:
+    """docs/settings.md: a table for each mapping, a line for each setting."""
+    models = _models()
+    lines = [HEAD]
+    for name, node in models["properties"].items():
+        note = "" if name in models["required"] else " May be left out."
+        lines += _section(f"{PROJECT}:{name}", node, models["definitions"], 2, note)
+    lines += [
+        "## Secrets\n",
+        f"Each is encrypted in the stack file: `pulumi config set --secret {PROJECT}:database_password`.\n",
+        "| setting | what it is |",
+        "|---|---|",
+        *(f"| `{PROJECT}:{name}` | {_cell(what)} |" for name, what in SECRETS.items()),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _section(path: str, node: Node, models: Mapping[str, Node], level: int, note: str = "") -> Iterator[str]:
+    """The table of the mapping at a path, and those of the mappings inside it."""
+    path, model = _mapping(path, node, models)
+    if model is None:
+        return
+    yield f"{'#' * level} {path}\n"
+    yield f"{model['description']}{note}\n"
+    yield "| setting | must be | default | what it is |"
+    yield "|---|---|---|---|"
+    inner = []
+    for name, setting in model["properties"].items():
+        below, mapping = _mapping(f"{path}.{name}", setting, models)
+        if mapping is None:
+            must = _words(name, setting)
+        else:
+            kind = "a list of mappings" if setting.get("type") == "array" else "a mapping"
+            must = f"{kind}, [below](#{_anchor(below)})"
+            inner.append((f"{path}.{name}", setting))
+        what = setting.get("description") or (mapping["description"].partition(".")[0] + "." if mapping else "")
+        default = "*needed*" if name in model.get("required", ()) else _default(setting.get("default"))
+        yield f"| `{path}.{name}` | {_cell(must)} | {default} | {_cell(what)} |"
+    yield ""
+    for below, setting in inner:
+        yield from _section(below, setting, models, min(level + 1, 4))
+
+
+def _mapping(path: str, node: Node, models: Mapping[str, Node]) -> tuple[str, Node | None]:
+    """The model that stands at a path or, by a name of one's own or in a list, below it."""
+    node = _given(node)
+    if "$ref" in node:
+        return path, models[node["$ref"].rpartition("/")[2]]
+    if "patternProperties" in node:
+        (value,) = node["patternProperties"].values()
+        below, model = _mapping(f"{path}.NAME", value, models)
+        return (below, model) if model else (path, None)
+    if "items" in node:
+        below, model = _mapping(f"{path}[N]", node["items"], models)
+        return (below, model) if model else (path, None)
+    return path, None
+
+
+def _given(node: Node) -> Node:
+    """What a setting that may be left out is when it is not."""
+    (given,) = [kind for kind in node.get("anyOf", [node]) if kind.get("type") != "null"]
+    return dict(given)
+
+
+def _words(name: str, node: Node) -> str:
+    """What a setting must be."""
+    node = _given(node)
+    if "enum" in node:
+        return " or ".join(f"`{value}`" for value in node["enum"])
+    match node["type"]:
+        case "integer" | "number":
+            unit = next((f" of {words}" for end, words in UNITS.items() if name.endswith(end)), "")
+            return ("a whole number" if node["type"] == "integer" else "a number") + unit + _range(node)
+        case "boolean":
+            return "true or false"
+        case "array":
+            return f"a list; each {_words('', node['items'])}"
+        case "object":
+            return "a mapping"
+        case _:
+            return str(node.get("title", "text"))
+
+
+def _range(node: Node) -> str:
+    least, most = node.get("minimum"), node.get("maximum")
+    if least is not None and most is not None:
+        return f", {least} to {most}"
+    return f", {least} or more" if least is not None else ""
+
+
+def _default(value: Any) -> str:
+    if value in (None, [], {}):
+        return ""
+    return f"`{value}`" if isinstance(value, str) else f"`{json.dumps(value)}`".replace('"', "")
+
+
+def _anchor(path: str) -> str:
+    """What forges make of a heading."""
+    return "".join(letter for letter in path.lower() if letter.isalnum() or letter in "-_")
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def pages() -> dict[str, str]:
+    """Name and text of each page that is made from the models."""
+    schema = json.dumps(stack_schema(), indent=1, ensure_ascii=False)
+    return {"settings.md": settings_page(), "stack.schema.json": schema + "\n"}
+
+
+if __name__ == "__main__":
+    for name, text in pages().items():
+        (HERE / name).write_text(text)
+        print(f"wrote docs/{name}", file=sys.stderr)
