@@ -7,7 +7,7 @@ PYTHON ?= python3
 venv := .venv/bin
 shell_files := $(shell git ls-files -c -o --exclude-standard '*.sh' 'fortress/scripts/*' 'tests/doubles/bin/*' '.ci/run')
 
-.PHONY: help setup lab lab-down pulumi record test test-fast docs check format requirements
+.PHONY: help setup lab lab-down pulumi record test test-fast docs check format requirements audit release
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -68,3 +68,13 @@ requirements: .venv/ready ## after an edit of requirements*.in: pins it with has
 	@for name in requirements requirements-dev; do $(venv)/uv --no-config pip compile --quiet $(UPGRADE) --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 		--custom-compile-command 'make requirements' --output-file $$name.txt $$name.in || exit 1; done
+
+# Asked for one package first: without --strict what PyPI does not answer for is passed over, with it the word is unclear.
+audit: .venv/ready ## asks PyPI for known vulnerabilities of what is pinned, and compares hashes with PyPI's own
+	@curl --fail --silent --show-error --max-time 15 --output /dev/null \
+		"https://pypi.org/pypi/uv/$$(sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-dev.txt)/json" || \
+		{ echo 'audit: nothing was audited: PyPI gives no vulnerabilities here. Cure: reach https://pypi.org itself, no mirror' >&2; exit 1; }
+	@$(venv)/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements-dev.txt
+
+release: .venv/ready ## all that a release gives, in dist/, the same bytes each time: make release TAG=v1.2.3 (docs/releases.md)
+	@$(venv)/python -m release.build $(TAG)

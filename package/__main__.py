@@ -9,6 +9,7 @@ from typing import Any
 
 import pulumi
 import pulumi_fortress
+from packaging.version import Version
 from pulumi.provider import main
 from pulumi.provider.experimental.analyzer import PropertyDefinition, PropertyType
 from pulumi.provider.experimental.component import ComponentProvider
@@ -25,7 +26,7 @@ class Components(ComponentProvider):
     def __init__(self) -> None:
         found = [getattr(pulumi_fortress, name) for name in pulumi_fortress.__all__]
         components = [one for one in found if issubclass(one, pulumi.ComponentResource)]
-        super().__init__(components, NAME, version=version("data-fortress"))
+        super().__init__(components, NAME, version=semantic(version("data-fortress")))
         schema = json.loads(self.schema or "")
         schema["language"]["python"]["packageName"] = PYTHON
         self.schema = json.dumps(schema)
@@ -52,6 +53,16 @@ class Components(ComponentProvider):
 
 def _whole(value: Any) -> Any:
     return value.apply(int) if isinstance(value, pulumi.Output) else int(value)
+
+
+def semantic(wheel: str) -> str:
+    """The wheel's version as the engine reads one: 1.2.4.dev7+gabc is 1.2.4-dev.7+gabc."""
+    found = Version(wheel)
+    return (
+        f"{found.major}.{found.minor}.{found.micro}"
+        + ("" if found.dev is None else f"-dev.{found.dev}")
+        + (f"+{found.local}" if found.local else "")
+    )
 
 
 if __name__ == "__main__":

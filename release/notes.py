@@ -1,0 +1,23 @@
+"""A version's notes: its section of CHANGELOG.md."""
+
+from __future__ import annotations
+
+import re
+
+HEADING = re.compile(r"## (?P<version>\d+\.\d+\.\d+) - (?P<day>\d{4}-\d{2}-\d{2})")
+"""Above each released version; `## Unreleased` stands above the first of them."""
+
+
+def notes(changelog: str, version: str) -> str:
+    """The text under the heading of `version`, without it. ValueError where there is none, or nothing under it."""
+    found = ""
+    inside = False
+    for line in changelog.splitlines(keepends=True):
+        if line.startswith("## "):
+            heading = HEADING.fullmatch(line.rstrip())
+            inside = heading is not None and heading["version"] == version
+        elif inside:
+            found += line
+    if not found.strip():
+        raise ValueError(f"CHANGELOG.md says nothing under a heading `## {version} - YYYY-MM-DD`")
+    return found.strip() + "\n"
