@@ -12,17 +12,13 @@ from typing import Annotated
 
 import typer
 
+from fortress.cli import completion
 from fortress.cli.errors import CannotAskError
 from fortress.cli.forge import Forge
-
-INTERRUPTED = 130
-"""128 + SIGINT, as shells have it."""
-
-COULD_NOT_ASK = 2
+from fortress.cli.start import COULD_NOT_ASK, INTERRUPTED, complain
 
 app = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # plain text, which reads the same in a pipe
 )
@@ -33,11 +29,34 @@ Timeout = Annotated[
 Key = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A private key that opens the hosts, beside those of the agent.")
 ]
-Stack = Annotated[str, typer.Option("--stack", "-s", metavar="STACK", help="The stack, as `pulumi stack ls` names it.")]
 
 
-def _print_version(wanted: bool) -> None:
-    if wanted:
+def _named(stack: str) -> str:
+    """Refuse an empty name, a script's unset variable: the engine would take the stack that was used last."""
+    if not stack.strip():
+        raise typer.BadParameter("name a stack; `pulumi stack ls` has them")
+    return stack
+
+
+Stack = Annotated[
+    str,
+    typer.Option(
+        "--stack",
+        "-s",
+        metavar="STACK",
+        help="The stack, as `pulumi stack ls` names it.",
+        callback=_named,
+        autocompletion=completion.stacks,
+    ),
+]
+Host = Annotated[
+    str,
+    typer.Argument(metavar="HOST", help="The host's name in the settings.", autocompletion=completion.hosts),
+]
+
+
+def _print_version(context: typer.Context, wanted: bool) -> None:
+    if wanted and not context.resilient_parsing:
         _say(f"fortress {version('data-fortress')}\n")
         raise typer.Exit
 
@@ -58,10 +77,14 @@ def fortress(
       fortress verify --stack lab            does everything hold?
       fortress verify --stack lab --json     the same, for a program
       fortress status --stack lab            a line a host
-      fortress drift --stack lab             was anything changed by hand? --mend puts it right
+      fortress drift --stack lab             was anything changed by hand?
+      fortress drift --stack lab --mend      then put it right
       fortress ssh oslo-db --stack lab       log in, with the stack's pinned key
-      fortress preview --stack lab           what would `pulumi up` do? for a reviewer
+      fortress preview --stack lab           what would `pulumi up` do?
       fortress forget fra-1 --stack lab      take out a host that is lost
+      fortress --install-completion          let the Tab key know stacks and hosts
+
+    `fortress COMMAND --help` has more examples, and the exit statuses. Ctrl-C ends each with 130, in order.
     """
 
 
@@ -81,14 +104,15 @@ def verify(
     \b
     Examples:
       fortress verify --stack lab
-      fortress verify --stack lab --json | jq '.checks[] | select(.status != "ok")'
+      fortress verify -s lab --json | jq '.checks[] | select(.status != "ok")'
       fortress verify --stack oslo --timeout 30      over a slow line
 
     \b
     Exit status:
       0  every check holds
       1  some fail
-      2  none fails, but some could not be asked: no such stack, no engine, no SSH key, a silent host
+      2  none fails, but some could not be asked: no such stack, no engine,
+         no SSH key, a silent host
     """
     # The command answers `--help` in a moment because what it stands on is only loaded when it is needed.
     from fortress.cli import output, ssh
@@ -124,22 +148,24 @@ def preview(
     forge: Annotated[Forge, typer.Option(help="Where the comment goes: how long it may be.")] = Forge.GITHUB,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object that holds the comment too.")] = False,
 ) -> None:
-    """Write what `pulumi up` would do as the comment that a reviewer reads, in Markdown.
+    """Write what `pulumi up` would do as a comment for a reviewer.
 
-    First what is replaced or deleted that holds data; then, per host, the lines of each file that change and what
-    becomes of its service; the cloud resources; the whole report, folded. Secrets stay masked. Nothing is changed,
-    and no host is contacted. Its first line is a marker, by which examples/ci finds the comment to update.
+    In Markdown: first what is replaced or deleted that holds data; then, per host, the lines of each file that change
+    and what becomes of its service; the cloud resources; the whole report, folded. Secrets stay masked. Nothing is
+    changed, and no host is contacted. Its first line is a marker, by which examples/ci finds the comment to update.
 
     \b
     Examples:
       fortress preview --stack oslo                          on a terminal
       fortress preview --stack oslo --forge gitlab -o comment.md
-      fortress preview --stack oslo --json | jq '.risks'     what loses data or protection
+      fortress preview --stack oslo --json | jq '.risks'     what loses data
 
     \b
     Exit status:
-      that of `pulumi preview`: 0 when it can be brought up; what stands in the way is in the comment
-      2  could not ask: no engine, FILE cannot be written
+      that of `pulumi preview`: 0 when it can be brought up; what stands in the
+         way is in the comment
+      2  could not ask: no such stack, no engine, no passphrase, FILE cannot be
+         written
     """
     from fortress.cli import preview as previews
 
@@ -156,13 +182,13 @@ def preview(
         else:
             previews.save(file, text)
         if found.errors:
-            _complain(f"stack {stack} cannot be brought up; the comment says why")
+            complain(f"stack {stack} cannot be brought up; the comment says why")
         raise typer.Exit(found.status)
 
 
 @app.command()
 def forget(
-    host: Annotated[str, typer.Argument(metavar="HOST", help="The host's name in the settings.")],
+    host: Host,
     stack: Stack,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
@@ -180,7 +206,8 @@ def forget(
     \b
     Exit status:
       0  the host is out
-      1  nothing was written: not confirmed, something is protected, the state changed meanwhile
+      1  nothing was written: not confirmed, something is protected, the state
+         changed meanwhile
       2  could not ask: no such stack, no such host, no engine
     """
     from fortress.cli import forget as forgetting
@@ -192,16 +219,16 @@ def forget(
         _say(forgetting.listing(stack, found))
         if not yes:
             if not sys.stdin.isatty():
-                _complain("nothing was written; say --yes to forget it without being asked")
+                complain("nothing was written; say --yes to forget it without being asked")
                 raise typer.Exit(1)
             if not _confirmed(f"Forget {host}? [y/N] "):
-                _complain("nothing was written")
+                complain("nothing was written")
                 raise typer.Exit(1)
         try:
             with _progress("writing the state"):
                 forgetting.forget(stack, found, exported)
         except forgetting.RefusedError as error:
-            _complain(str(error))
+            complain(str(error))
             raise typer.Exit(1) from None
         _say(forgetting.farewell(stack, found))
 
@@ -229,13 +256,14 @@ def drift(
     Examples:
       fortress drift --stack lab
       fortress drift --stack lab --mend
-      fortress drift --stack lab --json | jq -r '.checks[] | select(.diff) | .diff'
+      fortress drift --stack lab --json | jq -r '.checks[].diff // empty'
 
     \b
     Exit status:
       0  everything is as pushed, or is so again
       1  something differs
-      2  nothing differs, but something could not be asked: no such stack, no engine, no SSH key, a silent host
+      2  nothing differs, but something could not be asked: no such stack, no
+         engine, no passphrase, no SSH key, a silent host
     """
     from fortress.cli import differences, ssh
     from fortress.cli.drifting import Drift
@@ -258,7 +286,7 @@ def drift(
             with _progress("looking again") as tell:
                 after = drifting.look(tell)
         if refused:
-            _complain(refused)
+            complain(refused)
         if json:
             _say(differences.as_json(stack, after, refused, before if mend else None) + "\n")
         else:
@@ -273,19 +301,21 @@ def status(
     timeout: Timeout = 5.0,
     key: Key = None,
 ) -> None:
-    """Say in a line a host how it is: up, peers heard, services, days of certificates, last push.
+    """Say in a line a host how it is.
 
-    One question to each host. `fortress verify` measures; this only looks.
+    Up, peers heard, services, days of certificates, last push: one question to each host. `fortress verify` measures;
+    this only looks.
 
     \b
     Examples:
       fortress status --stack lab
-      fortress status --stack lab --json | jq -r '.checks[] | select(.name == "up") | .host'
+      fortress status -s lab --json | jq '.checks[] | select(.host == "fra-1")'
 
     \b
     Exit status:
       0  all is well
-      1  a peer is silent, a service is down, a certificate ends soon, or a push did not end
+      1  a peer is silent, a service is down, a certificate ends soon, or a
+         push did not end
       2  nothing of that, but some host could not be asked
     """
     from fortress.cli import output, ssh
@@ -311,16 +341,17 @@ def status(
 
 @app.command("ssh")
 def ssh_to(
-    host: Annotated[str, typer.Argument(metavar="HOST", help="The host's name in the settings.")],
+    host: Host,
     stack: Stack,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- COMMAND...]", help="What to run there, as `ssh` takes it.")
+        list[str] | None, typer.Argument(metavar="COMMAND", help="What to run there, behind `--`, as `ssh` takes it.")
     ] = None,
     key: Key = None,
 ) -> None:
-    """Log in to a host by OpenSSH, with the stack's pinned key, user, port and bastion.
+    """Log in to a host by OpenSSH, with its pinned key.
 
-    A host that shows another key than the pinned one is refused. Your ~/.ssh/config applies to the rest.
+    User, port and bastion are the stack's. A host that shows another key than the pinned one is refused.
+    Your ~/.ssh/config applies to the rest.
 
     \b
     Examples:
@@ -351,7 +382,7 @@ def _orderly(tell: Callable[[CannotAskError], None] = lambda _error: None) -> It
     try:
         yield
     except CannotAskError as error:
-        _complain(str(error))
+        complain(str(error))
         tell(error)
         raise typer.Exit(COULD_NOT_ASK) from None
     except KeyboardInterrupt:
@@ -372,13 +403,16 @@ def _progress(message: str) -> Iterator[Callable[[str], None]]:
 
 def _say(text: str) -> None:
     """Print to standard output; a reader that went away (`| head`) is no error, a full disk is one."""
+    if sys.stdout is None:
+        complain("cannot write to standard output: it is closed")
+        raise typer.Exit(COULD_NOT_ASK)
     try:
         print(text, end="", flush=True)
     except OSError as error:
         # Python would try once more at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         if not isinstance(error, BrokenPipeError):
-            _complain(f"cannot write to standard output: {error.strerror}")
+            complain(f"cannot write to standard output: {error.strerror}")
             raise typer.Exit(COULD_NOT_ASK) from None
 
 
@@ -389,7 +423,3 @@ def _is_terminal() -> bool:
 def _confirmed(question: str) -> bool:
     print(question, end="", file=sys.stderr, flush=True)
     return sys.stdin.readline().strip().lower() in ("y", "yes")
-
-
-def _complain(text: str) -> None:
-    print(f"fortress: {text}", file=sys.stderr, flush=True)

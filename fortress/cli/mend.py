@@ -34,6 +34,9 @@ while read -r path; do
 done
 """
 
+LONGEST_PUSH_S = 600.0
+"""Seconds that the engine may need to end what it began: a push that waits for a service, then the next on the list."""
+
 
 class RefusedError(Exception):
     """Nothing, or not everything, was mended; the text says why. Exit status 1."""
@@ -129,14 +132,21 @@ def _up(stack: str, urns: Iterable[str]) -> None:
     command += ["--non-interactive", "--color", "never", *(word for urn in urns for word in ("--target", urn))]
     environment = {"PULUMI_SKIP_UPDATE_CHECK": "true", **os.environ}
     try:
-        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=sys.stderr, env=environment, text=True)
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=sys.stderr,
+            env=environment,
+            text=True,
+            process_group=engine.OWN_GROUP,
+        )
     except OSError as error:
         raise CannotAskError(f"pulumi cannot be started: {error.strerror}: {command[0]}") from None
     with process:
         try:
             status = process.wait()
-        except KeyboardInterrupt:
-            engine.end(process)
+        except BaseException:
+            engine.end(process, LONGEST_PUSH_S)
             raise
     if status != 0:
         raise RefusedError(f"`pulumi up` failed; what is left is mended by the next `pulumi up --stack {stack}`")

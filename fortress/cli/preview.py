@@ -15,7 +15,10 @@ LONGEST_S = 1800.0
 
 
 def read(stack: str) -> plan.Plan:
-    """What the engine would do, errors of its own included. Raises CannotAskError where there is no engine."""
+    """What the engine would do, errors of its own included.
+
+    Raises CannotAskError where it cannot even begin: no engine, no such stack, no passphrase.
+    """
     said = engine.ask("preview", "--json", "--show-sames", "--suppress-progress", stack=stack, longest_s=LONGEST_S)
     text = said.stdout
     try:
@@ -24,6 +27,8 @@ def read(stack: str) -> plan.Plan:
     except ValueError:
         if said.status == 0:
             raise CannotAskError("`pulumi preview --json` did not print JSON") from None
+        if why := engine.could_not_ask(stack, said.status, said.stderr):
+            raise CannotAskError(why) from None
         return plan.Plan(errors=(engine.explain(stack, said.status, said.stderr),), status=said.status)
     return plan.parse(found, said.status)
 
@@ -37,7 +42,7 @@ def written(stack: str, found: plan.Plan, forge: Forge, *, as_object: bool = Fal
 def save(file: Path, text: str) -> None:
     """Write it to a file. Raises CannotAskError where that cannot be."""
     try:
-        file.write_text(text)
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
         raise CannotAskError(f"{file} cannot be written: {error.strerror}") from None
 

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 from fortress.cli.checks import Check, Status
 from fortress.cli.errors import CannotAskError
+from fortress.cli.project import project_folder
 
 FOLDER = ".fortress"
 MOST_RUNS = 500
@@ -29,7 +30,7 @@ class Run:
 
 def path(stack: str, project: Path | None = None) -> Path:
     """The file of a stack's runs. `project` is the folder of Pulumi.yaml, looked for upwards when not given."""
-    return (project or _project()) / FOLDER / f"verify-{quote(stack, safe='')}.jsonl"
+    return (project or project_folder()) / FOLDER / f"verify-{quote(stack, safe='')}.jsonl"
 
 
 def keep(stack: str, run: Run, project: Path | None = None) -> None:
@@ -76,11 +77,6 @@ def _check(found: Mapping[str, Any]) -> Check:
     return Check(
         **{**found, "status": Status(found["status"]), "limit": tuple(limit) if isinstance(limit, list) else limit}
     )
-
-
-def _project() -> Path:
-    here = Path.cwd()
-    return next((folder for folder in (here, *here.parents) if (folder / "Pulumi.yaml").exists()), here)
 
 
 def history(runs: Sequence[Run], check: Check) -> list[tuple[float, float]]:

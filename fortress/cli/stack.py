@@ -123,7 +123,7 @@ def parse(outputs: Any, stack: str) -> Standing:
         where = ".".join(str(part) for part in (OUTPUT, *first["loc"]))
         raise CannotAskError(
             f"output {where} of stack {stack!r} is not what this version reads ({first['msg'].lower()}); "
-            f"run `pulumi up --stack {stack}` with the same version"
+            f"use the version that brought it up, or run `pulumi up --stack {stack}` with this one"
         ) from None
 
 

@@ -170,7 +170,7 @@ def test_what_the_engine_says_of_stacks(
         stack.read("dev")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
-    with pytest.raises(CannotAskError, match="run this in the folder that holds Pulumi"):
+    with pytest.raises(CannotAskError, match=r"no Pulumi\.yaml here or above; run this in the folder that holds it"):
         stack.read("dev")
     monkeypatch.setenv("PULUMI_BACKEND_URL", "file:///nowhere/at/all")
     with pytest.raises(CannotAskError, match=r"^pulumi: unable to open bucket file:///nowhere/at/all"):

@@ -177,11 +177,11 @@ def mesh(stack: ProjectStack) -> dict[str, Any]:
     return found
 
 
-def test_a_stack_that_is_not_there_is_a_comment_with_the_engines_status(lab: ProjectStack) -> None:
+def test_a_stack_that_is_not_there_is_no_comment(lab: ProjectStack) -> None:
     name, lab.name = lab.name, "nowhere"
     try:
         done = preview(lab)
     finally:
         lab.name = name
-    assert done.returncode == 6
-    assert "there is no stack 'nowhere' in this backend" in done.stdout
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr.startswith("fortress: there is no stack 'nowhere' in this backend")

@@ -302,10 +302,12 @@ def test_the_json_object_tells_a_program(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_an_engine_that_says_nothing_readable_is_an_error_of_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    said(monkeypatch, 255, "", "error: could not get cloud url: PULUMI_ACCESS_TOKEN must be set\n")
+    said(monkeypatch, 255, "", "error: could not parse Pulumi.lab.yaml\n")
     found = preview.read("lab")
-    assert (found.status, len(found.errors)) == (255, 1)
-    assert "PULUMI_BACKEND_URL" in found.errors[0]
+    assert (found.status, found.errors) == (255, ("pulumi: could not parse Pulumi.lab.yaml",))
+    said(monkeypatch, 3, "", "error: could not get cloud url: PULUMI_ACCESS_TOKEN must be set\n")
+    with pytest.raises(CannotAskError, match="set PULUMI_BACKEND_URL"):
+        preview.read("lab")
     said(monkeypatch, 0, "no JSON")
     with pytest.raises(CannotAskError, match="did not print JSON"):
         preview.read("lab")

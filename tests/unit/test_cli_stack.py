@@ -134,15 +134,15 @@ def test_asks_the_engine_without_colour_questions_or_a_look_for_updates(pulumi: 
         ),
         (
             "echo 'error: if you'\\''re using the --stack flag, pass the fully qualified name (o/p/s)' >&2; exit 1",
-            r"^pulumi: if you're using the --stack flag, pass .*; run this in the folder that holds Pulumi\.yaml$",
+            r"^there is no Pulumi\.yaml here or above; run this in the folder that holds it$",
         ),
         (
             "echo 'error: unable to open bucket file:///none' >&2; echo 'error: two' >&2; exit 1",
-            "^pulumi: unable to open bucket file:///none; two$",
+            "^pulumi: unable to open bucket file:///none; two; PULUMI_BACKEND_URL, or `pulumi login`, says where",
         ),
         (
             "echo 'error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions' >&2; exit 1",
-            "; set PULUMI_BACKEND_URL to where the state is kept, or run `pulumi login`$",
+            "^the engine is not told where the state is kept; set PULUMI_BACKEND_URL, or run `pulumi login`$",
         ),
         ("exit 3", "^pulumi: exit status 3 and no word$"),
         ("echo nonsense", "^`pulumi stack output --json` did not print JSON$"),

@@ -1,0 +1,73 @@
+"""Where the `fortress` command begins: what holds whatever becomes of its streams, its terminal and Ctrl-C."""
+
+from __future__ import annotations
+
+import io
+import os
+import signal
+import sys
+from types import FrameType
+
+INTERRUPTED = 130
+"""128 + SIGINT, as shells have it."""
+
+COULD_NOT_ASK = 2
+
+
+def main() -> None:
+    """Run the command. Exits with its status."""
+    try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _end)
+        _settle_streams()
+        _settle_terminal()
+        # What the command stands on takes a moment to load, in which Ctrl-C may come too.
+        from fortress.cli import completion
+        from fortress.cli.main import app
+
+        completion.tidy_line(os.environ)
+        app(prog_name="fortress")
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    except OSError as error:  # of what is written past our own words: help on a full disk
+        complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
+        # Python would try once more at its end, and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.exit(COULD_NOT_ASK)
+
+
+def _end(number: int, _frame: FrameType | None) -> None:
+    """End in order, and take the engine along."""
+    sys.exit(128 + number)
+
+
+def complain(text: str) -> None:
+    """Say on standard error what is wrong, if anybody is there to hear it."""
+    try:
+        print(f"fortress: {text}", file=sys.stderr, flush=True)
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
+
+
+def _settle_streams() -> None:
+    """Put the null device where a stream is closed (`2>&-`): else the next file that is opened takes its place.
+
+    `sys.stdout` stays None where it is closed, so that what is lost can be told.
+    """
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - for as long as the program runs
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A locale that lacks a letter is no reason to print nothing.
+        sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _settle_terminal() -> None:
+    """Hand on no width that is none, and no terminal that nobody knows: rich, pip and the engine stumble over them."""
+    if not os.environ.get("COLUMNS", "80").isdecimal() or int(os.environ.get("COLUMNS", "80")) == 0:
+        del os.environ["COLUMNS"]
+    os.environ["TERM"] = os.environ.get("TERM") or "dumb"
