@@ -5,9 +5,8 @@ STACK ?= lab
 ARGS ?= preview --diff
 PYTHON ?= python3
 venv := .venv/bin
-shell_files := $(shell git ls-files -c -o --exclude-standard '*.sh' 'fortress/scripts/*' 'tests/doubles/bin/*' '.ci/run')
 
-.PHONY: help setup lab lab-down pulumi record test test-fast docs check format requirements audit release
+.PHONY: help setup lab lab-down pulumi record test test-fast docs check format hooks requirements audit release
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,14 +51,15 @@ test-fast: setup ## the tests that need no lab
 docs: setup ## docs/settings.md and the editor's docs/stack.schema.json, from the models of the settings
 	@$(venv)/python -m docs.reference
 
-check: setup ## format, lint, strict types, shell lint
-	$(venv)/ruff format --check .
-	$(venv)/ruff check .
-	$(venv)/mypy
+# Of new files too: git commit looks at what is added, this at all that git does not ignore.
+check: .venv/ready ## format, lint, strict types, shell lint, generated files, keys and sizes: .pre-commit-config.yaml
 	@command -v shellcheck >/dev/null || { echo "shellcheck is missing. Cure: apt-get install shellcheck" >&2; exit 1; }
-	shellcheck $(shell_files)
+	@$(venv)/pre-commit run --show-diff-on-failure --files $$(git ls-files -c -o --exclude-standard)
 
-format: setup ## rewrites the Python files in the project's format
+hooks: .venv/ready ## from now on each commit is checked so before it is made; git commit --no-verify passes by
+	@$(venv)/pre-commit install
+
+format: .venv/ready ## rewrites the Python files in the project's format
 	$(venv)/ruff format .
 	$(venv)/ruff check --fix .
 
