@@ -280,10 +280,13 @@ def console(
 
 
 @app.command()
-def kill(host: HostName) -> None:
+def kill(
+    host: HostName,
+    wipe: Annotated[bool, typer.Option("--wipe", help="Its disk too: it starts again as a new machine.")] = False,
+) -> None:
     """Pull a host's plug. Its disk stays as it is."""
     try:
-        api.kill(host)
+        api.kill(host, wipe)
     except LabError as error:
         fail(error)
 

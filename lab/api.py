@@ -304,12 +304,12 @@ def _run(
     )
 
 
-def kill(host: str) -> None:
-    """Pull a host's plug. Its disk stays as it is."""
+def kill(host: str, wipe: bool = False) -> None:
+    """Pull a host's plug. Its disk stays as it is; wiped, it is gone, and the next start is that of a new machine."""
     lab = current()
     network.holder(lab, "operator")
     with locked(lab.folder):
-        hosts_.kill(lab, topology.host(host))
+        (hosts_.discard if wipe else hosts_.kill)(lab, topology.host(host))
 
 
 def start(host: str) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -137,8 +136,7 @@ def fra_3() -> Iterator[None]:
     try:
         yield
     finally:
-        api.kill("fra-3")
-        shutil.rmtree(api.current().host("fra-3"))
+        api.kill("fra-3", wipe=True)
 
 
 def test_a_worker_comes_and_goes(fortress: Fortress) -> None:
@@ -294,7 +292,7 @@ def test_up_goes_on_without_hosts_that_are_lost(fortress: Fortress) -> None:
         assert traces("fra-1") == traces("fra-2") == {}
         assert traffic.ask("/").host == "oslo-web"
         # One comes back as it was, the other as a new machine.
-        shutil.rmtree(api.current().host("fra-2"))
+        api.kill("fra-2", wipe=True)
         began = time.monotonic()
     print(f"both back in {time.monotonic() - began:.1f} s")
     fortress.check_whole()
