@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -41,16 +40,10 @@ def written(stack: str, found: plan.Plan, forge: Forge, *, as_object: bool = Fal
 
 
 def save(file: Path, text: str) -> None:
-    """Write it to a file, which nobody sees half-written. Raises CannotAskError where that cannot be."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    """Write it to a file. Raises CannotAskError where that cannot be."""
     try:
-        if file.exists() and not file.is_file():  # a pipe, a device: nothing to put in its place
-            file.write_text(text, encoding="utf-8")
-            return
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(file.resolve())
+        file.write_text(text, encoding="utf-8")
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise CannotAskError(f"{file} cannot be written: {error.strerror}") from None
 
 
