@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-
 ROOT = Path(__file__).parents[2]
 RUN = ("README.md", "docs/tour.md")
 """Documents whose commands tests/lab/test_docs.py runs, in this order."""
