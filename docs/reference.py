@@ -190,10 +190,13 @@ def _words(name: str, node: Node) -> str:
 
 
 def _range(node: Node) -> str:
-    least, most = node.get("minimum"), node.get("maximum")
-    if least is not None and most is not None:
-        return f", {least} to {most}"
-    return f", {least} or more" if least is not None else ""
+    least, most, above = (node.get(bound) for bound in ("minimum", "maximum", "exclusiveMinimum"))
+    if least is None and above is None:
+        return "" if most is None else f", at most {most}"
+    low = f", more than {above}" if least is None else f", {least}"
+    if most is None:
+        return low if least is None else f"{low} or more"
+    return f"{low} and at most {most}" if least is None else f"{low} to {most}"
 
 
 def _default(value: Any) -> str:
