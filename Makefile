@@ -26,7 +26,7 @@ setup: .venv/ready $(venv)/pulumi ## the virtual environment and the engine; `so
 $(venv)/pulumi: lab/engine.sh .venv/ready
 	@folder=$$(lab/engine.sh) && ln -sf "$$folder"/pulumi* $(venv)/ && touch -h $@
 
-lab: setup ## a whole fortress on this machine: hosts, `pulumi up`, `fortress verify`; STACK=oslo: on stand-ins for its clouds
+lab: setup ## a whole fortress on this machine; STACK=oslo: on stand-ins for its clouds
 	@$(venv)/python -m lab up $(if $(filter lab,$(STACK)),,--hosts '')
 	@LAB_STACK=$(STACK) lab/pulumi.sh up --yes --skip-preview --suppress-outputs
 	@$(venv)/python -m lab run -- $(venv)/fortress verify --stack $(STACK)
@@ -35,11 +35,11 @@ lab: setup ## a whole fortress on this machine: hosts, `pulumi up`, `fortress ve
 lab-down: .venv/ready ## takes the lab away; what was built once stays in the cache
 	@$(venv)/python -m lab down
 
-pulumi: setup ## the engine on a stack: make pulumi STACK=lab ARGS="preview --diff"; the lab's oslo: LAB_STACK=oslo lab/pulumi.sh …
+pulumi: setup ## the engine on a stack: STACK=lab ARGS="preview --diff"; the lab's oslo: lab/pulumi.sh
 	@if [ "$(STACK)" = lab ]; then lab/pulumi.sh $(ARGS); \
 		else PATH="$(CURDIR)/$(venv):$$PATH" pulumi --stack $(STACK) $(ARGS); fi
 
-record: setup ## the state of a stack that stands in the lab, for tests/engine/test_upgrade.py: make record STACK=oslo
+record: setup ## the state of a stack that stands in the lab, for tests/engine/test_upgrade.py: STACK=oslo
 	@$(venv)/python -m tests.recorded $(STACK)
 
 test: setup ## every test; brings a lab of its own up and takes it down
@@ -48,15 +48,15 @@ test: setup ## every test; brings a lab of its own up and takes it down
 test-fast: setup ## the tests that need no lab
 	@$(venv)/python -m pytest tests/unit tests/components
 
-docs: setup ## docs/settings.md and the editor's docs/stack.schema.json, from the models of the settings
+docs: setup ## docs/settings.md and the editor's docs/stack.schema.json, from the settings' models
 	@$(venv)/python -m docs.reference
 
 # Of new files too: git commit looks at what is added, this at all that git does not ignore.
-check: .venv/ready ## format, lint, strict types, shell lint, generated files, keys and sizes: .pre-commit-config.yaml
+check: .venv/ready ## format, lint, strict types, shell lint, generated files: .pre-commit-config.yaml
 	@command -v shellcheck >/dev/null || { echo "shellcheck is missing. Cure: apt-get install shellcheck" >&2; exit 1; }
-	@$(venv)/pre-commit run --show-diff-on-failure --files $$(git ls-files -c -o --exclude-standard)
+	@git ls-files -c -o --exclude-standard -z | xargs -0 $(venv)/pre-commit run --files
 
-hooks: .venv/ready ## from now on each commit is checked so before it is made; git commit --no-verify passes by
+hooks: .venv/ready ## from now on each commit is checked so; git commit --no-verify passes by
 	@$(venv)/pre-commit install
 
 format: .venv/ready ## rewrites the Python files in the project's format
@@ -64,17 +64,17 @@ format: .venv/ready ## rewrites the Python files in the project's format
 	$(venv)/ruff check --fix .
 
 # uv resolves for every platform at once and keeps what is pinned; --no-config: nobody's own index or options get in.
-requirements: .venv/ready ## after an edit of requirements*.in: pins it with hashes, leaves other pins; all newer: UPGRADE=--upgrade
+requirements: .venv/ready ## pins requirements*.in with hashes and keeps other pins; newer ones: UPGRADE=--upgrade
 	@for name in requirements requirements-dev; do $(venv)/uv --no-config pip compile --quiet $(UPGRADE) --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 		--custom-compile-command 'make requirements' --output-file $$name.txt $$name.in || exit 1; done
 
 # Asked for one package first: without --strict what PyPI does not answer for is passed over, with it the word is unclear.
-audit: .venv/ready ## asks PyPI for known vulnerabilities of what is pinned, and compares hashes with PyPI's own
+audit: .venv/ready ## asks PyPI for known vulnerabilities of what is pinned, and for its hashes
 	@curl --fail --silent --show-error --max-time 15 --output /dev/null \
 		"https://pypi.org/pypi/uv/$$(sed -n 's/^uv==\([0-9.]*\).*/\1/p' requirements-dev.txt)/json" || \
 		{ echo 'audit: nothing was audited: PyPI gives no vulnerabilities here. Cure: reach https://pypi.org itself, no mirror' >&2; exit 1; }
 	@$(venv)/pip-audit --strict --progress-spinner off --disable-pip --require-hashes -r requirements-dev.txt
 
-release: .venv/ready ## all that a release gives, in dist/, the same bytes each time: make release TAG=v1.2.3 (docs/releases.md)
+release: .venv/ready ## all that a release gives, in dist/: TAG=v1.2.3, see docs/releases.md
 	@$(venv)/python -m release.build $(TAG)

@@ -1,0 +1,49 @@
+"""The Makefile: each target in `make help`, and a clear word where a tool is missing."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from tests.unit.stack_file import ROOT
+
+TEXT = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^\.PHONY: (.*)", TEXT, re.MULTILINE)[0].split())
+
+
+def make(target: str, *options: str, path: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """What make says where only the programs of `path` are to be had."""
+    program = shutil.which("make")
+    assert program, "make is missing"
+    environment = {"PATH": str(path)} if path else None
+    return subprocess.run(
+        [program, *options, target], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
+    )
+
+
+def test_help_says_every_target_in_a_line_that_fits() -> None:
+    lines = make("help").stdout.splitlines()
+    assert {line.split()[1] for line in lines} == TARGETS
+    assert [line for line in lines if len(line) > 110] == []
+    assert set(re.findall(r"^([a-z-]+):", TEXT, re.MULTILINE)) <= TARGETS
+
+
+@pytest.mark.parametrize(
+    ("target", "ready", "says"),
+    [
+        ("setup", False, "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python3.11"),
+        ("check", True, "shellcheck is missing. Cure: apt-get install shellcheck"),
+        ("audit", True, "audit: nothing was audited: PyPI gives no vulnerabilities here."),
+        ("release", True, "release: say which tag: make release TAG=v1.2.3"),
+    ],
+)
+def test_what_is_missing_is_said(tmp_path: Path, target: str, ready: bool, says: str) -> None:
+    (tmp_path / "sh").symlink_to("/bin/sh")
+    # What stands in `.venv` is not asked for again; for `setup` as if nothing stood there.
+    done = make(target, *(("-o", ".venv/ready") if ready else ("-B",)), path=tmp_path)
+    assert done.returncode == 2
+    assert says in done.stderr
