@@ -6,8 +6,9 @@ import asyncio
 import http.client
 import socket
 import ssl
-from collections.abc import Iterable, Mapping
-from contextlib import closing
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -78,15 +79,13 @@ def https(url: str, server_name: str, path: str, timeout: float) -> HttpsAnswer:
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
     parts = urlsplit(url)
-    plain = _dial(parts.hostname or "", parts.port or HTTPS_PORT, timeout)
-    try:
-        with closing(context.wrap_socket(plain, server_hostname=server_name)) as secure:
-            certificate = x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
-            status, _ = _get(secure, server_name, path)
-    except (ssl.SSLError, http.client.HTTPException, OSError, ValueError) as error:
-        raise RefusedError(_why(error)) from None
-    finally:
-        plain.close()
+    with (
+        closing(_dial(parts.hostname or "", parts.port or HTTPS_PORT, timeout)) as plain,
+        _within(timeout, plain),
+        closing(context.wrap_socket(plain, server_hostname=server_name)) as secure,
+    ):
+        certificate = x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
+        status, _ = _get(secure, server_name, path)
     return HttpsAnswer(
         status,
         certificate.not_valid_after_utc.timestamp(),
@@ -97,11 +96,9 @@ def https(url: str, server_name: str, path: str, timeout: float) -> HttpsAnswer:
 
 def http_redirect(url: str, server_name: str, path: str, timeout: float) -> tuple[int, str]:
     """GET the path over plain HTTP from the edge's own address: status and Location. Raises as `https` does."""
-    with closing(_dial(urlsplit(url).hostname or "", HTTP_PORT, timeout)) as plain:
-        try:
-            return _get(plain, server_name, path)
-        except (http.client.HTTPException, OSError) as error:
-            raise RefusedError(_why(error)) from None
+    address = urlsplit(url).hostname or ""
+    with closing(_dial(address, HTTP_PORT, timeout)) as plain, _within(timeout, plain):
+        return _get(plain, server_name, path)
 
 
 def _dial(address: str, port: int, timeout: float) -> socket.socket:
@@ -111,6 +108,32 @@ def _dial(address: str, port: int, timeout: float) -> socket.socket:
         raise RefusedError("connection refused") from None
     except OSError as error:
         raise SilentError(_why(error)) from None
+
+
+@contextmanager
+def _within(seconds: float, connection: socket.socket) -> Iterator[None]:
+    """Cut a conversation that takes longer in all: a server that says a byte now and then never times out.
+
+    Raises RefusedError for whatever goes wrong in it.
+    """
+    late = threading.Event()
+
+    def cut() -> None:
+        late.set()
+        with suppress(OSError):
+            own.shutdown(socket.SHUT_RDWR)
+
+    own = connection.dup()  # TLS takes the other one over
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (ssl.SSLError, http.client.HTTPException, OSError, ValueError) as error:
+        raise RefusedError("no answer in time" if late.is_set() else _why(error)) from None
+    finally:
+        timer.cancel()
+        own.close()
 
 
 def _get(connection: socket.socket, host: str, path: str) -> tuple[int, str]:

@@ -19,6 +19,11 @@ def command(standing: Standing, host: str, words: Sequence[str], key: Path | Non
     The pinned key goes in the command line (KnownHostsCommand, OpenSSH 8.5): no file is written that could be left
     behind. No known_hosts file is read, so that none can add another key.
     """
+    if key:
+        try:
+            key.open("rb").close()  # OpenSSH would warn, and try others
+        except OSError as error:
+            raise CannotAskError(f"--key {key}: {error.strerror}") from None
     facts = standing.hosts.get(host)
     if facts is None:
         raise CannotAskError(f"the stack has no host {host!r}; it has {', '.join(standing.hosts)}")

@@ -5,20 +5,35 @@ from __future__ import annotations
 import contextlib
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 
 @contextlib.contextmanager
 def edge_server(
-    context: ssl.SSLContext | None, *, status: int = 200, location: str | None = None, address: str = "127.0.0.1"
+    context: ssl.SSLContext | None,
+    *,
+    status: int = 200,
+    location: str | None = None,
+    address: str = "127.0.0.1",
+    drips: bool = False,
 ) -> Iterator[tuple[int, list[tuple[str, str]]]]:
-    """Answer every GET with `status` until the context ends; gives the port, and (Host, path) of what was asked."""
+    """Answer every GET with `status` until the context ends; gives the port, and (Host, path) of what was asked.
+
+    One that `drips` sends a byte now and then, and never a whole line.
+    """
     asked: list[tuple[str, str]] = []
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             asked.append((self.headers["Host"], self.path))
+            while drips:
+                try:
+                    self.wfile.write(b"H")
+                except OSError:
+                    return
+                time.sleep(0.1)
             self.send_response(status)
             if location is not None:
                 self.send_header("Location", location)

@@ -68,6 +68,20 @@ def test_what_is_no_https() -> None:
         outside.https(f"https://127.0.0.1:{server.port}", NAME, "/health", 0.3)
 
 
+def test_an_edge_that_drips_is_cut_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    started = time.monotonic()
+    with edge_server(issue(NAME).server_context(tmp_path), drips=True) as (port, asked):
+        with pytest.raises(RefusedError, match=r"^no answer in time$"):
+            outside.https(f"https://127.0.0.1:{port}", NAME, "/health", 0.5)
+        assert asked
+    with edge_server(None, drips=True) as (port, asked):
+        monkeypatch.setattr(outside, "HTTP_PORT", port)
+        with pytest.raises(RefusedError, match=r"^no answer in time$"):
+            outside.http_redirect("https://127.0.0.1", NAME, "/health", 0.5)
+        assert asked
+    assert time.monotonic() - started < 4
+
+
 def test_silence_is_not_a_refusal() -> None:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))

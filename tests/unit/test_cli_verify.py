@@ -24,7 +24,7 @@ from fortress.cli.checks import Check
 from fortress.cli.main import app
 from fortress.cli.verify import measure
 from tests.doubles.ssh_server import Behaviour, public, silent_server, ssh_server
-from tests.doubles.standing_fortress import Fortress, standing_fortress
+from tests.doubles.standing_fortress import KEYS, Fortress, standing_fortress
 
 FORTRESS = Path(sys.executable).parent / "fortress"
 
@@ -161,6 +161,21 @@ def test_a_host_that_freezes_or_hangs_up_keeps_what_it_said_before(tmp_path: Pat
     assert found["database over TLS", "fra-1"].detail == "fra-1 gave no answer within 1 s"
     assert found["handshake with fra-1", "oslo-edge"].status == "ok"
     assert found["backend oslo/oslo-web", "oslo-edge"].detail.startswith("oslo-edge the connection broke")
+
+
+def test_a_host_that_drips_or_stops_in_the_middle_is_given_up_in_time(tmp_path: Path) -> None:
+    scripts = {
+        "fra-1": {"wg": "for _ in $(seq 60); do printf x; sleep 0.1; done"},
+        "oslo-db": {"wg": f"printf 'half an {KEYS['fra-1'][:9]}'; exec sleep 60"},
+    }
+    with standing_fortress(tmp_path / "f", scripts=scripts) as fortress:
+        started = time.monotonic()
+        found = checked(fortress, timeout=1.0)
+        assert time.monotonic() - started < 8
+    for host in scripts:
+        assert found["clock offset", host].status == "ok"
+        assert found["interface MTU", host].detail == f"{host} gave no answer within 1 s"
+    assert found["handshake with fra-1", "oslo-edge"].status == "ok"
 
 
 def test_a_program_that_a_host_lacks_is_unknown_with_its_name(tmp_path: Path) -> None:
