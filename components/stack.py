@@ -15,7 +15,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 from pulumi.runtime import config as runtime_config
 
-from fortress import mariadb, settings
+from fortress import haproxy, mariadb, settings
 from fortress.host_settings import Host as HostSettings
 from fortress.settings import PROJECT, SECRETS, Settings, SettingsError
 from fortress.wireguard import plan
@@ -358,6 +358,7 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
             "network": str(s.mesh.network),
             "port": s.mesh.port,
             "mtu": s.mesh.mtu,
+            "path_mtu": s.mesh.path_mtu,
             "hubs": s.mesh.hubs,
             "interface": "wg0",
         },
@@ -368,6 +369,7 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
             "name": s.database.name,
             "user": s.database.user,
             "ca_pem": database.ca_pem,
+            "copy_wanted": s.database.cross_cloud_copy,
         },
         "edge": {
             "host": s.edge_host,
@@ -379,6 +381,8 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
                 site: {name: server for name, server in s.servers(site).items() if not s.members[name].gone}
                 for site in (s.edge.primary, s.edge.overflow)
             },
+            "silent_ms": haproxy.detection_bound_ms(s.edge.detection(), black_hole=True),
+            "refused_ms": haproxy.detection_bound_ms(s.edge.detection(), black_hole=False),
         },
         "bastion": s.ssh.bastion.model_dump() if s.ssh.bastion else None,
         "limits": s.verify.model_dump(),

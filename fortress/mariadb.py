@@ -14,7 +14,7 @@ from importlib.resources import files
 
 from fortress import text
 
-PACKAGES = ("mariadb-server", "openssl")
+PACKAGES = ("mariadb-server", "openssl", "fio")  # fio: `fortress verify --io`
 PORT = 3306
 TLS_FOLDER = "/etc/mysql/fortress"
 CONFIG_PATH = "/etc/mysql/mariadb.conf.d/90-fortress.cnf"

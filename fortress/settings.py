@@ -250,6 +250,10 @@ class Edge(Model):
     """Longest wait for the next bytes from a worker; 100 to 3,600,000 ms."""
     checks: Checks = Checks()
 
+    def detection(self) -> haproxy.Checks:
+        """How a dead server is found. Raises ValueError naming the field of `fortress.haproxy.Checks`."""
+        return haproxy.Checks(**self.checks.model_dump(), connect_ms=self.timeout_connect_ms)
+
 
 class Verify(Model):
     """Limits of `fortress verify`."""
@@ -257,11 +261,25 @@ class Verify(Model):
     rtt_ms: dict[str, Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], AfterValidator(limits)]] = {}
     """Least and most round trip between two sites through the tunnel, in ms: `{frankfurt-oslo: [20, 30]}`."""
     handshake_s: Annotated[int, Field(ge=60)] = 180
-    """Oldest handshake that a tunnel may have; WireGuard makes a new one every 120 s."""
+    """Most seconds since the last handshake with a peer; a tunnel in use makes one every two minutes."""
     certificate_days: Annotated[int, Field(ge=1)] = 14
-    """Fewest days that a certificate may have left."""
+    """Least days that a certificate must still be good for."""
+    key_age_days: Annotated[int, Field(ge=1)] = 365
+    """Most days that a host keeps its WireGuard key; NIST SP 800-57 gives such keys one to two years."""
     clock_offset_ms: Annotated[int, Field(ge=1)] = 100
-    """Furthest that a host's clock may be from the operator's."""
+    """Most ms between a host's clock and the operator's."""
+    failover_s: Annotated[float, Field(gt=0, le=60)] = 3.0
+    """Most seconds until the edge leaves a dead server, as computed from `edge.checks`."""
+    replication_lag_s: Annotated[float, Field(gt=0)] = 10.0
+    """Most seconds that a copy of the database may be behind."""
+    iowait_percent: Annotated[float, Field(gt=0, le=100)] = 5.0
+    """Most I/O wait of the database's host, in percent of its processors' time."""
+    iops_4k: Annotated[int, Field(ge=1)] = 50_000
+    """Least IOPS of the database's disk at 4 KiB, 70 % reads; measured with `--io` only."""
+    iops_16k: Annotated[int, Field(ge=1)] = 50_000
+    """The same at 16 KiB, InnoDB's page."""
+    commit_ms: Annotated[float, Field(gt=0)] = 10.0
+    """Most ms that 99 of 100 commits to disk (fdatasync) may take; etcd's documents ask for the same."""
     ports: list[Port] = [21, 22, 23, 25, 53, 80, 111, 139, 443, 445, 2375, 3306, 4444, 4567, 4568, 5432, 6443, 8080]
     """TCP ports tried on each host's outside address."""
 
@@ -400,7 +418,7 @@ class Settings(Model):
             _refusals(
                 where,
                 "edge",
-                lambda: haproxy.Checks(**edge.checks.model_dump(), connect_ms=edge.timeout_connect_ms),
+                edge.detection,
                 lambda: haproxy.Timeouts(client_ms=edge.timeout_client_ms, server_ms=edge.timeout_server_ms),
                 lambda: haproxy.Backend(edge.primary, self.servers(edge.primary), edge.server_maxconn),
             )
@@ -576,6 +594,7 @@ _WORDS: Mapping[str, str] = {
     "literal_error": "must be {expected}",
     "greater_than_equal": "must be at least {ge}",
     "less_than_equal": "must be at most {le}",
+    "greater_than": "must be more than {gt}",
     "too_short": "must not be empty",
 }
 """pydantic's errors in the words of a stack file."""

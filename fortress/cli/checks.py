@@ -80,18 +80,33 @@ def not_asked(result: Result, host: str) -> str | None:
 # What hosts print
 
 
-def read_handshakes(text: str) -> tuple[float, dict[str, float]]:
-    """The host's own clock, then `wg show wg0 latest-handshakes`: public key to age in seconds, infinite for never.
+@dataclass(frozen=True)
+class Tunnel:
+    """What scripts/tunnel-state prints, by the host's own clock."""
 
-    Raises ValueError for anything else.
-    """
-    clock, *lines = text.splitlines() or [""]
-    now = float(clock)
-    ages = {}
+    ages: dict[str, float]
+    """Seconds since each peer was last heard of by public key, infinite for never."""
+    key_age_s: float | None
+    """Of the host's own key; None where there is no file of it."""
+    pushed: dict[str, str]
+    """Public key to name of each peer in a file that stands as it was pushed."""
+
+
+def read_tunnel(text: str) -> Tunnel:
+    """What scripts/tunnel-state prints. Raises ValueError for anything else."""
+    lines = [line.split() for line in text.splitlines()]
+    found: dict[str, list[list[str]]] = {kind: [] for kind in ("now", "key", "peer", "pushed")}
     for line in lines:
-        key, epoch = line.split()
-        ages[key] = now - float(epoch) if float(epoch) else math.inf
-    return now, ages
+        if not line or line[0] not in found:
+            raise ValueError(f"not an answer: {line!r}")
+        found[line[0]].append(line[1:])
+    ((clock,),) = found["now"]
+    now = float(clock)
+    return Tunnel(
+        ages={key: now - float(epoch) if float(epoch) else math.inf for key, epoch in found["peer"]},
+        key_age_s=now - float(found["key"][0][0]) if found["key"] else None,
+        pushed={key: " ".join(name) for key, *name in found["pushed"]},
+    )
 
 
 @dataclass(frozen=True)
@@ -146,26 +161,28 @@ def read_database(text: str) -> DatabaseAnswer:
 # What that means
 
 
-def handshakes(
+def tunnel(
     checks: Mapping[str, Check],
     strangers: Check,
+    key_age: Check,
     result: Result,
     keys: Mapping[str, str],
     limit_s: float,
-    *,
-    gone: int = 0,
+    limit_days: float,
 ) -> list[Check]:
-    """Age of the handshake with each direct peer, and peers that the stack does not know.
+    """Age of the handshake with each direct peer, peers that nobody pushed, and the age of the host's own key.
 
-    `checks` has one check a peer, `keys` every host's public key by name; `gone` is the number of peers that are set
-    as gone, whose keys nobody knows any more.
+    `checks` has one check a peer, `keys` every host's public key by name. A peer of another stack, or one that is set
+    as gone, stands in a file that was pushed.
     """
+    every = (*checks.values(), strangers, key_age)
     if result.status != 0:
-        return [check.fail(None, result.stderr or "wg show failed") for check in (*checks.values(), strangers)]
+        return [check.fail(None, result.stderr or "wg show failed") for check in every]
     try:
-        _, ages = read_handshakes(result.stdout)
+        found_there = read_tunnel(result.stdout)
     except ValueError:
-        return [check.unknown(f"wg printed {result.stdout!r}") for check in (*checks.values(), strangers)]
+        return [check.unknown(f"the host printed {result.stdout!r}") for check in every]
+    ages = found_there.ages
     found = []
     for peer, check in checks.items():
         age = ages.get(keys[peer])
@@ -175,9 +192,19 @@ def handshakes(
             found.append(check.fail(None, f"{peer} never answered {check.host}"))
         else:
             found.append(check.judge(age <= limit_s, round(age), "" if age <= limit_s else "the tunnel is silent"))
-    unknown_keys = sorted(set(ages) - set(keys.values()))
-    found.append(strangers.judge(len(unknown_keys) <= gone, len(unknown_keys), ", ".join(unknown_keys)))
+    others = {key: name for key, name in found_there.pushed.items() if key in ages and key not in keys.values()}
+    unknown_keys = sorted(set(ages) - set(keys.values()) - set(others))
+    guests = f"not of this stack, and pushed: {', '.join(sorted(others.values()))}" if others else ""
+    found.append(strangers.judge(not unknown_keys, len(unknown_keys), ", ".join(unknown_keys) or guests))
+    found.append(_key_age(key_age, found_there.key_age_s, limit_days))
     return found
+
+
+def _key_age(check: Check, age_s: float | None, limit_days: float) -> Check:
+    if age_s is None:
+        return check.fail(None, "the file of the tunnel's key is not there")
+    days = math.floor(age_s / DAY_S * 10) / 10
+    return check.judge(days <= limit_days, days, "" if days <= limit_days else "renew it; docs/production.md says how")
 
 
 def round_trip(check: Check, result: Result, limit: tuple[float, float] | None) -> Check:
@@ -193,18 +220,44 @@ def round_trip(check: Check, result: Result, limit: tuple[float, float] | None) 
     return check.judge(limit is None or limit[0] <= median <= limit[1], median, answered)
 
 
-def full_packet(check: Check, full: Result, larger: Result, mtu: int) -> Check:
-    """A packet as large as the tunnel's MTU passes whole, and one byte more does not."""
+def read_path(text: str) -> int:
+    """What probe_path.py prints: bytes of the largest packet that passed, 0 for none. Raises ValueError otherwise."""
     try:
-        fits, too_large = read_pings(full.stdout), read_pings(larger.stdout)
+        return int(json.loads(text)["largest"])
+    except (KeyError, TypeError):
+        raise ValueError("no size") from None
+
+
+def tunnel_mtu(check: Check, result: Result, mtu: int) -> Check:
+    """A packet as large as the tunnel's MTU passes whole, and one byte more does not."""
+    largest = _path(check, result)
+    if isinstance(largest, Check):
+        return largest
+    if largest == 0:
+        return check.fail(None, "no answer through the tunnel")
+    if largest < mtu:
+        return check.fail(largest, f"a packet of {mtu} bytes does not pass; lower mesh.mtu")
+    return check.judge(largest == mtu, largest, "" if largest == mtu else "the tunnel is wider than set")
+
+
+def path_mtu(check: Check, result: Result, expected: int, overhead: int) -> Check:
+    """The path outside the tunnel is as wide as the settings say, or wider. `overhead` is the tunnel's, in bytes."""
+    largest = _path(check, result)
+    if isinstance(largest, Check):
+        return largest
+    if largest == 0:
+        return check.unknown("no answer to a ping outside the tunnel; let ICMP echo through, or the path stays unknown")
+    cure = f"set mesh.path_mtu to {largest}, and mesh.mtu to at most {largest - overhead}"
+    return check.judge(largest >= expected, largest, "" if largest >= expected else cure)
+
+
+def _path(check: Check, result: Result) -> int | Check:
+    if result.status != 0:
+        return check.unknown(result.stderr or f"exit status {result.status} and no word")
+    try:
+        return read_path(result.stdout)
     except ValueError:
-        return check.unknown(full.stderr or larger.stderr or "ping printed nothing")
-    if not fits.round_trips:
-        why = printable(full.stderr).split("; ")[0] or "lost on the way"
-        return check.fail(None, f"a packet of {mtu} bytes does not pass ({why})")
-    if too_large.round_trips:
-        return check.fail(mtu + 1, f"a packet of {mtu + 1} bytes passes too: the tunnel is wider than set")
-    return check.ok(mtu)
+        return check.unknown(f"the host printed {result.stdout!r}")
 
 
 def interface_mtu(check: Check, result: Result, mtu: int) -> Check:
@@ -266,6 +319,13 @@ def _server(check: Check, row: Mapping[str, str] | None, address: str) -> Check:
     if status == "no check":
         return check.fail(status, "HAProxy does not check this server")
     return check.judge(status == "UP" or status.startswith("UP "), status, f"last check: {last or 'none'}")
+
+
+def failover(check: Check, silent_ms: int, refused_ms: int, limit_s: float) -> Check:
+    """The longest time until the edge leaves a dead server, as the settings make it; not measured."""
+    seconds = silent_ms / 1000
+    detail = f"computed from edge.checks; {refused_ms / 1000:g} s where the host lives and refuses"
+    return check.judge(seconds <= limit_s, seconds, detail)
 
 
 @dataclass(frozen=True)

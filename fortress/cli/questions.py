@@ -7,10 +7,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
-from fortress.cli import checks
+from fortress import wireguard
+from fortress.cli import checks, copies, disk
 from fortress.cli.checks import Check, ClockSample, DatabaseAnswer
 from fortress.cli.ssh import Result, Session
 from fortress.cli.stack import Standing
+from fortress.text import script
 
 Clock = Callable[[], float]
 """Seconds since 1970: `time.time`, or a wrong one in a test."""
@@ -21,6 +23,15 @@ TIMES_ASKED = 5
 PINGS, PING_EVERY_S = 10, 0.1
 PINGS_TAKE_S = PINGS * PING_EVERY_S + 2.0
 PROBE_TAKES_S = 10.0
+
+PATH_TAKES_S = 30.0
+"""A bisection of 13 steps (576 to 9,001 bytes), most of them lost in silence and 0.6 s each, and room."""
+
+LOAD_S = 2.0
+DISK_TAKES_S = 120.0
+"""Three runs of 10 s, and a file of 1 GiB written before on a disk that does 20 MB/s."""
+
+DATA_FOLDER = "/var/lib/mysql"
 
 
 @dataclass(frozen=True)
@@ -36,11 +47,13 @@ class Questions:
     """What to ask of the hosts of a standing fortress.
 
     `clock` is the operator's. `database_seen` collects what each worker saw of the database, for its certificate.
+    `io` is whether the database's disk is put under load.
     """
 
     standing: Standing
     clock: Clock
     database_seen: dict[str, DatabaseAnswer]
+    io: bool = False
 
     def of(self, name: str) -> list[Question]:
         """All questions to one host."""
@@ -49,16 +62,23 @@ class Questions:
     def _all(self, name: str) -> Iterator[Question]:
         standing = self.standing
         yield self._clock(name)
-        yield self._handshakes(name)
+        yield self._tunnel(name)
         yield self._interface_mtu(name)
         for one, other in standing.pairs():
             if one == name:
                 yield self._round_trip(one, other)
-                yield self._full_packet(one, other)
+                yield self._tunnel_mtu(one, other)
+        for one, other in standing.dials():
+            if one == name:
+                yield self._path_mtu(one, other)
         if standing.hosts[name].role == "worker":
             yield self._database_over_tls(name)
         if name == standing.database.host:
             yield self._database_without_tls(name)
+            yield self._replication_lag(name)
+            yield self._io_wait(name)
+            if self.io:
+                yield self._disk(name)
         if name == standing.edge.host:
             yield self._backends(name)
 
@@ -81,26 +101,26 @@ class Questions:
 
         return Question((check,), ask)
 
-    def _handshakes(self, name: str) -> Question:
-        limit = self.standing.limits.handshake_s
-        named = self.standing.hosts[name].peers
+    def _tunnel(self, name: str) -> Question:
+        limits = self.standing.limits
         peers = {
-            peer: Check(f"handshake with {peer}", name, unit="s", limit=limit)
-            for peer in named
+            peer: Check(f"handshake with {peer}", name, unit="s", limit=limits.handshake_s)
+            for peer in self.standing.hosts[name].peers
             if peer in self.standing.hosts
         }
-        gone = len(named) - len(peers)
-        strangers = Check("unknown peers", name, limit=gone)
+        strangers = Check("unknown peers", name, limit=0)
+        key_age = Check("key age", name, unit="days", limit=limits.key_age_days)
         keys = {host: facts.public_key for host, facts in self.standing.hosts.items()}
+        every = (*peers.values(), strangers, key_age)
 
         def ask(session: Session) -> list[Check]:
-            show = shlex.join([*session.sudo, "wg", "show", self.standing.mesh.interface, "latest-handshakes"])
-            result = session.run(f"date +%s && {show}")
+            words = [*session.sudo, "sh", "-s", "--", self.standing.mesh.interface]
+            result = session.run(shlex.join(words), text=script("tunnel-state"))
             if why := checks.not_asked(result, name):
-                return [check.unknown(why) for check in (*peers.values(), strangers)]
-            return checks.handshakes(peers, strangers, result, keys, limit, gone=gone)
+                return [check.unknown(why) for check in every]
+            return checks.tunnel(peers, strangers, key_age, result, keys, limits.handshake_s, limits.key_age_days)
 
-        return Question((*peers.values(), strangers), ask)
+        return Question(every, ask)
 
     def _interface_mtu(self, name: str) -> Question:
         mesh = self.standing.mesh
@@ -125,19 +145,33 @@ class Questions:
 
         return Question((check,), ask)
 
-    def _full_packet(self, one: str, other: str) -> Question:
+    def _tunnel_mtu(self, one: str, other: str) -> Question:
         mtu = self.standing.mesh.mtu
-        check = Check(f"full packet to {other}", one, unit="bytes", limit=mtu)
+        check = Check(f"tunnel MTU to {other}", one, unit="bytes", limit=mtu)
 
         def ask(session: Session) -> list[Check]:
-            load = mtu - checks.ICMP_HEADERS
-            full = self._ping(session, other, 3, "-M", "do", "-s", str(load))
-            if why := checks.not_asked(full, one):
+            result = self._path(session, self.standing.hosts[other].mesh_address, mtu)
+            if why := checks.not_asked(result, one):
                 return [check.unknown(why)]
-            larger = self._ping(session, other, 1, "-M", "do", "-s", str(load + 1))
-            return [checks.full_packet(check, full, larger, mtu)]
+            return [checks.tunnel_mtu(check, result, mtu)]
 
         return Question((check,), ask)
+
+    def _path_mtu(self, one: str, other: str) -> Question:
+        mtu = self.standing.mesh.path_mtu
+        check = Check(f"path MTU to {other}", one, unit="bytes", limit=mtu)
+
+        def ask(session: Session) -> list[Check]:
+            result = self._path(session, self.standing.hosts[other].address, mtu)
+            if why := checks.not_asked(result, one):
+                return [check.unknown(why)]
+            return [checks.path_mtu(check, result, mtu, wireguard.OVERHEAD)]
+
+        return Question((check,), ask)
+
+    def _path(self, session: Session, address: str, expected: int) -> Result:
+        words = [*session.sudo, "python3", "-I", "-", address, str(expected)]
+        return session.run(shlex.join(words), text=_program("probe_path.py"), takes=PATH_TAKES_S)
 
     def _ping(self, session: Session, other: str, count: int, *options: str) -> Result:
         words = [*session.sudo, "ping", "-n", "-c", str(count), "-i", str(PING_EVERY_S), "-W", "1", *options]
@@ -173,6 +207,48 @@ class Questions:
             return [checks.database_without_tls(check, result)]
 
         return Question((check,), ask)
+
+    def _replication_lag(self, name: str) -> Question:
+        limit = self.standing.limits.replication_lag_s
+        wanted = self.standing.database.copy_wanted
+        check = Check("replication lag", name, unit="s", limit=limit)
+
+        def ask(session: Session) -> list[Check]:
+            words = [*session.sudo, "mariadb", "--batch", "--execute", copies.QUERY]
+            result = session.run(shlex.join(words))
+            if why := checks.not_asked(result, name):
+                return [check.unknown(why)]
+            return copies.lag(check, result, limit, wanted=wanted)
+
+        return Question((check,) if wanted else (), ask)
+
+    def _io_wait(self, name: str) -> Question:
+        limit = self.standing.limits.iowait_percent
+        check = Check("I/O wait", name, unit="%", limit=limit)
+
+        def ask(session: Session) -> list[Check]:
+            words = [*session.sudo, "python3", "-I", "-", DATA_FOLDER, str(LOAD_S)]
+            result = session.run(shlex.join(words), text=_program("probe_load.py"), takes=LOAD_S + PROBE_TAKES_S)
+            if why := checks.not_asked(result, name):
+                return [check.unknown(why)]
+            return [disk.io_wait(check, result, limit)]
+
+        return Question((check,), ask)
+
+    def _disk(self, name: str) -> Question:
+        limits = self.standing.limits
+        iops = {"4k": limits.iops_4k, "16k": limits.iops_16k}
+        rows = tuple(Check(f"IOPS at {size}", name, unit="IOPS", limit=limit) for size, limit in iops.items())
+        every = (*rows, Check("commit to disk, p99", name, unit="ms", limit=limits.commit_ms))
+
+        def ask(session: Session) -> list[Check]:
+            words = [*session.sudo, "python3", "-I", "-", DATA_FOLDER]
+            result = session.run(shlex.join(words), text=_program("probe_disk.py"), takes=DISK_TAKES_S)
+            if why := checks.not_asked(result, name):
+                return [check.unknown(why) for check in every]
+            return disk.benchmark(every, result, iops, limits.commit_ms)
+
+        return Question(every, ask)
 
     def _backends(self, name: str) -> Question:
         edge = self.standing.edge

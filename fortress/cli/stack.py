@@ -38,6 +38,8 @@ class Host(Facts):
 
 class Mesh(Facts):
     mtu: int
+    path_mtu: int
+    hubs: tuple[str, ...]
     interface: str = "wg0"
 
 
@@ -46,6 +48,8 @@ class Database(Facts):
     address: str
     port: int
     ca_pem: str
+    copy_wanted: bool
+    """Whether a copy in another cloud is the goal."""
 
 
 class Edge(Facts):
@@ -56,6 +60,9 @@ class Edge(Facts):
     stats_socket: str
     backends: dict[str, dict[str, str]]
     """Backend to server to address:port, as HAProxy names them."""
+    silent_ms: int
+    refused_ms: int
+    """The longest until a dead server is left, of a host that is silent and of one that refuses."""
 
 
 class Bastion(Facts):
@@ -71,7 +78,14 @@ class Limits(Facts):
     rtt_ms: dict[str, tuple[float, float]]
     handshake_s: float
     certificate_days: float
+    key_age_days: float
     clock_offset_ms: float
+    failover_s: float
+    replication_lag_s: float
+    iowait_percent: float
+    iops_4k: float
+    iops_16k: float
+    commit_ms: float
     ports: tuple[int, ...]
 
     def rtt(self, one: str, other: str) -> tuple[float, float] | None:
@@ -104,6 +118,10 @@ class Standing(Facts):
             load[first] += 1
             pairs.append((first, second))
         return pairs
+
+    def dials(self) -> list[tuple[str, str]]:
+        """Who dials whom outside the tunnel: each pair of direct peers once, the one whose address stays last."""
+        return [(one, other) if other in self.mesh.hubs else (other, one) for one, other in self.pairs()]
 
 
 def parse(outputs: Any, stack: str) -> Standing:

@@ -23,11 +23,18 @@ ORDER = (
     "open ports",
     "handshake",
     "unknown peers",
+    "key age",
     "interface MTU",
     "round trip",
-    "full packet",
+    "tunnel MTU",
+    "path MTU",
     "database over TLS",
     "database",
+    "replication lag",
+    "I/O wait",
+    "IOPS",
+    "commit to disk",
+    "failover",
     "backend",
     "https",
     "http",
@@ -41,15 +48,16 @@ def measure(
     access: ssh.Access,
     *,
     timeout: float,
+    io: bool = False,
     clock: Clock = time.time,
     tell: Tell = lambda _done, _total: None,
 ) -> list[Check]:
     """Every check of a fortress, in the order in which they are shown.
 
-    `timeout` is the seconds that a host may take for an answer, `clock` the operator's. A host that does not answer
-    leaves its checks unknown; nothing raises because of a host.
+    `timeout` is the seconds that a host may take for an answer, `clock` the operator's; `io` puts the database's disk
+    under load for half a minute. A host that does not answer leaves its checks unknown; nothing raises because of one.
     """
-    survey = _Survey(standing, access, timeout, clock, tell)
+    survey = _Survey(standing, access, timeout, io, clock, tell)
     found = survey.take()
     rank = {check: min(i for i, start in enumerate(ORDER) if check.name.startswith(start)) for check in found}
     return sorted(found, key=lambda check: rank[check])
@@ -62,6 +70,7 @@ class _Survey:
     standing: Standing
     access: ssh.Access
     timeout: float
+    io: bool
     clock: Clock
     tell: Tell
     checks: dict[str, list[Check]] = field(default_factory=dict)
@@ -75,7 +84,7 @@ class _Survey:
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self) -> list[Check]:
-        asked = Questions(self.standing, self.clock, self.database_seen)
+        asked = Questions(self.standing, self.clock, self.database_seen, self.io)
         questions = {name: asked.of(name) for name in self.standing.hosts}
         # One answer for each question, for each connection, and for the two looks from outside.
         self.total = sum(1 + len(each) for each in questions.values()) + 2
@@ -87,7 +96,7 @@ class _Survey:
             for session in self.sessions:
                 session.close()
         found = [check for name in self.standing.hosts for check in self.checks[name]]
-        found.append(self._database_certificate())
+        found += [self._database_certificate(), self._failover()]
         return [*found, *from_here.judge(self.standing, self.seen, self.silence, self.clock())]
 
     def _count(self) -> None:
@@ -169,3 +178,9 @@ class _Survey:
             if answer.error is None:
                 return checks.certificate_days(check, answer.not_after, self.clock(), limit)
         return check.unknown("no worker could reach the database over TLS")
+
+    def _failover(self) -> Check:
+        edge, limit = self.standing.edge, self.standing.limits.failover_s
+        return checks.failover(
+            Check("failover", edge.host, unit="s", limit=limit), edge.silent_ms, edge.refused_ms, limit
+        )

@@ -73,7 +73,7 @@ def test_children_and_their_commands() -> None:
     restart = "--apply 'systemctl -q enable mariadb && systemctl restart mariadb' --unit mariadb"
     assert texts(done.children("db")) == {
         "db-packages": (
-            f"sudo /usr/local/sbin/fortress-push packages --machine {machine} mariadb-server openssl",
+            f"sudo /usr/local/sbin/fortress-push packages --machine {machine} mariadb-server openssl fio",
             None,
         ),
         "db-authority-tool": put(f"{scripts}/mariadb-authority {script}", machine=machine),

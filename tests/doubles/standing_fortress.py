@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from fortress import settings
 from tests.doubles.certificates import issue
 from tests.doubles.edge_server import edge_server
 from tests.doubles.mariadb_server import mariadb_server
@@ -58,14 +59,27 @@ def host_programs(name: str) -> dict[str, str]:
         "wg": f'[ "$*" = "show wg0 latest-handshakes" ] || exit 9\n{handshakes}',
         "ping": (
             'case "$*" in\n'
-            f'*"-M do -s 1332 "*) {show}/ping-full.txt ;;\n'
-            f'*"-M do -s 1333 "*) {show}/ping-too-large.txt; {show}/ping-too-large.stderr.txt >&2; exit 1 ;;\n'
+            f'*"-M do -s 1332 10.100."*) {show}/ping-full.txt ;;\n'
+            f'*"-M do -s 1333 10.100."*) {show}/ping-too-large.txt; exit 1 ;;\n'
+            f'*"-M do -s 1422 127."*) {show}/ping-full.txt ;;\n'
+            f'*"-M do -s 1423 127."*) exit 1 ;;\n'
             f'*"-c 10 "*) {show}/ping-ten.txt ;;\n'
             "*) exit 9 ;;\nesac"
         ),
         "cat": 'case "$*" in /sys/class/net/wg0/mtu) echo 1360 ;; *) exec /bin/cat "$@" ;; esac',
-        "mariadb": 'case "$*" in *"select @@global.require_secure_transport") echo 1 ;; *) exit 9 ;; esac',
-        "python3": f'exec {shlex.quote(sys.executable)} "$@"',
+        "ip": 'echo "$3 dev lo src 127.0.0.1 uid 0"',
+        "stat": (
+            'case "$*" in *"/etc/wireguard/wg0.key") echo "key $(($(date +%s) - 864000))" ;;\n'
+            '*) exec /usr/bin/stat "$@" ;;\nesac'
+        ),
+        "mariadb": (
+            'case "$*" in\n'
+            '*"select @@global.require_secure_transport") echo 1 ;;\n'
+            '*"show all slaves status"*) ;;\n'
+            "*) exit 9 ;;\nesac"
+        ),
+        # This machine has no database's folder.
+        "python3": (f'[ "$3" != /var/lib/mysql ] || set -- -I - / "$4"\nexec {shlex.quote(sys.executable)} "$@"'),
     }
 
 
@@ -114,6 +128,7 @@ def standing_fortress(
                 "network": "10.100.0.0/24",
                 "port": 51820,
                 "mtu": 1360,
+                "path_mtu": 1450,
                 "hubs": ["oslo-db", "oslo-edge"],
                 "interface": "wg0",
             },
@@ -124,6 +139,7 @@ def standing_fortress(
                 "name": "app",
                 "user": "app",
                 "ca_pem": authority.pem,
+                "copy_wanted": False,
             },
             "edge": {
                 "host": "oslo-edge",
@@ -132,13 +148,14 @@ def standing_fortress(
                 "health_path": "/health",
                 "stats_socket": stats,
                 "backends": {"oslo": {"oslo-web": "10.100.0.3:80"}, "frankfurt": {"fra-2": "10.100.0.5:80"}},
+                "silent_ms": 2000,
+                "refused_ms": 1200,
             },
             "bastion": None,
             "limits": {
+                **settings.Verify().model_dump(),
                 "rtt_ms": {"frankfurt-oslo": [20.0, 30.0]},
-                "handshake_s": 180,
-                "certificate_days": 14,
-                "clock_offset_ms": 100,
+                "iowait_percent": 100.0,
                 "ports": [_closed_port()],
             },
         }

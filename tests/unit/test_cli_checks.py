@@ -83,49 +83,64 @@ def test_what_was_not_even_asked(result: Result, why: str | None) -> None:
 # Handshakes
 
 
-def handshakes(text: str, *, gone: int = 0, status: int = 0, stderr: str = "") -> dict[str, Check]:
+def handshakes(text: str, *, status: int = 0, stderr: str = "") -> dict[str, Check]:
     rows = {name: Check(f"handshake with {name}", "oslo-db", unit="s", limit=180) for name in ("fra-1", "fra-2")}
     keys = {"fra-1": FRA_1, "fra-2": FRA_2, "oslo-db": "own"}
-    strangers = Check("unknown peers", "oslo-db", limit=gone)
-    found = checks.handshakes(rows, strangers, printed(text, stderr, status), keys, 180, gone=gone)
+    strangers, age = Check("unknown peers", "oslo-db", limit=0), Check("key age", "oslo-db", unit="days", limit=365)
+    found = checks.tunnel(rows, strangers, age, printed(text, stderr, status), keys, 180, 365)
     return {check.name: check for check in found}
 
 
 def test_handshakes_by_name_against_the_hosts_own_clock() -> None:
-    found = handshakes(recorded("latest-handshakes.txt"))
+    found = handshakes(recorded("tunnel-state.txt"))
     assert (found["handshake with fra-1"].status, found["handshake with fra-1"].value) == (Status.OK, 37)
     assert found["handshake with fra-2"].status is Status.FAIL
     assert found["handshake with fra-2"].detail == "fra-2 never answered oslo-db"
     assert (found["unknown peers"].status, found["unknown peers"].value) == (Status.OK, 0)
+    assert (found["key age"].status, found["key age"].value) == (Status.OK, 100.5)
 
 
 def test_a_handshake_at_the_limit_holds_and_one_older_does_not() -> None:
     for age, status in ((180, Status.OK), (181, Status.FAIL)):
-        found = handshakes(f"1700000000\n{FRA_1}\t{1700000000 - age}\n{FRA_2}\t1700000000\n")
+        found = handshakes(f"now 1700000000\npeer {FRA_1}\t{1700000000 - age}\npeer {FRA_2}\t1700000000\n")
         assert (found["handshake with fra-1"].status, found["handshake with fra-1"].value) == (status, age)
 
 
-def test_a_peer_that_is_missing_and_one_that_nobody_knows() -> None:
-    text = f"1700000000\n{FRA_1}\t1699999990\n{STRANGER}\t1699999990\n"
+def test_a_peer_that_is_missing_and_one_that_nobody_pushed() -> None:
+    text = f"now 1700000000\npeer {FRA_1}\t1699999990\npeer {STRANGER}\t1699999990\n"
     found = handshakes(text)
     assert found["handshake with fra-2"].detail == "fra-2 is not a peer on oslo-db"
-    assert found["unknown peers"].status is Status.FAIL
+    assert (found["unknown peers"].status, found["unknown peers"].value) == (Status.FAIL, 1)
     assert found["unknown peers"].detail == STRANGER
-    assert handshakes(text, gone=1)["unknown peers"].status is Status.OK
+
+
+def test_a_peer_of_another_stack_is_known_by_its_file() -> None:
+    text = f"now 1700000000\npeer {STRANGER}\t1699999990\npushed {STRANGER} render-1\npushed {FRA_1} fra-1\n"
+    found = handshakes(text)["unknown peers"]
+    assert (found.status, found.value, found.detail) == (Status.OK, 0, "not of this stack, and pushed: render-1")
+    # A file alone is no peer.
+    assert handshakes(f"now 1700000000\npushed {STRANGER} render-1\n")["unknown peers"].detail == ""
+
+
+def test_the_age_of_a_hosts_key() -> None:
+    now = 1_700_000_000
+    for days, status in ((0, Status.OK), (365, Status.OK), (365.2, Status.FAIL)):
+        found = handshakes(f"now {now}\nkey {now - int(days * 86400)}\n")["key age"]
+        assert (found.status, found.value) == (status, days)
+    assert handshakes(f"now {now}\n")["key age"].detail == "the file of the tunnel's key is not there"
 
 
 def test_no_interface_fails_and_garbage_is_unknown() -> None:
-    found = handshakes("1700000000\n", status=1, stderr="Unable to access interface: No such device\n")
+    found = handshakes("", status=1, stderr="Unable to access interface: No such device\n")
     assert {check.status for check in found.values()} == {Status.FAIL}
     assert found["unknown peers"].detail == "Unable to access interface: No such device"
-    assert {check.status for check in handshakes("what\n").values()} == {Status.UNKNOWN}
-    assert {check.status for check in handshakes("").values()} == {Status.UNKNOWN}
+    for garbage in ("what\n", "", "now\n", "now 1\nnow 2\n", "now 1\npeer KEY\n"):
+        assert {check.status for check in handshakes(garbage).values()} == {Status.UNKNOWN}, garbage
 
 
 # Pings
 
 RTT = Check("round trip to fra-1", "oslo-db", unit="ms")
-FULL = Check("full packet to fra-1", "oslo-db", unit="bytes", limit=1360)
 
 
 def test_round_trip_is_the_median_so_one_slow_ping_does_not_count() -> None:
@@ -148,18 +163,46 @@ def test_no_answer_fails_and_no_ping_is_unknown() -> None:
     assert (broken.status, broken.detail) == (Status.UNKNOWN, "ping: socktype: SOCK_RAW; Operation not permitted")
 
 
-def test_a_full_packet_passes_and_one_byte_more_does_not() -> None:
-    fits = printed(recorded("ping-full.txt"))
-    too_large = printed(recorded("ping-too-large.txt"), recorded("ping-too-large.stderr.txt"), 1)
-    assert checks.full_packet(FULL, fits, too_large, 1360).status is Status.OK
-    narrow = checks.full_packet(FULL, too_large, too_large, 1360)
-    assert narrow.status is Status.FAIL
-    assert narrow.detail == ("a packet of 1360 bytes does not pass (ping: local error: message too long, mtu=1360)")
-    lost = checks.full_packet(FULL, printed(recorded("ping-unreachable.txt"), status=1), too_large, 1360)
-    assert lost.detail == "a packet of 1360 bytes does not pass (lost on the way)"
-    wide = checks.full_packet(FULL, fits, fits, 1360)
-    assert (wide.status, wide.value) == (Status.FAIL, 1361)
-    assert checks.full_packet(FULL, printed("", "nonsense", 2), too_large, 1360).status is Status.UNKNOWN
+def path(largest: int) -> Result:
+    return printed(json.dumps({"largest": largest, "tries": 2}))
+
+
+def test_the_tunnel_carries_its_mtu_and_not_a_byte_more() -> None:
+    check = Check("tunnel MTU to fra-1", "oslo-db", unit="bytes", limit=1360)
+    assert checks.tunnel_mtu(check, path(1360), 1360) == check.ok(1360)
+    narrow = checks.tunnel_mtu(check, path(1280), 1360)
+    assert (narrow.status, narrow.value) == (Status.FAIL, 1280)
+    assert narrow.detail == "a packet of 1360 bytes does not pass; lower mesh.mtu"
+    wide = checks.tunnel_mtu(check, path(1420), 1360)
+    assert (wide.status, wide.value, wide.detail) == (Status.FAIL, 1420, "the tunnel is wider than set")
+    assert checks.tunnel_mtu(check, path(0), 1360) == check.fail(None, "no answer through the tunnel")
+
+
+def test_the_path_outside_is_as_wide_as_set_or_wider() -> None:
+    check = Check("path MTU to oslo-db", "fra-1", unit="bytes", limit=1450)
+    assert checks.path_mtu(check, path(1450), 1450, 80) == check.ok(1450)
+    assert checks.path_mtu(check, path(1500), 1450, 80) == check.ok(1500)
+    narrow = checks.path_mtu(check, path(1400), 1450, 80)
+    assert (narrow.status, narrow.value) == (Status.FAIL, 1400)
+    assert narrow.detail == "set mesh.path_mtu to 1400, and mesh.mtu to at most 1320"
+    # The tunnel may work where pings are dropped.
+    assert checks.path_mtu(check, path(0), 1450, 80).status is Status.UNKNOWN
+
+
+def test_a_path_that_could_not_be_measured_is_unknown() -> None:
+    check = Check("path MTU to oslo-db", "fra-1")
+    for result in (printed("", "Network is unreachable", 1), printed("?"), printed("{}"), printed("[]")):
+        assert checks.path_mtu(check, result, 1450, 80).status is Status.UNKNOWN
+        assert checks.tunnel_mtu(check, result, 1360).status is Status.UNKNOWN
+    assert checks.path_mtu(check, printed("", "Network is unreachable", 1), 1450, 80).detail == "Network is unreachable"
+
+
+def test_failover_is_what_the_settings_make_it() -> None:
+    check = Check("failover", "oslo-edge", unit="s", limit=3.0)
+    found = checks.failover(check, 2400, 1600, 3.0)
+    assert (found.status, found.value) == (Status.OK, 2.4)
+    assert found.detail == "computed from edge.checks; 1.6 s where the host lives and refuses"
+    assert checks.failover(check, 3001, 1600, 3.0).status is Status.FAIL
 
 
 def test_the_interfaces_mtu() -> None:

@@ -16,7 +16,7 @@ CHECKS = [
     Check("open ports", "oslo-edge", limit="22 80 443").fail("22 80 443 3306", "open and should not be: 3306"),
     Check("handshake with oslo-edge", "frankfurt-worker-12", unit="s", limit=180.0).ok(37),
     Check("round trip to oslo-edge", "frankfurt-worker-12", unit="ms", limit=(20.0, 30.0)).ok(22.9, "all answered"),
-    Check("full packet to oslo-db", "fra-1", unit="bytes", limit=1360).unknown(
+    Check("tunnel MTU to oslo-db", "fra-1", unit="bytes", limit=1360).unknown(
         "fra-1 does not answer on 203.0.113.21:22 within 10 s"
     ),
     Check("database over TLS", "oslo-web").ok("TLSv1.3", "TLS_AES_256_GCM_SHA384, MariaDB 10.11.19"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
@@ -11,8 +12,11 @@ import time
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 import fortress.cli
+from fortress.cli import probe_disk, probe_load, probe_path
 from tests.doubles.certificates import Certificate, issue
 from tests.doubles.mariadb_server import BLOCKED, mariadb_server
 
@@ -114,3 +118,87 @@ def test_no_haproxy_behind_the_socket(tmp_path: Path) -> None:
     done = probe("probe_haproxy.py", str(tmp_path / "none.sock"))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{tmp_path}/none.sock: No such file or directory\n"
+
+
+# The path of packets
+
+
+@given(real=st.integers(576, 9216), expected=st.integers(576, 9216))
+def test_bisection_finds_every_path(real: int, expected: int) -> None:
+    tried: list[int] = []
+
+    def passes(size: int) -> bool:
+        tried.append(size)
+        return size <= real
+
+    assert probe_path.largest(passes, expected, max(9216, expected + 1)) == real
+    # What is as expected is told by two sizes; else it takes what bisection takes.
+    assert len(tried) <= (2 if real == expected else 17)
+    assert len(set(tried)) == len(tried)
+
+
+def test_a_path_on_which_nothing_is_answered() -> None:
+    assert probe_path.largest(lambda _size: False, 1450, 9001) == 0
+
+
+def test_the_path_to_this_machine_itself() -> None:
+    done = probe("probe_path.py", "127.0.0.1", "1360")
+    found = json.loads(done.stdout)
+    # IPv4's own limit, above which ping builds no packet.
+    assert found["largest"] == min(65535, int(Path("/sys/class/net/lo/mtu").read_text()))
+
+
+def test_a_path_that_has_no_route() -> None:
+    done = probe("probe_path.py", "not-an-address", "1360")
+    assert done.returncode == 1
+    assert "not-an-address" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+# What disks do
+
+
+def test_the_load_of_this_machine(tmp_path: Path) -> None:
+    done = probe("probe_load.py", str(tmp_path), "0.2")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = json.loads(done.stdout)
+    assert 0 <= found["iowait_percent"] <= 100
+    assert found["disk"]
+    assert found["queue"] >= 0
+
+
+def test_the_load_under_a_folder_that_is_not_there() -> None:
+    done = probe("probe_load.py", "/nowhere", "0.2")
+    assert (done.returncode, done.stderr) == (1, "/nowhere: No such file or directory\n")
+
+
+def test_disks_are_counted_between_two_looks(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """10 reads that took 20 ms, 5 writes that took 50 ms, in a second; a fifth of the time spent waiting."""
+    before, after = [0] * 11, [10, 0, 80, 20, 5, 0, 40, 50, 0, 60, 70]
+    looks = iter([{"254:0": ("vda", before)}, {"254:0": ("vda", after)}])
+    ticks = iter([[0] * 10, [100, 0, 20, 40, 40, 0, 0, 0, 90, 0]])
+    monkeypatch.setattr(probe_load, "disks", lambda: next(looks))
+    monkeypatch.setattr(probe_load, "cpu", lambda: next(ticks))
+    monkeypatch.setattr(probe_load, "under", lambda _folder, _known: ("vda", ["254:0"]))
+    monkeypatch.setattr(time, "sleep", lambda _seconds: None)
+    probe_load.main("/", 1.0)
+    found = json.loads(capsys.readouterr().out)
+    assert found == {"iowait_percent": 20.0, "disk": "vda", "r_await_ms": 2.0, "w_await_ms": 10.0, "queue": 0.07}
+
+
+def test_a_disk_without_room_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = shutil.disk_usage(tmp_path)._replace(free=2 * 2**30)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _folder: usage)
+    with pytest.raises(RuntimeError, match=r"2\.0 GiB free; this takes 1 GiB of at least 4"):
+        probe_disk.main(str(tmp_path))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_fio_its_name_is_said_and_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path / "none"))
+    (tmp_path / "data").mkdir()
+    done = probe("probe_disk.py", str(tmp_path / "data"))
+    assert (done.returncode, done.stderr) == (127, "fio: command not found\n")
+    assert list((tmp_path / "data").iterdir()) == []

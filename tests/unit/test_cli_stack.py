@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from fortress import settings
 from fortress.cli import engine, stack
 from fortress.cli.errors import CannotAskError
 
@@ -34,8 +35,14 @@ def outputs(**changes: Any) -> dict[str, Any]:
     workers = {"fra-1": ["oslo-db", "oslo-edge"], "fra-2": ["oslo-db", "oslo-edge", "fra-9"]}
     facts = {
         "hosts": {name: host(name, name.split("-")[0], peers) for name, peers in {**hubs, **workers}.items()},
-        "mesh": {"network": "10.100.0.0/24", "port": 51820, "mtu": 1360.0, "hubs": list(hubs), "interface": "wg0"},
-        "database": {"host": "oslo-db", "address": "10.100.0.1", "port": 3306, "ca_pem": "-----BEGIN"},
+        "mesh": {"mtu": 1360.0, "path_mtu": 1450, "hubs": list(hubs), "interface": "wg0"},
+        "database": {
+            "host": "oslo-db",
+            "address": "10.100.0.1",
+            "port": 3306,
+            "ca_pem": "-----BEGIN",
+            "copy_wanted": False,
+        },
         "edge": {
             "host": "oslo-edge",
             "url": "https://192.0.2.12",
@@ -43,15 +50,11 @@ def outputs(**changes: Any) -> dict[str, Any]:
             "health_path": "/health",
             "stats_socket": "/run/haproxy/admin.sock",
             "backends": {"frankfurt": {"fra-1": "10.100.0.4:80"}},
+            "silent_ms": 2000,
+            "refused_ms": 1200,
         },
         "bastion": None,
-        "limits": {
-            "rtt_ms": {"fra-oslo": [20, 30]},
-            "handshake_s": 180,
-            "certificate_days": 14,
-            "clock_offset_ms": 100,
-            "ports": [22],
-        },
+        "limits": {**settings.Verify().model_dump(), "rtt_ms": {"fra-oslo": [20, 30]}, "ports": [22]},
     }
     return {"fortress": {**facts, **changes}}
 
@@ -71,6 +74,11 @@ def test_each_pair_of_direct_peers_once_with_the_work_spread() -> None:
     assert len(pairs) == 4
     measuring = [one for one, _ in pairs]
     assert max(measuring.count(name) for name in measuring) <= 2
+
+
+def test_who_has_an_address_that_stays_is_dialled() -> None:
+    dials = stack.parse(outputs(), "lab").dials()
+    assert sorted(dials) == [(worker, hub) for worker in ("fra-1", "fra-2") for hub in ("oslo-db", "oslo-edge")]
 
 
 def test_limits_are_by_the_pair_of_sites_in_any_order() -> None:

@@ -1,0 +1,142 @@
+"""`fortress verify` on a standing fortress that is not as its settings say: each check finds what it is for."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fortress.cli import copies, results
+from lab import network
+from tests.lab.fortress import Fortress
+from tests.lab.inside import on, until
+
+Checks = dict[tuple[str, str], dict[str, Any]]
+"""By name and host, as `--json` prints them."""
+
+
+def read(printed: str) -> Checks:
+    return {(check["name"], check["host"]): check for check in json.loads(printed)["checks"]}
+
+
+def verify(fortress: Fortress) -> Checks:
+    return read(fortress.command("verify", "--stack", "lab", "--json").stdout)
+
+
+@pytest.fixture(scope="module")
+def disk(fortress: Fortress) -> Iterator[subprocess.Popen[str]]:
+    """`verify --io`, which takes its time while the other tests go on."""
+    tool = Path(sys.executable).with_name("fortress")
+    words = ["env", "-C", str(fortress.project), str(tool), "verify", "--stack", "lab", "--io", "--json"]
+    command = [*network.enter(fortress.lab, "operator"), *words]
+    with subprocess.Popen(
+        command, env=fortress.lab.surroundings({"PATH": "/usr/bin:/bin"}), stdout=subprocess.PIPE, text=True
+    ) as process:
+        yield process
+        process.kill()
+
+
+@pytest.fixture(scope="module")
+def strangers() -> dict[str, str]:
+    """Public keys: of a peer that another stack pushed to the database's host, and of one that somebody set there."""
+    return {name: on("oslo-db", "wg genkey | wg pubkey") for name in ("guest-1", "nobody")}
+
+
+@pytest.fixture(scope="module")
+def wrong(fortress: Fortress, disk: subprocess.Popen[str], strangers: dict[str, str]) -> Checks:
+    """What `verify` says where much is not as set, all at once; it is as before afterwards, but for a key's age."""
+    assert disk.poll() is None
+    path = "/etc/wireguard/wg0.d/guest-1.conf"
+    apply = "--apply '/usr/local/lib/fortress/wireguard sync wg0'"
+    guest = f"[Peer]\n# guest-1\nPublicKey = {strangers['guest-1']}\nAllowedIPs = 10.100.0.99/32\n"
+    out = on("fra-1", "ip -o route get 192.0.2.11 | sed 's/.* dev \\([^ ]*\\) .*/\\1/'")
+    # mariadb-binlog reads as a copy does.
+    copy = "mariadb-binlog --read-from-remote-server --stop-never --stop-never-slave-server-id=99"
+    log = on("oslo-db", "mariadb -Ne 'show binary logs' | tail -n 1 | cut -f 1")
+    try:
+        on("fra-1", f"ip link set {out} mtu 1401")
+        on("fra-2", "ip link set wg0 mtu 1299 && touch -d '400 days ago' /etc/wireguard/wg0.key")
+        on("oslo-db", f"fortress-push put {path} 0600 root:root {apply}", f"{guest}# fortress-push: end of file\n")
+        on("oslo-db", f"wg set wg0 peer {strangers['nobody']}")
+        on("oslo-db", f"systemd-run --quiet --unit=copy {copy} --result-file=/dev/null {log}")
+        until("the copy is connected", 10, lambda: "copy_state" in on("oslo-db", f'mariadb -Be "{copies.QUERY}"'))
+        return verify(fortress)
+    finally:
+        on("fra-1", f"ip link set {out} mtu 1500")
+        on("fra-2", "ip link set wg0 mtu 1360")
+        # The server sees that the copy left when it has something to send.
+        on("oslo-db", f"systemctl stop copy; mariadb -e 'flush binary logs'; fortress-push remove {path} {apply}")
+
+
+def test_paths_are_measured_outside_and_inside(wrong: Checks) -> None:
+    """The way out of one host is narrowed, and another host's tunnel."""
+    for hub in ("oslo-db", "oslo-edge"):
+        narrow = wrong[f"path MTU to {hub}", "fra-1"]
+        assert (narrow["status"], narrow["value"], narrow["limit"], narrow["unit"]) == ("fail", 1401, 1450, "bytes")
+        assert narrow["detail"] == "set mesh.path_mtu to 1401, and mesh.mtu to at most 1321"
+        assert wrong[f"path MTU to {hub}", "oslo-web"]["status"] == "ok"
+        (inside,) = [
+            check
+            for (name, host), check in wrong.items()
+            if name.startswith("tunnel MTU") and {name.split()[-1], host} == {"fra-2", hub}
+        ]
+        assert (inside["status"], inside["value"], inside["limit"]) == ("fail", 1299, 1360)
+    assert wrong["interface MTU", "fra-2"]["value"] == 1299
+
+
+def test_a_peer_by_hand_is_a_stranger_and_a_pushed_one_is_not(wrong: Checks, strangers: dict[str, str]) -> None:
+    """What another stack pushes, workers of its own for one, stands in a file with a record."""
+    found = wrong["unknown peers", "oslo-db"]
+    assert (found["status"], found["value"], found["detail"]) == ("fail", 1, strangers["nobody"])
+    assert wrong["unknown peers", "oslo-edge"]["status"] == "ok"
+
+
+def test_a_copy_of_the_database(wrong: Checks) -> None:
+    lag = wrong["replication lag", "oslo-db"]
+    assert (lag["status"], lag["value"], lag["unit"], lag["limit"]) == ("ok", 0, "s", 10), lag
+    assert lag["detail"].endswith("; 1 copies read from here")
+
+
+def test_what_was_measured_is_kept_for_the_report(fortress: Fortress, wrong: Checks) -> None:
+    (run,) = [run for run in results.kept("lab", fortress.project) if len(run.checks) == len(wrong)][-1:]
+    assert time.time() - 600 < run.when <= time.time()
+    printed = json.loads(json.dumps({f"{check.name}, {check.host}": check.as_json() for check in run.checks}))
+    assert printed == {f"{name}, {host}": check for (name, host), check in wrong.items()}
+
+
+def test_a_key_that_is_old_is_renewed(fortress: Fortress, wrong: Checks) -> None:
+    """As docs/production.md says: the file goes, and the host's incarnation is raised."""
+    age = wrong["key age", "fra-2"]
+    assert (age["status"], age["value"], age["limit"], age["unit"]) == ("fail", 400, 365, "days")
+    assert age["detail"] == "renew it; docs/production.md says how"
+    old = fortress.facts()["hosts"]["fra-2"]["public_key"]
+    on("fra-2", "rm /etc/wireguard/wg0.key")
+    with fortress.changed(lambda s: s["hosts"]["fra-2"].update(incarnation=2)):
+        fortress.up()
+        assert fortress.facts()["hosts"]["fra-2"]["public_key"] != old
+        fortress.check_whole()
+        assert ("replication lag", "oslo-db") not in verify(fortress), "there is no copy any more"
+
+
+def test_what_the_disk_does(disk: subprocess.Popen[str]) -> None:
+    printed, _ = disk.communicate(timeout=180)
+    found = read(printed)
+    for size in ("4k", "16k"):
+        check = found[f"IOPS at {size}", "oslo-db"]
+        assert check["status"] == ("ok" if check["value"] >= check["limit"] else "fail"), check
+        assert (check["limit"], check["unit"]) == (1000, "IOPS")
+        assert check["value"] > 10
+        assert "p99 read" in check["detail"]
+    commit = found["commit to disk, p99", "oslo-db"]
+    assert commit["value"] > 0
+    assert commit["status"] == ("ok" if commit["value"] <= 10 else "fail"), commit
+    wait = found["I/O wait", "oslo-db"]
+    assert 0 <= wait["value"] <= 100
+    assert "await read" in wait["detail"]
+    assert on("oslo-db", "ls -A /var/lib/mysql | grep -c fortress-io || true") == "0"
