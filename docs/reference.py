@@ -15,7 +15,7 @@ from fortress.settings import PROJECT, SECRETS, Settings
 HERE = Path(__file__).parent
 Node = dict[str, Any]
 
-UNITS = {"_ms": "milliseconds", "_s": "seconds", "_mb": "MB", "_gb": "GB", "_days": "days"}
+UNITS = {"_ms": "milliseconds", "_s": "seconds", "_mb": "MB", "_gb": "GB", "_days": "days", "_percent": "percent"}
 """What a number is a number of, by the end of its setting's name."""
 
 HEAD = f"""\
