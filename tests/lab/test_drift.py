@@ -13,7 +13,7 @@ import pytest
 from fortress import push
 from fortress.cli.pushed import NOTE
 from lab import api
-from tests.lab.fortress import ROOT, Fortress
+from tests.lab.fortress import ROOT, Fortress, ssh_logins
 from tests.lab.inside import on, until
 
 RECORDS = "/var/lib/fortress/files"
@@ -170,6 +170,14 @@ def test_status_in_a_line_a_host(fortress: Fortress) -> None:
         on("oslo-web", "systemctl start app")
     assert stopped.returncode == 1
     assert "FAIL  oslo-web services: app inactive" in stopped.stdout
+
+
+@pytest.mark.parametrize("verb", ["verify", "status", "drift"])
+def test_each_host_is_logged_in_to_once(fortress: Fortress, verb: str) -> None:
+    hosts = list(fortress.facts()["hosts"])
+    before = {host: ssh_logins(host) for host in hosts}
+    assert command(fortress, verb).stderr == ""
+    assert {host: ssh_logins(host) - before[host] for host in hosts} == dict.fromkeys(hosts, 1)
 
 
 def test_in_by_ssh_with_the_pinned_key(fortress: Fortress) -> None:
