@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from fortress import settings
 from tests.engine.openssh import Server, sshd
 
 FORTRESS = Path(sys.executable).parent / "fortress"
@@ -20,13 +21,14 @@ def facts(server: Server, **changes: Any) -> dict[str, Any]:
     """What the stack's output says of one host."""
     where = {"address": server.host, "port": server.port, "user": server.user, "host_key": server.host_key}
     place = {"public_key": "", "mesh_address": "10.100.0.1", "site": "oslo", "role": "database"}
-    limits = {"rtt_ms": {}, "handshake_s": 180, "certificate_days": 14, "clock_offset_ms": 100, "ports": []}
+    limits = {**settings.Verify().model_dump(), "rtt_ms": {}, "ports": []}
     edge = {"host": "a", "url": "", "server_name": "", "health_path": "", "stats_socket": "", "backends": {}}
+    times = {"silent_ms": 2000, "refused_ms": 1200}
     return {
         "hosts": {"oslo-db": {**where, **place, "peers": [], "open_tcp": [], **changes}},
-        "mesh": {"mtu": 1360},
-        "database": {"host": "oslo-db", "address": "", "port": 3306, "ca_pem": ""},
-        "edge": edge,
+        "mesh": {"mtu": 1360, "path_mtu": 1450, "hubs": ["oslo-db"]},
+        "database": {"host": "oslo-db", "address": "", "port": 3306, "ca_pem": "", "copy_wanted": False},
+        "edge": {**edge, **times},
         "bastion": None,
         "limits": limits,
     }
