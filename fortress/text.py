@@ -14,11 +14,17 @@ _environment = Environment(
     lstrip_blocks=True,
     autoescape=False,  # noqa: S701 - configuration files, not HTML; values are validated where they enter
 )
+_pages = _environment.overlay(autoescape=True)
 
 
 def render(template: str, **facts: object) -> str:
     """A file of `fortress/templates` with its facts; raises jinja2.UndefinedError for a missing one."""
     return _environment.get_template(template).render(**facts)
+
+
+def render_page(template: str, **facts: object) -> str:
+    """The same of a template that is HTML: whatever it shows is quoted, but for what says that it is markup."""
+    return _pages.get_template(template).render(**facts)
 
 
 def script(name: str) -> str:

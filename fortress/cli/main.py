@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -17,6 +17,10 @@ from fortress.cli import completion
 from fortress.cli.errors import CannotAskError
 from fortress.cli.forge import Forge
 from fortress.cli.start import COULD_NOT_ASK, INTERRUPTED, complain
+
+if TYPE_CHECKING:
+    from fortress.cli.checks import Check
+    from fortress.cli.results import Run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -82,6 +86,7 @@ def fortress(
       fortress drift --stack lab --mend      then put it right
       fortress ssh oslo-db --stack lab       log in, with the stack's pinned key
       fortress preview --stack lab           what would `pulumi up` do?
+      fortress report --stack lab -o r.html  one page about all of it, to look at or to print
       fortress forget fra-1 --stack lab      take out a host that is lost
       fortress --install-completion          let the Tab key know stacks and hosts
 
@@ -123,7 +128,7 @@ def verify(
          no SSH key, a silent host
     """
     # The command answers `--help` in a moment because what it stands on is only loaded when it is needed.
-    from fortress.cli import output, results, ssh
+    from fortress.cli import output, ssh
     from fortress.cli import stack as stacks
     from fortress.cli.checks import exit_status
     from fortress.cli.verify import measure
@@ -144,10 +149,7 @@ def verify(
                 io=io,
                 tell=lambda done, total: tell(f"asking {len(standing.hosts)} hosts: {done} of {total} answers"),
             )
-        try:
-            results.keep(stack, results.Run(time.time(), tuple(checks)))
-        except OSError as error:
-            complain(f"the result is not kept for `fortress report`: {error.filename}: {error.strerror}")
+        _keep(stack, checks)
         _say(output.as_json(stack, checks) + "\n" if json else output.as_table(stack, checks, terminal=_is_terminal()))
         raise typer.Exit(exit_status(checks))
 
@@ -352,6 +354,72 @@ def status(
         raise typer.Exit(exit_status(found))
 
 
+@app.command()
+def report(
+    stack: Stack,
+    file: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there; `-` is standard output.")
+    ] = None,
+    kept: Annotated[
+        bool, typer.Option("--kept", help="Show the last run that was kept. No host is contacted, no key is needed.")
+    ] = False,
+    json: Annotated[bool, typer.Option("--json", help="Write what the page is made from, as one JSON object.")] = False,
+    timeout: Timeout = 10.0,
+    key: Key = None,
+) -> None:
+    """Measure the standing fortress and write one HTML page about it.
+
+    A drawing of sites, hosts, tunnels and flows; each check with its limit and its history, from the runs that
+    `fortress verify` and this keep beside Pulumi.yaml; certificates and keys by age; what the last `pulumi up`
+    changed. The page holds all it shows and loads nothing. It names hosts and addresses, and no secret.
+
+    \b
+    Examples:
+      fortress report --stack lab -o lab.html
+      fortress report --stack lab --kept -o lab.html       what was measured last, hosts not asked
+      fortress report --stack lab --json | jq '.up.touched'
+
+    \b
+    Exit status:
+      0  the page is written, whatever the checks say; `fortress verify` tells by its own
+      2  it is not: no such stack, no engine, no SSH key, no run kept, FILE cannot be written
+    """
+    from fortress.cli import preview as previews
+    from fortress.cli import report as reports
+    from fortress.cli import results, ssh
+    from fortress.cli import stack as stacks
+    from fortress.cli import status as looking
+    from fortress.cli.verify import measure
+
+    def tell_in_json(error: CannotAskError) -> None:
+        if json:
+            _say(reports.unasked(stack, str(error)))
+
+    with _orderly(tell_in_json):
+        access = None if kept else ssh.prepare(key, os.environ)
+        with _progress(f"reading stack {stack}") as tell:
+            standing = stacks.read(stack)
+            runs = results.kept(stack)
+            looked: Sequence[Check] = ()
+            if access is not None:
+                asking = f"asking {len(standing.hosts)} hosts"
+                checks = measure(
+                    standing,
+                    access,
+                    timeout=timeout,
+                    tell=lambda done, total: tell(f"{asking}: {done} of {total} answers"),
+                )
+                runs.append(_keep(stack, checks))
+                looked = looking.ask(standing, access, timeout=timeout)
+            tell("reading the engine's history")
+            facts = reports.collect(stack, standing, runs, looked)
+        text = reports.as_json(facts) if json else reports.as_html(facts)
+        if file is None or str(file) == "-":
+            _say(text)
+        else:
+            previews.save(file, text)
+
+
 @app.command("ssh")
 def ssh_to(
     host: Host,
@@ -427,6 +495,18 @@ def _say(text: str) -> None:
         if not isinstance(error, BrokenPipeError):
             complain(f"cannot write to standard output: {error.strerror}")
             raise typer.Exit(COULD_NOT_ASK) from None
+
+
+def _keep(stack: str, checks: Sequence[Check]) -> Run:
+    """Keep what was measured for the history of `fortress report`; where that cannot be, one word and no more."""
+    from fortress.cli import results
+
+    run = results.Run(time.time(), tuple(checks))
+    try:
+        results.keep(stack, run)
+    except OSError as error:
+        complain(f"the result is not kept for `fortress report`: {error.filename}: {error.strerror}")
+    return run
 
 
 def _is_terminal() -> bool:

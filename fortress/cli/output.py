@@ -46,13 +46,13 @@ def as_table(stack: str, checks: Sequence[Check], *, terminal: bool, width: int 
     else:
         screen.print(_table(checks))
     screen.print()
-    for (status, host, detail), names in _reasons(checks).items():
+    for (status, host, detail), names in reasons(checks).items():
         screen.print(_line(status, f"{', '.join(names)} on {host}: {detail}", screen.width))
     screen.print(Text(f"{stack}: {tally(checks)}"))
     return text.getvalue()
 
 
-def _reasons(checks: Sequence[Check]) -> dict[tuple[Status, str, str], list[str]]:
+def reasons(checks: Sequence[Check]) -> dict[tuple[Status, str, str], list[str]]:
     """What does not hold, by host and reason: a silent host leaves a dozen checks unknown for one."""
     found: dict[tuple[Status, str, str], list[str]] = {}
     for check in checks:
@@ -77,7 +77,7 @@ def _table(checks: Sequence[Check]) -> Table:
     for title in ("value", "limit"):
         table.add_column(title, justify="right", overflow="fold")
     for check in checks:
-        table.add_row(_status(check), Text(check.name), Text(check.host), Text(_with_unit(check)), Text(_limit(check)))
+        table.add_row(_status(check), Text(check.name), Text(check.host), Text(with_unit(check)), Text(limit_of(check)))
     return table
 
 
@@ -94,17 +94,19 @@ def _status(check: Check) -> Text:
 
 
 def _measured(check: Check) -> str:
-    limit = _limit(check)
-    return f"{_with_unit(check)} (limit {limit})" if limit else _with_unit(check)
+    limit = limit_of(check)
+    return f"{with_unit(check)} (limit {limit})" if limit else with_unit(check)
 
 
-def _with_unit(check: Check) -> str:
+def with_unit(check: Check) -> str:
+    """What was measured, `-` where nothing was."""
     if check.value is None:
         return "-"
     return f"{_number(check.value)} {check.unit}" if check.unit else _number(check.value)
 
 
-def _limit(check: Check) -> str:
+def limit_of(check: Check) -> str:
+    """The limit in words, empty where there is none."""
     if check.limit is None:
         return ""
     if isinstance(check.limit, tuple):

@@ -150,8 +150,8 @@ def parse(said: Any, status: int) -> Plan:
     found: dict[str, list[dict[str, Any]]] = {}
     for step in steps:
         found.setdefault(step["urn"], []).append(step)
-    homes = {urn: _host(urn, states) for urn in states}
-    databases = {homes[urn] for urn in states if any(_type(up) == DATABASE for up in _up(urn, states))} - {""}
+    homes = {urn: host_of(urn, states) for urn in states}
+    databases = {homes[urn] for urn in states if any(type_of(up) == DATABASE for up in _up(urn, states))} - {""}
     changes = tuple(_change(urn, steps, homes[urn], databases) for urn, steps in found.items())
     counts: dict[str, int] = {}
     for change in changes:
@@ -190,7 +190,7 @@ def _change(urn: str, steps: list[dict[str, Any]], host: str, databases: set[str
     reasons = sorted({str(key) for step in steps for key in step.get("replaceReasons") or ()})
     return Change(
         urn,
-        _type(urn),
+        type_of(urn),
         name_of(urn),
         op,
         old,
@@ -207,7 +207,8 @@ def name_of(urn: str) -> str:
     return urn.split("::", 3)[-1]
 
 
-def _type(urn: str) -> str:
+def type_of(urn: str) -> str:
+    """The type in a URN, without those of its parents."""
     parts = urn.split("::")
     return parts[2].rpartition("$")[2] if len(parts) > 2 else ""
 
@@ -221,7 +222,7 @@ def _up(urn: str, states: Mapping[str, State]) -> Iterator[str]:
         urn = states.get(urn, {}).get("parent") or ""
 
 
-def _host(urn: str, states: Mapping[str, State]) -> str:
+def host_of(urn: str, states: Mapping[str, State]) -> str:
     """The host that a resource is for.
 
     It is part of one, or its connection needs one's key; a command of a host that is gone says at least which machine.
@@ -230,7 +231,7 @@ def _host(urn: str, states: Mapping[str, State]) -> str:
     connected = (state.get("propertyDependencies") or {}).get("connection") or []
     for start in (urn, *sorted(connected)):
         for up in _up(start, states):
-            if _type(up) == HOST:
+            if type_of(up) == HOST:
                 return name_of(up)
     named = _MACHINE.search(str((state.get("inputs") or {}).get("create", "")))
     return named[1] if named else ""

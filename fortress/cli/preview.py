@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +41,16 @@ def written(stack: str, found: plan.Plan, forge: Forge, *, as_object: bool = Fal
 
 
 def save(file: Path, text: str) -> None:
-    """Write it to a file. Raises CannotAskError where that cannot be."""
+    """Write it to a file, which nobody sees half-written. Raises CannotAskError where that cannot be."""
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
-        file.write_text(text, encoding="utf-8")
+        if file.exists() and not file.is_file():  # a pipe, a device: nothing to put in its place
+            file.write_text(text, encoding="utf-8")
+            return
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(file.resolve())
     except OSError as error:
+        beside.unlink(missing_ok=True)
         raise CannotAskError(f"{file} cannot be written: {error.strerror}") from None
 
 

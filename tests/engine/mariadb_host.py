@@ -9,13 +9,11 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import os
 import shutil
 import socket
 import ssl
 import subprocess
-import tempfile
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +21,8 @@ from pathlib import Path
 from typing import Any
 
 import pymysql  # type: ignore[import-untyped]
+
+from tests.engine import debian
 
 ADDRESS = "10.100.0.1"
 """The tunnel's address, here on the loopback device."""
@@ -230,49 +230,7 @@ def host(work: Path) -> Iterator[Host]:
 
 def _unpacked() -> Path:
     """The packages with all they need, unpacked; from the cache when they are there."""
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "data-fortress" / "packages"
-    cache.mkdir(parents=True, exist_ok=True)
-    root = cache / f"mariadb-10.11-{_LAYOUT}"
-    with (cache / "mariadb.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not root.exists():
-            with tempfile.TemporaryDirectory(dir=cache) as work:
-                _unpack(Path(work))
-                (Path(work) / "root").rename(root)
+    root = debian.unpacked(f"mariadb-10.11-{_LAYOUT}", _PACKAGES, _FINISH)
     version = subprocess.run(["chroot", root, "mariadbd", "--version"], check=True, capture_output=True, text=True)
     assert "10.11." in version.stdout, f"not the MariaDB of Debian 12: {version.stdout}; remove {root}"
     return root
-
-
-def _unpack(work: Path) -> None:
-    # The machine's own sources, but lists and state of our own: nothing is installed as far as this apt knows, so the
-    # whole closure comes.
-    for folder in ("state/lists/partial", "cache/archives/partial", "root/usr"):
-        (work / folder).mkdir(parents=True)
-    (work / "status").touch()
-    settings = {
-        "Dir::State": work / "state",
-        "Dir::State::status": work / "status",
-        "Dir::Cache": work / "cache",
-        "APT::Sandbox::User": "root",
-        "APT::Install-Recommends": "false",
-        "Acquire::Languages": "none",
-    }
-    apt = ["apt-get", "--quiet=2", *(word for key, value in settings.items() for word in ("-o", f"{key}={value}"))]
-    _must([*apt, "update"])
-    _must([*apt, "--yes", "--download-only", "install", *_PACKAGES])
-    root = work / "root"
-    for folder in ("bin", "sbin", "lib", "lib64"):
-        (root / "usr" / folder).mkdir()
-        (root / folder).symlink_to(f"usr/{folder}")
-    for package in sorted((work / "cache" / "archives").glob("*.deb")):
-        content = subprocess.Popen(["dpkg-deb", "--fsys-tarfile", package], stdout=subprocess.PIPE)
-        into = ["tar", "--extract", "--preserve-permissions", "--keep-directory-symlink", f"--directory={root}"]
-        subprocess.run(into, stdin=content.stdout, check=True, timeout=120)
-        assert content.wait() == 0, package
-    _must(["chroot", str(root), "sh", "-euc", _FINISH])
-
-
-def _must(command: list[str]) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, f"{command} failed:\n{done.stderr}{done.stdout}"

@@ -1,0 +1,140 @@
+"""A fortress of any size as `fortress report` sees it, with a past of some runs: facts for tests, none measured."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from fortress.cli.checks import Check, Status
+from fortress.cli.report import Facts, Touched, Up
+from fortress.cli.results import Run
+from fortress.cli.stack import Standing
+
+NOW = 1_795_000_000.0
+DAY_S = 86_400.0
+LAB = {"oslo": 1, "frankfurt": 2}
+
+
+def standing(workers: Mapping[str, int]) -> Standing:
+    """A fortress with so many workers by site; the first site has the edge and the database too."""
+    home = next(iter(workers))
+    roles = {f"{home}-edge": "edge", f"{home}-db": "database"}
+    sites = dict.fromkeys(roles, home)
+    for site, count in workers.items():
+        for number in range(1, count + 1):
+            roles[f"{site}-{number}"] = "worker"
+            sites[f"{site}-{number}"] = site
+    inner = [name for name, role in roles.items() if role == "worker"]
+    outer = [f"{home}-edge", f"{home}-db"]
+    facts = {
+        "hosts": {
+            name: {
+                "address": f"192.0.2.{slot}",
+                "port": 22,
+                "user": "ops",
+                "host_key": "ssh-ed25519 AAAA",
+                "public_key": f"{name}=",
+                "mesh_address": f"10.100.0.{slot}",
+                "site": sites[name],
+                "role": role,
+                "peers": outer if role == "worker" else inner,
+                "open_tcp": [22, 80, 443] if role == "edge" else [22],
+            }
+            for slot, (name, role) in enumerate(roles.items(), 1)
+        },
+        "mesh": {"mtu": 1360},
+        "database": {"host": f"{home}-db", "address": "10.100.0.2", "port": 3306, "ca_pem": ""},
+        "edge": {
+            "host": f"{home}-edge",
+            "url": "https://192.0.2.1",
+            "server_name": "lab.fortress.example",
+            "health_path": "/health",
+            "stats_socket": "/run/haproxy/admin.sock",
+            "backends": {
+                site: {
+                    name: f"10.100.0.{slot}:80"
+                    for slot, name in enumerate(roles, 1)
+                    if sites[name] == site and roles[name] == "worker"
+                }
+                for site in workers
+            },
+        },
+        "bastion": None,
+        "limits": {
+            "rtt_ms": {"frankfurt-oslo": [20.0, 30.0]},
+            "handshake_s": 180,
+            "certificate_days": 14,
+            "clock_offset_ms": 100,
+            "ports": [22, 80],
+        },
+    }
+    return Standing.model_validate(facts)
+
+
+def measured(facts: Standing, run: int = 0) -> tuple[Check, ...]:
+    """Everything holds. `run` moves the numbers a little, as time does."""
+    wave = math.sin(run / 3)
+    found = []
+    for name in facts.hosts:
+        found.append(Check("host key", name, limit="as pinned").ok("as pinned"))
+        found.append(Check("clock offset", name, unit="ms", limit=100).ok(round(8 * wave, 1)))
+        found.append(Check("key age", name, unit="days", limit=365).ok(41 + run))
+    for one, other in facts.pairs():
+        for a, b in ((one, other), (other, one)):
+            found.append(Check(f"handshake with {b}", a, unit="s", limit=180).ok(round(60 + 50 * wave)))
+        limit = facts.limits.rtt(facts.hosts[one].site, facts.hosts[other].site)
+        trip = Check(f"round trip to {other}", one, unit="ms", limit=limit)
+        found.append(trip.ok(round(22.6 + wave / 2, 2) if limit else 0.4))
+    for name, host in facts.hosts.items():
+        if host.role == "worker":
+            found.append(Check("database over TLS", name).ok("TLSv1.3"))
+    edge = facts.edge.host
+    for backend, servers in facts.edge.backends.items():
+        found += [Check(f"backend {backend}/{server}", edge, limit="UP").ok("UP") for server in servers]
+    found.append(Check("database certificate", facts.database.host, unit="days", limit=14).ok(397.0 - run))
+    found.append(Check("https answer", edge, limit=200).ok(200))
+    found.append(Check("edge certificate", edge, unit="days", limit=14).ok(60.0 - run))
+    return tuple(found)
+
+
+def replaced(checks: tuple[Check, ...], *instead: Check) -> tuple[Check, ...]:
+    """The same with some checks in the place of those of their name and host."""
+    keys = {(check.name, check.host): check for check in instead}
+    return tuple(keys.get((check.name, check.host), check) for check in checks)
+
+
+def facts(workers: Mapping[str, int] = LAB, *, runs: int = 24, instead: tuple[Check, ...] = ()) -> Facts:
+    """All that the page is made from, with so many runs; `instead` is what the last one found otherwise."""
+    found = standing(workers)
+    past = [Run(NOW - (runs - number) * DAY_S, measured(found, number)) for number in range(1, runs)]
+    last = Run(NOW - 30, replaced(measured(found, runs), *instead))
+    up = Up(
+        began=NOW - 3 * DAY_S,
+        took_s=12.0,
+        result="succeeded",
+        counts={"update": 3, "same": 117},
+        commit="1f0c2d3e4a",
+        message="Narrow the tunnel to 1340",
+        author="A. Operator",
+        touched=tuple(Touched(name, ("/etc/wireguard/wg0.d/mtu",)) for name in found.hosts),
+    )
+    looked = tuple(
+        check
+        for name in found.hosts
+        for check in (
+            Check("up", name).ok("12 d"),
+            Check("services", name).ok("3/3"),
+            Check("last push", name).ok("2026-11-20 10:00 UTC"),
+        )
+    )
+    return Facts("lab", NOW, last.when, found, last.checks, looked, (*past, last), up)
+
+
+BROKEN = (
+    Check("round trip to oslo-1", "oslo-db", Status.FAIL, None, "ms", None, "no answer through the tunnel"),
+    Check("handshake with frankfurt-1", "oslo-edge", Status.FAIL, 912, "s", 180, "the tunnel is silent"),
+    Check("backend frankfurt/frankfurt-1", "oslo-edge", Status.FAIL, "DOWN", None, "UP", "last check: L4TOUT"),
+    Check("database over TLS", "frankfurt-2", Status.UNKNOWN, detail="frankfurt-2 gave no answer within 10 s"),
+    Check("edge certificate", "oslo-edge", Status.FAIL, 9.2, "days", 14, "renew it"),
+)
+"""For the fortress of `LAB`: a tunnel that is silent, a host that does not answer, a certificate that ends."""

@@ -1,0 +1,218 @@
+"""The page of `fortress report`, read as a program reads it; tests/engine/test_report_page.py opens it in a browser."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import itertools
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+
+import pytest
+
+from fortress.cli import report
+from fortress.cli.checks import Check, Status
+from fortress.cli.stack import Standing
+from tests.unit import example_report
+
+EVIL = "\"><script>alert(1)</script><img src=x onerror='alert(1)'> & {{ 7*7 }}"
+
+
+class Page(HTMLParser):
+    """Its tags with their attributes, and its words."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def count(self, tag: str) -> int:
+        return sum(found == tag for found, _ in self.tags)
+
+    def attributes(self, name: str) -> list[str]:
+        return [attrs[name] or "" for _, attrs in self.tags if name in attrs]
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return report.as_html(example_report.facts(instead=example_report.BROKEN))
+
+
+def rows(text: str) -> list[list[str]]:
+    """The lines of the table of checks, as words by cell."""
+    table = text.partition('<table class="checks"')[2].partition("</table>")[0]
+    found = re.findall(r'<tr role="row" data-state.*?</tr>', table, re.DOTALL)
+    return [
+        [" ".join(" ".join(Page(cell).words).split()) for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)]
+        for row in found
+    ]
+
+
+def test_every_check_stands_with_its_value_and_limit(text: str) -> None:
+    found = {tuple(row[1:5]) for row in rows(text)}
+    assert len(rows(text)) == len(example_report.facts().checks)
+    assert ("round trip to oslo-db", "frankfurt-2", "23.09 ms", "20-30") in found
+    assert ("edge certificate renew it", "oslo-edge", "9.2 days", "14") in found
+    assert ("host key", "oslo-db", "as pinned", "as pinned") in found
+
+
+def test_states_are_told_in_words_too(text: str) -> None:
+    assert {row[0] for row in rows(text)} == {"ok", "fail", "unknown"}
+    assert "3 of 42 checks fail, 1 could not be asked" in " ".join(" ".join(Page(text).words).split())
+    assert "frankfurt-2 gave no answer within 10 s" in text
+
+
+def test_each_history_has_its_words(text: str) -> None:
+    images = re.findall(r'<svg class="plot"[^>]*aria-label="([^"]+)"[^>]*><title>([^<]+)</title>', text)
+    assert len(images) == len(example_report.facts().checks)
+    assert all(label == title for label, title in images)
+    assert "ms, median" in " ".join(label for label, _ in images)
+
+
+@pytest.mark.parametrize(
+    ("checks", "verdict"),
+    [
+        ((), "Nothing was measured"),
+        ((Check("a", "oslo-1").unknown("x"),), "1 of 1 could not be asked"),
+        ((Check("a", "oslo-1").ok(1), Check("b", "oslo-1").ok(1)), "All 2 checks hold"),
+        ((Check("a", "oslo-1").fail(1, ""), Check("b", "oslo-1").ok(1)), "1 of 2 checks fail"),
+    ],
+)
+def test_the_verdict(checks: tuple[Check, ...], verdict: str) -> None:
+    facts = example_report.facts({"oslo": 1}, runs=1)
+    page = report.as_html(replace(facts, checks=checks, runs=()))
+    assert verdict in " ".join(page.partition('<p class="verdict')[2].partition("</p>")[0].split())
+
+
+def test_nothing_is_loaded(text: str) -> None:
+    page = Page(text)
+    assert not {tag for tag, _ in page.tags} & {"link", "img", "iframe", "object", "embed", "base", "video", "audio"}
+    assert page.attributes("src") == []
+    assert all(value.startswith("#") for value in page.attributes("href"))
+    assert page.attributes("style") == []
+    assert "url(" not in text.replace("url(#tip-", "")
+    assert "@import" not in text
+
+
+def test_the_policy_names_the_style_and_the_script_and_nothing_else(text: str) -> None:
+    (policy,) = [
+        attrs["content"] or "" for _, attrs in Page(text).tags if attrs.get("http-equiv") == "Content-Security-Policy"
+    ]
+
+    def named(tag: str) -> str:
+        ((content),) = re.findall(f"<{tag}>(.*?)</{tag}>", text, re.DOTALL)
+        return base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
+
+    assert policy.startswith("default-src 'none'; ")
+    assert f"style-src 'sha256-{named('style')}'" in policy
+    assert f"script-src 'sha256-{named('script')}'" in policy
+
+
+def renamed(found: Standing, name: str, other: str) -> Standing:
+    hosts = {other if key == name else key: host for key, host in found.hosts.items()}
+    return found.model_copy(update={"hosts": hosts})
+
+
+def test_whatever_comes_from_elsewhere_is_text() -> None:
+    facts = example_report.facts({"oslo": 1}, runs=1)
+    plain = Page(report.as_html(facts))
+    up = report.Up(
+        0.0, 1.0, EVIL, {EVIL: 1}, EVIL, True, EVIL, EVIL, (report.Touched(EVIL, (EVIL,), (EVIL,), (EVIL,)),)
+    )
+    evil = report.Facts(
+        stack=EVIL,
+        when=facts.when,
+        measured=facts.measured,
+        standing=renamed(facts.standing, "oslo-1", EVIL),
+        checks=(*facts.checks, Check(EVIL, EVIL, Status.FAIL, EVIL, EVIL, EVIL, EVIL)),
+        looked=(Check("up", EVIL, Status.FAIL, EVIL, detail=EVIL),),
+        runs=facts.runs,
+        up=up,
+    )
+    text = report.as_html(evil)
+    page = Page(text)
+    assert page.count("script") == plain.count("script") == 1
+    assert page.count("img") == 0
+    assert not [name for _, attrs in page.tags for name in attrs if name.startswith("on")]
+    assert "{{ 7*7 }}" in text
+    assert EVIL in page.words
+    style = text.partition("<style>")[2].partition("</style>")[0]
+    assert not re.search(r"[<(]script|onerror=|alert\(", style)
+
+
+def test_ids_are_there_once_and_every_link_has_its_end(text: str) -> None:
+    page = Page(text)
+    ids = page.attributes("id")
+    assert len(ids) == len(set(ids))
+    assert {value[1:] for value in page.attributes("href")} <= set(ids)
+
+
+def test_two_hosts_whose_names_look_alike_stay_apart() -> None:
+    facts = example_report.standing({"oslo": 1})
+    alike = renamed(renamed(facts, "oslo-1", "fra-1.1"), "oslo-db", "fra-1-1")
+    found = report.slugs(alike, [])
+    assert len(set(found.values())) == len(found) == 3
+
+
+# --- contrast ---------------------------------------------------------------------------------------------------------
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rrggbb (WCAG 2.2)."""
+    parts = [int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+GROUNDS = ("page", "card", "lane")
+TEXT = [
+    *itertools.product(("ink", "soft", "link", "ok", "fail", "unknown"), GROUNDS),
+    *(("ink", "fail-soft"), ("ink", "unknown-soft"), ("soft", "fail-soft"), ("soft", "unknown-soft")),
+    *(("fail", "fail-soft"), ("unknown", "unknown-soft"), ("link", "fail-soft"), ("link", "unknown-soft")),
+    ("page", "ink"),
+]
+"""Words and what they stand on: 4.5 to 1 (WCAG 2.2, 1.4.3)."""
+SHAPES = [
+    *itertools.product(("tunnel", "edge"), GROUNDS),
+    *(
+        ("edge", "card"),
+        ("glyph", "ok"),
+        ("glyph", "fail"),
+        ("glyph", "unknown"),
+        ("soft", "ok-soft"),
+        ("edge", "ok-soft"),
+    ),
+]
+"""What must be seen to be understood: 3 to 1 (1.4.11)."""
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_contrast(text: str, scheme: str) -> None:
+    light, dark = re.findall(r":root \{(.*?)\}", text, re.DOTALL)
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", light if scheme == "light" else dark))
+    poor = {
+        (one, other): round(contrast(colours[one], colours[other]), 2)
+        for pairs, least in ((TEXT, 4.5), (SHAPES, 3.0))
+        for one, other in pairs
+        if contrast(colours[one], colours[other]) < least
+    }
+    assert poor == {}
+    # No colour is written where this test does not see it.
+    assert set(re.findall(r"#[0-9a-f]{3,8}\b", text.partition("<style>")[2].partition("</style>")[0])) == {
+        *dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", light)).values(),
+        *dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6});", dark)).values(),
+    }
