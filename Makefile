@@ -6,7 +6,7 @@ ARGS ?= preview --diff
 PYTHON ?= python3
 venv := .venv/bin
 
-.PHONY: help setup lab lab-down pulumi record test test-fast docs check format hooks requirements audit release
+.PHONY: help setup lab lab-down pulumi record picture test test-fast docs check format hooks requirements audit release
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ pulumi: setup ## the engine on a stack: STACK=lab ARGS="preview --diff"; the lab
 
 record: setup ## the state of a stack that stands in the lab, for tests/engine/test_upgrade.py: STACK=oslo
 	@$(venv)/python -m tests.recorded $(STACK)
+
+picture: setup ## docs/report.png: the report of the fortress in the lab, which must stand
+	@$(venv)/python -m tests.picture
 
 test: setup ## every test; brings a lab of its own up and takes it down
 	@$(venv)/python -m pytest

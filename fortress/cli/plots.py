@@ -12,6 +12,8 @@ from fortress.cli.checks import Check, Status
 WIDTH, HEIGHT, EDGE = 132.0, 22.0, 3.0
 MOST_RUNS = 40
 """Runs that a plot shows, the latest ones."""
+TICK = (WIDTH - 2 * EDGE) / (MOST_RUNS - 1)
+"""From one tick to the next."""
 
 
 @dataclass(frozen=True)
@@ -46,13 +48,15 @@ def plot(past: Sequence[tuple[float, Check]]) -> Plot | None:
     held = sum(check.status is Status.OK for _, check in past)
     numbers = [float(check.value) for _, check in past if isinstance(check.value, int | float)]
     ends = _ends(past[-1][1])
-    step = (WIDTH - 2 * EDGE) / max(len(past) - 1, 1)
+    step = (WIDTH - 2 * EDGE) / (len(past) - 1)
     places = [EDGE + number * step for number in range(len(past))]
     said = f"held in {held} of {len(past)} runs since {since}"
     if len(numbers) < 2 or {*numbers, *ends} == set(numbers[:1]):
-        return Plot(said, ticks=tuple(Tick(x, check.status) for x, (_, check) in zip(places, past, strict=True)))
+        # The latest at the right, as far apart as where there are many.
+        ticks = [Tick(WIDTH - EDGE - back * TICK, check.status) for back, (_, check) in enumerate(reversed(past))]
+        return Plot(said, ticks=tuple(reversed(ticks)))
     least, most = min(numbers), max(numbers)
-    low, high = min(least, *ends), max(most, *ends)
+    low, high = min([least, *ends]), max([most, *ends])
 
     def height(value: float) -> float:
         if high == low:

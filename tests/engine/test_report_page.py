@@ -162,6 +162,10 @@ def test_nothing_of_a_large_drawing_is_cut(browser: Browser, folder: Path) -> No
 
 @pytest.mark.parametrize("opened", [{}, {"color_scheme": "dark"}], ids=["light", "dark"], indirect=True)
 def test_printed_it_is_all_there(opened: Opened, folder: Path) -> None:
+    # A4 without its margins, in the pixels of a browser: what is wider shrinks the whole page.
+    opened.page.set_viewport_size(ViewportSize(width=700, height=1000))
+    opened.page.emulate_media(media="print")
+    assert opened.page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     file = folder / "report.pdf"
     opened.page.pdf(path=file, format="A4")
     document = pypdfium2.PdfDocument(file)

@@ -106,7 +106,7 @@ def test_a_pair_has_its_tunnel_and_what_flows_through_it() -> None:
     }
     assert len(links) == 6
     well = links["oslo-edge", "oslo-1"]
-    assert (well.tunnel, well.flow, well.above, well.below) == (Status.OK, Status.OK, "0.4 ms", "UP")
+    assert (well.tunnel, well.flow, well.above, well.below) == (Status.OK, Status.OK, "0.5 ms", "UP")
     down = links["oslo-edge", "frankfurt-1"]
     assert (down.tunnel, down.flow, down.below) == (Status.FAIL, Status.FAIL, "DOWN")
     assert "the tunnel is silent" in down.said
@@ -177,6 +177,14 @@ def test_a_plot_without_numbers_to_tell_apart_has_a_tick_a_run(limit: str | floa
     assert found is not None
     assert found.line == ""
     assert [tick.status for tick in found.ticks] == ["ok", "fail", "ok"]
+
+
+def test_a_plot_of_numbers_that_have_no_limit() -> None:
+    check = Check("round trip to b", "a", unit="ms")
+    found = plots.plot([(1.0, check.ok(0.4)), (2.0, check.ok(0.5))])
+    assert found is not None
+    assert found.limits == ()
+    assert found.line == f"{plots.EDGE:g},{plots.HEIGHT - plots.EDGE:g} {plots.WIDTH - plots.EDGE:g},{plots.EDGE:g}"
 
 
 def test_one_run_is_no_history() -> None:

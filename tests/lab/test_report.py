@@ -1,0 +1,47 @@
+"""`fortress report` of the fortress that stands in the lab: the page holds what was measured there."""
+
+from __future__ import annotations
+
+import json
+import re
+from html import unescape
+from pathlib import Path
+
+from fortress.cli import results
+from tests.lab.fortress import Fortress
+
+
+def test_the_page_holds_what_was_measured(fortress: Fortress, tmp_path: Path) -> None:
+    page = tmp_path / "lab.html"
+    before = len(results.kept("lab", fortress.project))
+    done = fortress.command("report", "--stack", "lab", "-o", str(page))
+    assert (done.returncode, done.stdout) == (0, ""), done.stderr
+    runs = results.kept("lab", fortress.project)
+    assert len(runs) == before + 1
+
+    # Without the hosts the same is there, as an object.
+    kept = fortress.command("report", "--stack", "lab", "--kept", "--json")
+    assert kept.returncode == 0, kept.stderr
+    found = json.loads(kept.stdout)
+    assert found["measured"] == runs[-1].when
+    assert set(found["hosts"]) == {"oslo-db", "oslo-edge", "oslo-web", "fra-1", "fra-2"}
+    workers = ("oslo-web", "fra-1", "fra-2")
+    assert {(link["source"], link["target"], link["tunnel"], link["flow"]) for link in found["links"]} == {
+        *(("oslo-edge", worker, "ok", "ok") for worker in workers),
+        *((worker, "oslo-db", "ok", "ok") for worker in workers),
+    }
+    (trip,) = (each for each in found["checks"] if (each["name"], each["host"]) == ("round trip to oslo-db", "fra-2"))
+    (trip,) = [
+        check for check in found["checks"] if (check["name"], check["host"]) == ("round trip to oslo-db", "fra-2")
+    ]
+    assert 20 <= trip["value"] <= 30
+
+    text = unescape(page.read_text())
+    assert f"{trip['value']} ms" in text
+    held = sum(check["status"] == "ok" for check in found["checks"])
+    assert f"{held} of {len(found['checks'])} checks hold</title>" in text
+    # The last `up`, by the engine's own record: every host got its files by it or by one before.
+    up = found["up"]
+    assert up["result"] == "succeeded"
+    assert up["counts"]
+    assert re.search(rf"<dt>result</dt><dd>{up['result']}</dd>", text)
