@@ -105,10 +105,10 @@ class PackageStack(Stack):
 def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Built with the SDK's Go module: a minute the first time, from Go's cache then."""
     built = tmp_path_factory.mktemp("go") / "other"
-    for name in ("go.mod", "main.go"):
+    for name in ("go.mod", "go.sum", "main.go"):
         (built.parent / name).write_text((Path(__file__).parent / "other_language" / name).read_text())
     made = subprocess.run(
-        ["go", "build", "-mod=mod", "-o", built, "."], cwd=built.parent, capture_output=True, text=True, timeout=600
+        ["go", "build", "-mod=readonly", "-o", built, "."], cwd=built.parent, capture_output=True, text=True, timeout=600
     )
     assert made.returncode == 0, made.stderr
     return built
