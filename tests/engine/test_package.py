@@ -108,7 +108,11 @@ def go_program(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("go.mod", "go.sum", "main.go"):
         (built.parent / name).write_text((Path(__file__).parent / "other_language" / name).read_text())
     made = subprocess.run(
-        ["go", "build", "-mod=readonly", "-o", built, "."], cwd=built.parent, capture_output=True, text=True, timeout=600
+        ["go", "build", "-mod=readonly", "-o", built, "."],
+        cwd=built.parent,
+        capture_output=True,
+        text=True,
+        timeout=600,
     )
     assert made.returncode == 0, made.stderr
     return built
