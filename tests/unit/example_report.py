@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
+from fortress import settings
 from fortress.cli.checks import Check, Status
 from fortress.cli.report import Facts, Touched, Up
 from fortress.cli.results import Run
@@ -42,14 +43,16 @@ def standing(workers: Mapping[str, int]) -> Standing:
             }
             for slot, (name, role) in enumerate(roles.items(), 1)
         },
-        "mesh": {"mtu": 1360},
-        "database": {"host": f"{home}-db", "address": "10.100.0.2", "port": 3306, "ca_pem": ""},
+        "mesh": {"mtu": 1360, "path_mtu": 1450, "hubs": outer},
+        "database": {"host": f"{home}-db", "address": "10.100.0.2", "port": 3306, "ca_pem": "", "copy_wanted": False},
         "edge": {
             "host": f"{home}-edge",
             "url": "https://192.0.2.1",
             "server_name": "lab.fortress.example",
             "health_path": "/health",
             "stats_socket": "/run/haproxy/admin.sock",
+            "silent_ms": 2000,
+            "refused_ms": 1200,
             "backends": {
                 site: {
                     name: f"10.100.0.{slot}:80"
@@ -61,10 +64,9 @@ def standing(workers: Mapping[str, int]) -> Standing:
         },
         "bastion": None,
         "limits": {
+            **settings.Verify().model_dump(),
             "rtt_ms": {"frankfurt-oslo": [20.0, 30.0]},
             "handshake_s": 180,
-            "certificate_days": 14,
-            "clock_offset_ms": 100,
             "ports": [22, 80],
         },
     }
