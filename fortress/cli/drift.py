@@ -61,6 +61,15 @@ class Read:
     text: str | None = field(default=None, repr=False)
 
 
+@dataclass(frozen=True)
+class Guest:
+    """A peer's file that stands as it was pushed, and not by this stack."""
+
+    by: str
+    """Name of the resource that pushed it."""
+    text: str
+
+
 def look(
     standing: Standing,
     wanted: Mapping[str, Host],
@@ -102,6 +111,8 @@ class _Visit:
     standing: Standing
     session: Session
     unended: Mapping[str, str]
+    guests: dict[str, Guest] = field(default_factory=dict)
+    """By path; filled when files are read, which comes first."""
 
     def all(self) -> Iterator[Finding]:
         yield from self._files()
@@ -121,7 +132,7 @@ class _Visit:
         result = self._run(["sh", "-c", script("read-back")], "".join(lines))
         why = checks.not_asked(result, self.name)
         try:
-            read, also = answers(result.stdout, len(self.wanted.files))
+            read, also, guests = answers(result.stdout, len(self.wanted.files))
         except ValueError:
             why = why or printable(result.stderr) or "the host's answer cannot be read"
         if why:
@@ -130,11 +141,15 @@ class _Visit:
         for file, found in zip(self.wanted.files, read, strict=True):
             yield self._with_confirmation(judge(file, found, self.unended.get(file.urn)))
         known = {file.path for file in self.wanted.files}
+        self.guests.update({path: guest for path, guest in guests.items() if path not in known})
         for path in sorted(also - known):
             check = Check(f"file {path}", self.name, limit="not there")
-            yield Finding(
-                check.fail("not in the state", "nothing that was brought up puts it there; remove it by hand")
-            )
+            if path in self.guests:
+                who = f"a peer that {self.guests[path].by} pushed, which another stack has or this one had"
+                yield Finding(check.ok("of another stack", who))
+            else:
+                why = "nothing that was brought up puts it there; remove it by hand"
+                yield Finding(check.fail("not in the state", why))
 
     def _with_confirmation(self, finding: Finding) -> Finding:
         """A file that must be confirmed after it is put again."""
@@ -218,7 +233,7 @@ class _Visit:
         if why := checks.not_asked(result, self.name):
             yield Finding(check.unknown(why))
             return
-        should = tunnel(self.wanted)
+        should = tunnel(self.wanted, [guest.text for guest in self.guests.values()])
         there = live_tunnel(result.stdout)
         diff = _diff(should, there, "as pushed", f"live on {self.name}")
         if not result.stdout.startswith("port"):
@@ -246,26 +261,36 @@ class _Visit:
         yield self._again(check, file, diff)
 
 
-def answers(text: str, count: int) -> tuple[list[Read], set[str]]:
-    """What read-back printed of so many files, and the paths it found besides. Raises ValueError."""
-    read, also = [], set()
+def answers(text: str, count: int) -> tuple[list[Read], set[str], dict[str, Guest]]:
+    """What read-back printed of so many files, the paths it found besides, and the guests of these by path.
+
+    Raises ValueError.
+    """
+    read, also, guests = [], set(), {}
     for line in text.splitlines():
         kind, _, rest = line.partition(" ")
         if kind == "also":
             also.add(rest)
             continue
         words = rest.split(" ")
+        if kind == "guest" and len(words) == 3:
+            guests[words[1]] = Guest(words[0], _decoded(words[2]))
+            continue
         if kind != "file" or len(words) != 4:
             raise ValueError(f"not an answer: {line!r}")
         standing, recorded, marks, encoded = (None if word == "-" else word for word in words)
-        try:
-            content = base64.b64decode(encoded, validate=True).decode(errors="replace") if encoded else None
-        except binascii.Error:
-            raise ValueError("not base64") from None
+        content = _decoded(encoded) if encoded else None
         read.append(Read(standing, recorded, frozenset((marks or "+").split(",")[1:]), content))
     if len(read) != count:
         raise ValueError(f"{len(read)} answers for {count} files")
-    return read, also
+    return read, also, guests
+
+
+def _decoded(text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode(errors="replace")
+    except binascii.Error:
+        raise ValueError("not base64") from None
 
 
 def judge(file: File, read: Read, unended: str | None = None) -> Finding:
@@ -357,11 +382,12 @@ def _joined(tables: Mapping[str, str]) -> str:
     return "".join(tables[head] for head in sorted(tables))
 
 
-def tunnel(wanted: Host) -> str:
-    """Port, MTU and peers as the pushed files say, a line each."""
+def tunnel(wanted: Host, guests: Iterable[str] = ()) -> str:
+    """Port, MTU and peers as the pushed files say, those of this stack and of `guests`, a line each."""
     own = wanted.file("/etc/wireguard/wg0.conf")
     mtu = wanted.file(MTU_FILE)
-    lines = [f"peer {_peer(file.text)}" for file in wanted.under(PEERS, ".conf") if file.text]
+    texts = [*(file.text for file in wanted.under(PEERS, ".conf")), *guests]
+    lines = [f"peer {_peer(text)}" for text in texts if text]
     if own and (port := _value(own.text, "ListenPort")):
         lines.append(f"port {port}")
     if mtu and (number := _value(mtu.text, "mtu")):

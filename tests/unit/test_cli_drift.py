@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import copy
 import hashlib
 import json
@@ -19,7 +20,7 @@ from fortress import firewall, mariadb, push, text
 from fortress.cli import drift, mend, pushed
 from fortress.cli.checks import Check, Status
 from fortress.cli.differences import as_json, as_text
-from fortress.cli.drift import Finding, Read
+from fortress.cli.drift import Finding, Guest, Read
 from fortress.cli.pushed import NOTE, File
 from fortress.wireguard import Peer, render_interface, render_mtu, render_peer
 from tests.doubles.ssh_server import Behaviour
@@ -142,7 +143,7 @@ def wanted(target: Path, content: str, *, mode: str = "0644", hidden: bool = Fal
     return File("oslo-db", urn("a"), str(target), mode, "root:root", content, hidden)
 
 
-def read_back(machine: PushHost, *files: File) -> tuple[list[Read], set[str]]:
+def read_back(machine: PushHost, *files: File) -> tuple[list[Read], set[str], dict[str, Guest]]:
     lines = "".join(f"{f.standing.split(',')[0]} {'secret' if f.secret else 'plain'} {f.path}\n" for f in files)
     done = machine.run("/usr/bin/dash", "-c", text.script("read-back"), stdin=lines.encode())
     assert (done.returncode, done.stderr) == (0, "")
@@ -192,7 +193,7 @@ def test_of_a_secret_only_that_it_differs(machine: PushHost) -> None:
     machine.push("put", target, "0644", "root:root", text=f"{WORD}\n".encode())
     assert judged(machine, file).check.status is Status.OK
     target.write_text("another-word-of-somebody\n")
-    (read,), _ = read_back(machine, file)
+    (read,), *_ = read_back(machine, file)
     assert read.text is None, "what stands there did not leave the host"
     found = drift.judge(file, read)
     assert said(found) == ("edited by hand", "the secret in it differs")
@@ -233,7 +234,7 @@ def test_other_ways_in_which_a_push_is_not_what_it_seems(machine: PushHost) -> N
     assert judged(machine, file).check.value == "no record"
     machine.push("put", target, "0644", "root:root", "--confirm", "45", text=b"text\n")
     assert said(judged(machine, file)) == ("unfinished push", "nobody confirmed it")
-    (read,), _ = read_back(machine, file)
+    (read,), *_ = read_back(machine, file)
     assert drift.judge(file, Read(read.standing, read.standing, frozenset({"path"}))).check.status is Status.OK
     found = drift.judge(file, Read(read.standing, read.standing, frozenset({"path"})), "updating")
     assert said(found) == ("unfinished push", "the engine began its updating and never ended it")
@@ -251,8 +252,23 @@ def test_a_record_that_no_state_knows_is_told(machine: PushHost) -> None:
     known, stray = machine.root / "t" / "known", machine.root / "t" / "stray"
     for target in (known, stray):
         machine.push("put", target, "0644", "root:root", text=b"x\n")
-    _, also = read_back(machine, wanted(known, "x\n"))
+    _, also, _ = read_back(machine, wanted(known, "x\n"))
     assert {str(known), str(stray)} <= also
+
+
+def test_a_peer_of_another_stack_is_told_from_one_by_hand() -> None:
+    text = "[Peer]\nPublicKey = abc=\nAllowedIPs = 10.100.0.8/32\n"
+    encoded = base64.b64encode(text.encode()).decode()
+    _, also, guests = drift.answers(
+        "also /etc/wireguard/wg0.d/by-hand.conf\nalso /etc/wireguard/wg0.d/fra-8.conf\n"
+        f"guest workers-fra-8 /etc/wireguard/wg0.d/fra-8.conf {encoded}\n",
+        0,
+    )
+    assert also == {f"/etc/wireguard/wg0.d/{name}.conf" for name in ("by-hand", "fra-8")}
+    assert guests == {"/etc/wireguard/wg0.d/fra-8.conf": Guest("workers-fra-8", text)}
+    own = pushed.Host([])
+    assert drift.live_tunnel("abc= 10.100.0.8/32 off\n") == drift.tunnel(own, [text])
+    assert drift.live_tunnel("abc= 10.100.0.8/32 off\n") != drift.tunnel(own)
 
 
 @pytest.mark.parametrize("answer", ["", "file - -\n", "sh: 1: oops\n", "file - - + !!!\n", "file - - + -\n" * 2])

@@ -1,0 +1,89 @@
+"""examples/workers for real: workers in a stack of their own join the fortress, and are destroyed alone."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from lab import api
+from tests.lab.fortress import ROOT, EngineError, Fortress
+from tests.lab.inside import on
+
+HUBS = ("oslo-db", "oslo-edge")
+HERE = '    "fra-3": ("203.0.113.23", "10.100.0.8"),\n'
+"""The lab's host in place of the example's two."""
+
+ASK = 'import urllib.request as u; print(u.urlopen("http://10.100.0.8/", timeout=5).read().decode())'
+
+
+class Workers:
+    """The example, on a stack of its own beside the fortress's."""
+
+    def __init__(self, fortress: Fortress, folder: Path) -> None:
+        self.project = folder / "examples" / "workers"
+        shutil.copytree(ROOT / "examples" / "workers", self.project)
+        (folder / "examples" / "app").symlink_to(ROOT / "examples" / "app")
+        program = self.project / "__main__.py"
+        before, _, rest = program.read_text().partition('    "fra-8"')
+        _, _, after = rest.partition('    "fra-9"')
+        program.write_text(f"{before}{HERE}{after.partition(chr(10))[2]}")
+        self.run("config", "set", "fortress", "organization/data-fortress/lab")
+        password = fortress.engine("config", "get", "data-fortress:database_password").splitlines()[-1]
+        self.run("config", "set", "--secret", "database_password", text=password)
+
+    def run(self, *arguments: str, text: str = "") -> str:
+        done = subprocess.run(
+            [str(ROOT / "lab/pulumi.sh"), *arguments],
+            env={**os.environ, **api.environment(), "LAB_PROJECT": str(self.project), "LAB_STACK": "workers"},
+            input=text,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        if done.returncode:
+            raise EngineError(done.stdout)
+        return done.stdout
+
+
+@contextmanager
+def one_more_host(name: str) -> Iterator[None]:
+    api.up([name])
+    try:
+        yield
+    finally:
+        api.kill(name, wipe=True)
+
+
+def guests(fortress: Fortress, command: str) -> dict[str, str]:
+    """What a command says of peers that are not the fortress's own, by hub; everything must hold."""
+    done = fortress.command(command, "--stack", "lab", "--json")
+    found = json.loads(done.stdout)["checks"]
+    assert [check for check in found if check["status"] != "ok"] == []
+    return {check["host"]: check["detail"] for check in found if "fra-3" in f"{check['name']} {check['detail']}"}
+
+
+def test_workers_join_and_leave_alone(fortress: Fortress, tmp_path: Path) -> None:
+    workers = Workers(fortress, tmp_path)
+    with one_more_host("fra-3"):
+        workers.run("up", "--yes", "--skip-preview", "--suppress-outputs")
+        try:
+            answer = on("oslo-edge", f"python3 -c '{ASK}'")
+            assert "fra-3" in answer, "the edge reaches the worker through the tunnel"
+            assert "notes" in answer
+            assert guests(fortress, "verify") == dict.fromkeys(HUBS, "not of this stack, and pushed: fra-3")
+            assert guests(fortress, "drift") == {
+                hub: f"a peer that workers-{hub}-peer-fra-3 pushed, which another stack has or this one had"
+                for hub in HUBS
+            }
+            assert "unchanged" in fortress.up()
+        finally:
+            workers.run("destroy", "--yes", "--skip-preview")
+        assert on("fra-3", "ls -A /etc/wireguard; systemctl is-active notes || true") == "inactive"
+    assert guests(fortress, "drift") == {}
