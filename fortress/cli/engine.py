@@ -145,6 +145,15 @@ _KNOWN = (
         "incorrect passphrase",
         "the passphrase in PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE is not that of stack {stack!r}",
     ),
+    (
+        "unable to read PULUMI_CONFIG_PASSPHRASE_FILE",
+        "the file that PULUMI_CONFIG_PASSPHRASE_FILE names cannot be read; it holds the passphrase of stack {stack!r}",
+    ),
+    (
+        "the stack is currently locked",
+        "another `pulumi` is at work on stack {stack!r}; wait for it, or where there is none any more, run "
+        "`pulumi cancel --stack {stack}`",
+    ),
     ("unable to open bucket", "{said}; PULUMI_BACKEND_URL, or `pulumi login`, says where the state is kept"),
     (
         "unsupported checkpoint version",

@@ -221,6 +221,11 @@ TABLE = {
         ("drift", "preview"),
         environment={"PULUMI_CONFIG_PASSPHRASE": "wrong"},
     ),
+    "no passphrase file": Case(
+        r"the file that PULUMI_CONFIG_PASSPHRASE_FILE names cannot be read; it holds the passphrase of stack 'dev'",
+        ("drift", "preview"),
+        environment={"PULUMI_CONFIG_PASSPHRASE": None, "PULUMI_CONFIG_PASSPHRASE_FILE": "{files}/none"},
+    ),
     "outside of a project": Case(
         r"there is no Pulumi\.yaml here or above; run this in the folder that holds it", elsewhere=True
     ),

@@ -152,6 +152,10 @@ def test_asks_the_engine_without_colour_questions_or_a_look_for_updates(pulumi: 
             "echo 'error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions' >&2; exit 1",
             "^the engine is not told where the state is kept; set PULUMI_BACKEND_URL, or run `pulumi login`$",
         ),
+        (
+            "echo 'error: could not import deployment: the stack is currently locked by 1 lock(s).' >&2; exit 1",
+            "^another `pulumi` is at work on stack 'lab'; wait for it, or .*, run `pulumi cancel --stack lab`$",
+        ),
         ("exit 3", "^pulumi: exit status 3 and no word$"),
         ("echo nonsense", "^`pulumi stack output --json` did not print JSON$"),
     ],

@@ -436,6 +436,16 @@ def test_help_and_version_teach() -> None:
             assert word in done.stdout
 
 
+def test_each_help_fits_80_columns_with_examples_and_statuses() -> None:
+    verbs = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
+    assert {"verify", "drift", "status", "ssh", "preview", "forget"} <= set(verbs)
+    for words in ([], *([verb] for verb in verbs)):
+        shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": None}).stdout
+        assert [line for line in shown.splitlines() if len(line) > 80] == []
+        assert f"  fortress {' '.join(words)}".rstrip() in shown.partition("Examples:")[2]
+        assert words == [] or "Exit status:" in shown
+
+
 def test_wrong_words_on_the_command_line_end_with_2() -> None:
     for arguments in (["verify"], ["verify", "--stack", "lab", "--timeout", "0"], ["forget", "--stack", "lab"]):
         done = CliRunner().invoke(app, arguments)
