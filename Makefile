@@ -21,8 +21,9 @@ setup: .venv/ready $(venv)/pulumi ## the virtual environment and the engine; `so
 	@echo "setup: virtual environment"
 	@$(PYTHON) -m venv .venv || { echo "cure: apt-get install python3-venv" >&2; exit 1; }
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt >.venv/uv.txt && $(pip_install) --require-hashes -r .venv/uv.txt
-	@$(venv)/uv --no-config pip install --quiet --require-hashes --python .venv -r requirements-dev.txt 2>/dev/null || \
-		$(pip_install) --require-hashes -r requirements-dev.txt
+	@$(venv)/uv --no-config pip install --quiet --require-hashes --python .venv -r requirements-dev.txt 2>.venv/uv.log || \
+		{ tail -n 3 .venv/uv.log; echo "setup: now with pip, which takes a minute"; \
+		$(pip_install) --require-hashes -r requirements-dev.txt; }
 	@PYTHONWARNINGS=ignore $(pip_install) --no-deps --no-build-isolation -e .
 	@touch $@
 
