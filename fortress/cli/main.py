@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -403,14 +404,15 @@ def report(
             looked: Sequence[Check] = ()
             if access is not None:
                 asking = f"asking {len(standing.hosts)} hosts"
-                checks = measure(
+                found = measure(
                     standing,
                     access,
                     timeout=timeout,
+                    besides=partial(looking.question, standing),
                     tell=lambda done, total: tell(f"{asking}: {done} of {total} answers"),
                 )
-                runs.append(_keep(stack, checks))
-                looked = looking.ask(standing, access, timeout=timeout)
+                looked = [check for check in found if check.name in looking.NAMES]
+                runs.append(_keep(stack, [check for check in found if check.name not in looking.NAMES]))
             tell("reading the engine's history")
             facts = reports.collect(stack, standing, runs, looked)
         text = reports.as_json(facts) if json else reports.as_html(facts)

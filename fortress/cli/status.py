@@ -17,6 +17,7 @@ from rich.text import Text
 from fortress.cli import checks, ssh
 from fortress.cli.checks import DAY_S, Check, Status
 from fortress.cli.output import NARROW, STYLES, WORDS, tally
+from fortress.cli.questions import Question
 from fortress.cli.stack import Standing
 from fortress.cli.visit import Tell, visit
 from fortress.text import script
@@ -93,18 +94,28 @@ def ask(
     found: dict[str, list[Check]] = {}
 
     def look(name: str, session: ssh.Session) -> None:
-        words = [*session.sudo, "sh", "-c", script("host-state"), "host-state", standing.mesh.interface]
-        result = session.run(shlex.join(words), takes=LOOKING_TAKES_S)
-        try:
-            found[name] = judge(standing, name, read(result.stdout))
-        except ValueError:
-            why = checks.not_asked(result, name) or result.stderr or f"{name} printed {result.stdout!r}"
-            found[name] = [Check(each, name).unknown(why) for each in NAMES]
+        found[name] = question(standing, name).ask(session)
 
     trouble = visit(standing, access, timeout, look, tell=tell)
     for name, why in trouble.items():
         found[name] = [Check(each, name).unknown(why) for each in NAMES]
     return [check for name in standing.hosts for check in found[name]]
+
+
+def question(standing: Standing, name: str) -> Question:
+    """What one host is asked, for whoever has a connection to it."""
+    checks_of_host = tuple(Check(each, name) for each in NAMES)
+
+    def ask(session: ssh.Session) -> list[Check]:
+        words = [*session.sudo, "sh", "-c", script("host-state"), "host-state", standing.mesh.interface]
+        result = session.run(shlex.join(words), takes=LOOKING_TAKES_S)
+        try:
+            return judge(standing, name, read(result.stdout))
+        except ValueError:
+            why = checks.not_asked(result, name) or result.stderr or f"{name} printed {result.stdout!r}"
+            return [check.unknown(why) for check in checks_of_host]
+
+    return Question(checks_of_host, ask)
 
 
 def judge(standing: Standing, name: str, answer: Answer) -> list[Check]:

@@ -49,17 +49,21 @@ def measure(
     *,
     timeout: float,
     io: bool = False,
+    besides: Callable[[str], Question] | None = None,
     clock: Clock = time.time,
     tell: Tell = lambda _done, _total: None,
 ) -> list[Check]:
     """Every check of a fortress, in the order in which they are shown.
 
     `timeout` is the seconds that a host may take for an answer, `clock` the operator's; `io` puts the database's disk
-    under load for half a minute. A host that does not answer leaves its checks unknown; nothing raises because of one.
+    under load for half a minute; `besides` is one more question to each host by its name, whose checks come last.
+    A host that does not answer leaves its checks unknown; nothing raises because of one.
     """
-    survey = _Survey(standing, access, timeout, io, clock, tell)
+    survey = _Survey(standing, access, timeout, io, besides, clock, tell)
     found = survey.take()
-    rank = {check: min(i for i, start in enumerate(ORDER) if check.name.startswith(start)) for check in found}
+    rank = {
+        check: next((i for i, start in enumerate(ORDER) if check.name.startswith(start)), len(ORDER)) for check in found
+    }
     return sorted(found, key=lambda check: rank[check])
 
 
@@ -71,6 +75,7 @@ class _Survey:
     access: ssh.Access
     timeout: float
     io: bool
+    besides: Callable[[str], Question] | None
     clock: Clock
     tell: Tell
     checks: dict[str, list[Check]] = field(default_factory=dict)
@@ -86,6 +91,9 @@ class _Survey:
     def take(self) -> list[Check]:
         asked = Questions(self.standing, self.clock, self.database_seen, self.io)
         questions = {name: asked.of(name) for name in self.standing.hosts}
+        if self.besides is not None:
+            for name, each in questions.items():
+                each.append(self.besides(name))
         # One answer for each question, for each connection, and for the two looks from outside.
         self.total = sum(1 + len(each) for each in questions.values()) + 2
         try:

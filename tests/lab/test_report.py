@@ -8,23 +8,26 @@ from html import unescape
 from pathlib import Path
 
 from fortress.cli import results
-from tests.lab.fortress import Fortress
+from tests.lab.fortress import Fortress, ssh_logins
 
 
 def test_the_page_holds_what_was_measured(fortress: Fortress, tmp_path: Path) -> None:
     page = tmp_path / "lab.html"
     before = len(results.kept("lab", fortress.project))
+    hosts = ("oslo-db", "oslo-edge", "oslo-web", "fra-1", "fra-2")
+    logins = {host: ssh_logins(host) for host in hosts}
     done = fortress.command("report", "--stack", "lab", "-o", str(page))
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
     runs = results.kept("lab", fortress.project)
     assert len(runs) == before + 1
+    assert {host: ssh_logins(host) - logins[host] for host in hosts} == dict.fromkeys(hosts, 1)
 
     # Without the hosts the same is there, as an object.
     kept = fortress.command("report", "--stack", "lab", "--kept", "--json")
     assert kept.returncode == 0, kept.stderr
     found = json.loads(kept.stdout)
     assert found["measured"] == runs[-1].when
-    assert set(found["hosts"]) == {"oslo-db", "oslo-edge", "oslo-web", "fra-1", "fra-2"}
+    assert set(found["hosts"]) == set(hosts)
     workers = ("oslo-web", "fra-1", "fra-2")
     assert {(link["source"], link["target"], link["tunnel"], link["flow"]) for link in found["links"]} == {
         *(("oslo-edge", worker, "ok", "ok") for worker in workers),

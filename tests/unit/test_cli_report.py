@@ -244,6 +244,7 @@ def test_the_command(tmp_path: Path) -> None:
         none = run("--kept")
         measured = run("--key", str(standing.key), "-o", str(page))
         asked = [host.logins for host in standing.hosts.values()]
+        assert asked == [1, 1, 1]
         kept = run("--kept", "--json")
         assert [host.logins for host in standing.hosts.values()] == asked
         unwritable = run("--kept", "-o", str(tmp_path / "no" / "page.html"))
@@ -255,6 +256,7 @@ def test_the_command(tmp_path: Path) -> None:
     text = page.read_text()
     assert text.startswith("<!DOCTYPE html>")
     assert SECRET not in text
+    assert '<th scope="col">services</th>' in text
     assert not [left for left in tmp_path.iterdir() if left.name.startswith(".page")]
     found = json.loads(kept.stdout)
     assert {check["name"] for check in found["checks"]} >= {"clock offset", "round trip to oslo-db"}
