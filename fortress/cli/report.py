@@ -67,6 +67,11 @@ class Up:
     touched: tuple[Touched, ...] = ()
 
     @property
+    def changed(self) -> bool:
+        """Whether anything but unchanged resources was counted."""
+        return set(self.counts) != {"same"}
+
+    @property
     def counted(self) -> str:
         """What became of how many resources, in words."""
         known = [f"{self.counts[op]} {word}" for op, word in _COUNTED.items() if self.counts.get(op)]

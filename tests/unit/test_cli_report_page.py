@@ -93,6 +93,21 @@ def test_the_verdict(checks: tuple[Check, ...], verdict: str) -> None:
     assert verdict in " ".join(page.partition('<p class="verdict')[2].partition("</p>")[0].split())
 
 
+@pytest.mark.parametrize(
+    ("up", "said"),
+    [
+        (report.Up(0.0, 4.0, "succeeded", {"same": 120}), "Nothing: every resource was as stated."),
+        (report.Up(0.0, 4.0, "succeeded", {"same": 9, "delete": 1}), "It wrote nothing that still stands."),
+        (report.Up(0.0, 4.0, "failed", {"same": 9}), '<dd class="fail">failed</dd>'),
+        (report.Up(0.0, None, ""), "not ended"),
+        (None, "The engine knows of none."),
+    ],
+)
+def test_what_the_last_up_did(up: report.Up | None, said: str) -> None:
+    page = report.as_html(replace(example_report.facts({"oslo": 1}, runs=1), up=up))
+    assert said in page.partition('<section id="up"')[2]
+
+
 def test_nothing_is_loaded(text: str) -> None:
     page = Page(text)
     assert not {tag for tag, _ in page.tags} & {"link", "img", "iframe", "object", "embed", "base", "video", "audio"}
