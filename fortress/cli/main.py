@@ -87,7 +87,7 @@ def fortress(
       fortress drift --stack lab --mend      then put it right
       fortress ssh oslo-db --stack lab       log in, with the stack's pinned key
       fortress preview --stack lab           what would `pulumi up` do?
-      fortress report --stack lab -o r.html  one page about all of it, to look at or to print
+      fortress report --stack lab -o r.html  one page about all of it
       fortress forget fra-1 --stack lab      take out a host that is lost
       fortress --install-completion          let the Tab key know stacks and hosts
 
@@ -377,13 +377,15 @@ def report(
     \b
     Examples:
       fortress report --stack lab -o lab.html
-      fortress report --stack lab --kept -o lab.html       what was measured last, hosts not asked
+      fortress report --stack lab --kept -o lab.html   hosts are not asked again
       fortress report --stack lab --json | jq '.up.touched'
 
     \b
     Exit status:
-      0  the page is written, whatever the checks say; `fortress verify` tells by its own
-      2  it is not: no such stack, no engine, no SSH key, no run kept, FILE cannot be written
+      0  the page is written, whatever the checks say; `fortress verify` tells
+         by its own
+      2  it is not: no such stack, no engine, no SSH key, no run kept, FILE
+         cannot be written
     """
     from fortress.cli import preview as previews
     from fortress.cli import report as reports

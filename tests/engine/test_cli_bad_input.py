@@ -144,7 +144,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
 
 # The table
 
-ASKING = ("verify", "status", "drift")
+ASKING = ("verify", "status", "drift", "report")
 """The verbs that ask hosts."""
 VERBS = {
     **{verb: (verb, "--key", "{files}/key") for verb in ASKING},
@@ -153,7 +153,7 @@ VERBS = {
     "preview": ("preview",),
 }
 ALL = tuple(VERBS)
-READING = ("verify", "status", "drift", "ssh")
+READING = (*ASKING, "ssh")
 """The verbs that read what the stack says of its hosts."""
 
 

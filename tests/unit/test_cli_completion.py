@@ -72,7 +72,7 @@ def test_bash_completes_verbs_stacks_and_hosts_of_the_stack_that_is_named() -> N
     of_oslo = list(Settings.model_validate(oslo()).members)
     assert "fra-1.1" in of_oslo, "a worker that the stack makes has its generation in its name"
     expected = {
-        (1, "fortress ''"): ["drift", "forget", "preview", "ssh", "status", "verify"],
+        (1, "fortress ''"): ["drift", "forget", "preview", "report", "ssh", "status", "verify"],
         (1, "fortress st"): ["status"],
         (3, "fortress verify --stack ''"): ["lab", "oslo"],
         (3, "fortress verify -s l"): ["lab"],
@@ -89,12 +89,11 @@ def test_bash_completes_verbs_stacks_and_hosts_of_the_stack_that_is_named() -> N
         (2, "fortress ssh ''"): [*of_lab, *of_oslo],
         (4, "fortress ssh -s nope ''"): [],
         (4, "fortress ssh -s \"a'b\" ''"): [],
-        (2, "fortress --version ''"): ["drift", "forget", "preview", "ssh", "status", "verify"],
+        (2, "fortress --version ''"): ["drift", "forget", "preview", "report", "ssh", "status", "verify"],
         (3, "fortress preview --forge g"): ["github", "gitlab"],
     }
     found = in_bash(ROOT / "docs", *expected)  # a folder inside the project
-    # `report` comes with the page.
-    shown = [[name for name in sorted(each) if name != "report"] for each in found]
+    shown = [sorted(each) for each in found]
     assert dict(zip(expected, shown, strict=True)) == {line: sorted(set(names)) for line, names in expected.items()}
 
 

@@ -438,7 +438,7 @@ def test_help_and_version_teach() -> None:
 
 def test_each_help_fits_80_columns_with_examples_and_statuses() -> None:
     verbs = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
-    assert {"verify", "drift", "status", "ssh", "preview", "forget"} <= set(verbs)
+    assert {"verify", "drift", "status", "ssh", "preview", "report", "forget"} == set(verbs)
     for words in ([], *([verb] for verb in verbs)):
         shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": None}).stdout
         assert [line for line in shown.splitlines() if len(line) > 80] == []
