@@ -33,6 +33,8 @@ Editors with a YAML language server complete and check a stack file that begins 
 ```yaml
 # yaml-language-server: $schema=docs/stack.schema.json
 ```
+
+In another folder, name the path of the `stack.schema.json` that a [release](releases.md) brings.
 """
 
 
