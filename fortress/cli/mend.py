@@ -6,6 +6,7 @@ what was read back, as a refresh would: a preview then shows the very lines that
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 import os
@@ -135,15 +136,21 @@ def _up(stack: str, urns: Iterable[str]) -> None:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=sys.stderr,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
             env=environment,
-            text=True,
+            encoding="utf-8",
+            errors="replace",
             process_group=engine.OWN_GROUP,
         )
     except OSError as error:
         raise CannotAskError(f"pulumi cannot be started: {error.strerror}: {command[0]}") from None
     with process:
         try:
+            for line in process.stdout or ():
+                # By Python's own stream, which keeps it apart from the line that shows progress.
+                with contextlib.suppress(OSError):  # nobody to hear it is no reason to stop in the middle
+                    print(line, end="", file=sys.stderr, flush=True)
             status = process.wait()
         except BaseException:
             engine.end(process, LONGEST_PUSH_S)

@@ -7,6 +7,8 @@ import copy
 import hashlib
 import json
 import os
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
@@ -439,6 +441,21 @@ class Command:
         words = [str(FORTRESS), *arguments, "--key", self.key]
         return subprocess.run(words, env=self.environment, capture_output=True, text=True, timeout=60, check=False)
 
+    def on_a_terminal(self, *arguments: str) -> str:
+        """What a terminal is shown, where standard output goes elsewhere."""
+        line = f"{shlex.join([str(FORTRESS), *arguments, '--key', self.key])} >/dev/null"
+        words = ["script", "-qec", line, "/dev/null"]
+        done = subprocess.run(
+            words,
+            env={**self.environment, "TERM": "xterm"},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return done.stdout
+
 
 def pushed_file(folder: Path, on: str) -> tuple[Path, dict[str, Any]]:
     """A file that stands, and its resource; it is the test's own, so that it has no record."""
@@ -461,6 +478,10 @@ def test_the_command_asks_each_host_once_and_shows_what_differs(tmp_path: Path) 
         logins = {name: server.logins for name, server in fortress.hosts.items()}
         told = command.run("drift", "--stack", "lab")
         mended = command.run("drift", "--stack", "lab", "--mend", "--json")
+        seen = command.on_a_terminal("drift", "--stack", "lab", "--mend")
+    # What the engine says has a line of its own, apart from what shows progress.
+    assert "bringing 3 resources up again" in seen
+    assert re.search(r"(\n|\x1b\[2K)error: it went wrong\n", seen), repr(seen)
     assert (done.returncode, done.stderr) == (1, "")
     assert logins == dict.fromkeys(scripts, 1)
     found = json.loads(done.stdout)
@@ -486,7 +507,7 @@ def test_the_command_asks_each_host_once_and_shows_what_differs(tmp_path: Path) 
     assert [check["value"] for check in answer["mended"]] == [c["value"] for c in found["checks"]]
     written = json.loads(command.imported.read_text())
     assert written["deployment"]["resources"][4]["inputs"]["stdin"] == push.content("by hand\n")
-    (up,) = [line for line in command.asked.read_text().splitlines() if line.startswith("up ")]
+    up, _of_the_terminal = [line for line in command.asked.read_text().splitlines() if line.startswith("up ")]
     assert sorted(word for word in up.split() if word.startswith("urn:")) == sorted(
         urn(f"{name}-file") for name in scripts
     )
