@@ -18,7 +18,8 @@ def main() -> None:
     """Run the command. Exits with its status."""
     try:
         for number in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, _end)
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+                signal.signal(number, _end)
         _settle_streams()
         _settle_terminal()
         # What the command stands on takes a moment to load, in which Ctrl-C may come too.

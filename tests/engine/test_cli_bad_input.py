@@ -506,6 +506,18 @@ def test_the_engine_ends_too(command: Command, tmp_path: Path, number: signal.Si
     assert left(process) == []
 
 
+def test_nohup_is_respected(command: Command, tmp_path: Path) -> None:
+    line = f"trap '' HUP; exec {FORTRESS} preview -s dev"
+    process = command.start("bash", "-c", line, changes={"WAITS": str(tmp_path / "under-way")})
+    wait_for(tmp_path / "under-way", process)
+    process.send_signal(signal.SIGHUP)
+    with pytest.raises(subprocess.TimeoutExpired):
+        process.wait(1)
+    process.send_signal(signal.SIGTERM)
+    process.communicate(timeout=30)
+    assert process.returncode == 143
+
+
 def test_ctrl_c_while_drift_mends_gives_the_lock_back(command: Command, tmp_path: Path) -> None:
     mend = "from fortress.cli import mend; mend._up('dev', [])"
     process = command.start(sys.executable, "-c", mend, changes={"WAITS": str(tmp_path / "under-way")})
