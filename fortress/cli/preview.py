@@ -42,16 +42,23 @@ def written(stack: str, found: plan.Plan, forge: Forge, *, as_object: bool = Fal
 
 def save(file: Path, text: str) -> None:
     """Write it to a file, which nobody sees half-written. Raises CannotAskError where that cannot be."""
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         if file.exists() and not file.is_file():  # a pipe, a device: nothing to put in its place
             file.write_text(text, encoding="utf-8")
-            return
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(file.resolve())
+        else:
+            _put(file.resolve(), text)
     except OSError as error:
-        beside.unlink(missing_ok=True)
         raise CannotAskError(f"{file} cannot be written: {error.strerror}") from None
+
+
+def _put(file: Path, text: str) -> None:
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(file)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
 
 
 def unasked(stack: str, error: str) -> str:

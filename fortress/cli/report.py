@@ -8,7 +8,7 @@ import re
 import time
 from base64 import b64encode
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
@@ -192,11 +192,14 @@ class Pair:
 
     source: str
     target: str
+    joined: bool
+    """Whether there is a tunnel."""
     tunnel: tuple[Check, ...] = ()
-    """Every check that one of the two has about the other; empty where there is no tunnel."""
-    flow: tuple[Check, ...] = ()
-    """What says whether requests pass from source to target; empty where none are meant to."""
+    """Every check that one of the two has about the other."""
     carries: str = ""
+    """What flows from source to target, empty where nothing is meant to."""
+    flow: tuple[Check, ...] = ()
+    """What says whether it does."""
 
     @property
     def round_trip(self) -> Check | None:
@@ -234,20 +237,19 @@ def pairs(standing: Standing, checks: Sequence[Check]) -> list[Pair]:
     for name, host in hosts.items():
         if host.role == "worker" and standing.database.host in hosts:
             flows[name, standing.database.host] = ("queries", named("database over TLS", name))
-    tunnels = {frozenset(pair) for pair in standing.pairs()}
+    tunnels = {frozenset(pair): tunnel(*pair) for pair in standing.pairs()}
     found = [
-        Pair(one, other, tunnel(one, other) if frozenset((one, other)) in tunnels else (), said, what)
+        Pair(one, other, frozenset((one, other)) in tunnels, tunnels.get(frozenset((one, other)), ()), what, said)
         for (one, other), (what, said) in flows.items()
     ]
     drawn = {frozenset(pair) for pair in flows}
     rest = [pair for pair in standing.pairs() if frozenset(pair) not in drawn]
-    return found + [Pair(one, other, tunnel(one, other)) for one, other in rest]
+    return found + [Pair(one, other, True, tunnels[frozenset((one, other))]) for one, other in rest]
 
 
-def link(standing: Standing, pair: Pair) -> Link:
+def link(pair: Pair) -> Link:
     """A pair as the drawing has it."""
-    has_tunnel = frozenset((pair.source, pair.target)) in {frozenset(each) for each in standing.pairs()}
-    tunnel = worst(pair.tunnel) if has_tunnel else None
+    tunnel = worst(pair.tunnel) if pair.joined else None
     flow = worst(pair.flow) if pair.carries else None
     trip = pair.round_trip
     above = below = ""
@@ -267,7 +269,7 @@ def link(standing: Standing, pair: Pair) -> Link:
 def draw(standing: Standing, found: Sequence[Pair]) -> Drawing:
     """The drawing of what stands."""
     places = [Place(name, host.site, host.role) for name, host in standing.hosts.items()]
-    return lay_out(places, [link(standing, pair) for pair in found], standing.edge.host)
+    return lay_out(places, [link(pair) for pair in found], standing.edge.host)
 
 
 def between_sites(standing: Standing, found: Sequence[Pair]) -> dict[tuple[str, str], str]:
@@ -296,6 +298,8 @@ class Row:
     plot: Plot | None
     slug: str
     """Its host's."""
+    about: str = ""
+    """That of the other host whom it is about: `handshake with B`, `backend X/B`."""
 
     @property
     def word(self) -> str:
@@ -326,7 +330,8 @@ def groups(facts: Facts) -> list[Group]:
     found: dict[str, list[Row]] = {}
     for check in facts.checks:
         start = next((each for each in ORDER if check.name.startswith(each)), "other")
-        found.setdefault(start, []).append(row(facts, check, names[check.host]))
+        about = (slug for host, slug in names.items() if check.name.endswith((f" {host}", f"/{host}")))
+        found.setdefault(start, []).append(replace(row(facts, check, names[check.host]), about=next(about, "")))
     return [Group(start[:1].upper() + start[1:], tuple(rows)) for start, rows in found.items()]
 
 
@@ -463,7 +468,7 @@ def as_json(facts: Facts) -> str:
                 "flow": each.flow and str(each.flow),
                 "said": each.said,
             }
-            for each in (link(facts.standing, pair) for pair in pairs(facts.standing, facts.checks))
+            for each in (link(pair) for pair in pairs(facts.standing, facts.checks))
         ],
         "up": up
         and {

@@ -14,7 +14,7 @@
       for (const row of body.rows) {
         row.hidden = Boolean(
           (state && row.dataset.state !== state) ||
-          (host && row.dataset.host !== host) ||
+          (host && row.dataset.host !== host && row.dataset.about !== host) ||
           (wanted && !row.textContent.toLowerCase().includes(wanted)));
         shown += row.hidden ? 0 : 1;
         all += 1;

@@ -1,12 +1,13 @@
 """A headless Chromium as Debian 12 packages it, in namespaces of its own, driven by Playwright.
 
-Nothing is installed on the machine: the packages are unpacked into the cache (300 MB of download, once). The browser's
-network namespace has not even a loopback device, so what it shows it has from the page alone.
+Nothing is installed on the machine: the packages are unpacked into the cache, 600 MB of it. In the browser's network
+namespace nothing is up, not even loopback, so what it shows it has from the page alone. Needs root, as the lab does.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,8 @@ exec unshare --mount --net --pid --fork --kill-child sh -euc '
 @contextlib.contextmanager
 def browser(folder: Path) -> Iterator[Browser]:
     """Start a browser that sees the files of `folder` as file:///mnt/…, and nothing else; end it afterwards."""
+    if os.geteuid() != 0:
+        raise PermissionError("these tests make namespaces: run them as root")
     root = debian.unpacked(f"chromium-{_LAYOUT}", _PACKAGES, _FINISH)
     wrapper = folder / "chromium"
     wrapper.write_text(_WRAPPER.replace("ROOT", str(root)).replace("FOLDER", str(folder)))

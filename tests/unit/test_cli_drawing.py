@@ -36,7 +36,7 @@ def labels(found: Drawing) -> list[Box]:
     ]
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=4))
 def test_nothing_lies_on_anything_else(counts: list[int]) -> None:
     found = drawn({f"site{number}": count for number, count in enumerate(counts)})
@@ -51,7 +51,7 @@ def test_nothing_lies_on_anything_else(counts: list[int]) -> None:
     assert all(box.y >= 0 and box.bottom <= found.height for box in found.hosts.values())
 
 
-@settings(max_examples=40)
+@settings(max_examples=40, deadline=None)
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=4))
 def test_lines_stay_between_the_columns_and_do_not_cross(counts: list[int]) -> None:
     found = drawn({f"site{number}": count for number, count in enumerate(counts)})

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from fortress import push
-from fortress.cli import main, plots, report, results
+from fortress.cli import main, plots, preview, report, results
 from fortress.cli.checks import Check, Status
 from fortress.cli.errors import CannotAskError
 from fortress.cli.results import Run
@@ -102,7 +102,7 @@ def test_a_pair_has_its_tunnel_and_what_flows_through_it() -> None:
     facts = example_report.facts(instead=example_report.BROKEN)
     links = {
         (link.source, link.target): link
-        for link in (report.link(facts.standing, pair) for pair in report.pairs(facts.standing, facts.checks))
+        for link in (report.link(pair) for pair in report.pairs(facts.standing, facts.checks))
     }
     assert len(links) == 6
     well = links["oslo-edge", "oslo-1"]
@@ -268,6 +268,24 @@ def test_the_command(tmp_path: Path) -> None:
     assert "cannot be written" in unwritable.stderr
     assert (unknown.returncode, json.loads(unknown.stdout)["ok"]) == (2, False)
     assert printed.stdout.startswith("<!DOCTYPE html>")
+
+
+def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
+    page, link = tmp_path / "page", tmp_path / "link"
+    link.symlink_to(page)
+    preview.save(link, "one")
+    preview.save(page, "two")
+    assert (link.is_symlink(), page.read_text()) == (True, "two")
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
+        preview.save(pipe, "three")
+        assert reader.communicate(timeout=30)[0] == "three"
+    with pytest.raises(CannotAskError, match="cannot be written: Is a directory"):
+        preview.save(tmp_path, "four")
+    with pytest.raises(CannotAskError, match=r"^\. cannot be written"):
+        preview.save(Path(), "five")
+    assert {left.name for left in tmp_path.iterdir()} == {"page", "link", "pipe"}
 
 
 def test_what_cannot_be_kept_costs_a_word(
