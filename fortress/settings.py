@@ -270,7 +270,7 @@ class Verify(Model):
     """Most ms between a host's clock and the operator's."""
     failover_s: Annotated[float, Field(gt=0, le=60)] = 3.0
     """Most seconds until the edge leaves a dead server, as computed from `edge.checks`."""
-    replication_lag_s: Annotated[float, Field(gt=0)] = 10.0
+    replication_lag_s: Annotated[float, Field(gt=0, le=86_400)] = 10.0
     """Most seconds that a copy of the database may be behind."""
     iowait_percent: Annotated[float, Field(gt=0, le=100)] = 5.0
     """Most I/O wait of the database's host, in percent of its processors' time."""
@@ -278,7 +278,7 @@ class Verify(Model):
     """Least IOPS of the database's disk at 4 KiB, 70 % reads; measured with `--io` only."""
     iops_16k: Annotated[int, Field(ge=1)] = 50_000
     """The same at 16 KiB, InnoDB's page."""
-    commit_ms: Annotated[float, Field(gt=0)] = 10.0
+    commit_ms: Annotated[float, Field(gt=0, le=10_000)] = 10.0
     """Most ms that 99 of 100 commits to disk (fdatasync) may take; etcd's documents ask for the same."""
     ports: list[Port] = [21, 22, 23, 25, 53, 80, 111, 139, 443, 445, 2375, 3306, 4444, 4567, 4568, 5432, 6443, 8080]
     """TCP ports tried on each host's outside address."""

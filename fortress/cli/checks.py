@@ -10,8 +10,9 @@ import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
+from typing import Any
 
-from fortress.cli.errors import printable
+from fortress.cli.errors import clipped, printable
 from fortress.cli.ssh import Result
 
 ICMP_HEADERS = 28
@@ -44,19 +45,40 @@ class Check:
     detail: str = ""
 
     def ok(self, value: float | str | None, detail: str = "") -> Check:
-        return replace(self, status=Status.OK, value=value, detail=printable(detail))
+        """It holds. Raises ValueError for a number that is none, as `fail` does: a host may print anything."""
+        return replace(self, status=Status.OK, value=_value(value), detail=clipped(detail))
 
     def fail(self, value: float | str | None, detail: str) -> Check:
-        return replace(self, status=Status.FAIL, value=value, detail=printable(detail))
+        """It does not hold."""
+        return replace(self, status=Status.FAIL, value=_value(value), detail=clipped(detail))
 
     def unknown(self, detail: str) -> Check:
-        return replace(self, status=Status.UNKNOWN, value=None, detail=printable(detail))
+        """It was not measured."""
+        return replace(self, status=Status.UNKNOWN, value=None, detail=clipped(detail))
 
     def judge(self, holds: bool, value: float | str | None, detail: str = "") -> Check:
+        """One of the first two."""
         return self.ok(value, detail) if holds else self.fail(value, detail)
 
     def as_json(self) -> dict[str, object]:
         return asdict(self) | {"status": str(self.status)}
+
+
+def _value(value: float | str | None) -> float | str | None:
+    if isinstance(value, str):
+        return clipped(value)
+    if value is not None and not math.isfinite(value):
+        raise ValueError(f"{value} is no measured number")
+    return value
+
+
+def read_json(text: str) -> Any:
+    """JSON without the numbers that are none. Raises ValueError."""
+    return json.loads(text, parse_constant=_refuse)
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
 
 
 def exit_status(checks: Iterable[Check]) -> int:
@@ -102,6 +124,8 @@ def read_tunnel(text: str) -> Tunnel:
         found[line[0]].append(line[1:])
     ((clock,),) = found["now"]
     now = float(clock)
+    if any(len(born) != 1 for born in found["key"]) or not math.isfinite(now):
+        raise ValueError("no time")
     return Tunnel(
         ages={key: now - float(epoch) if float(epoch) else math.inf for key, epoch in found["peer"]},
         key_age_s=now - float(found["key"][0][0]) if found["key"] else None,
@@ -138,6 +162,10 @@ def read_servers(text: str) -> dict[tuple[str, str], dict[str, str]]:
     }
 
 
+TLS_VERSIONS = ("TLSv1.2", "TLSv1.3")
+"""What a connection to the database may be; older ones are broken (RFC 8996)."""
+
+
 @dataclass(frozen=True)
 class DatabaseAnswer:
     """What probe_database.py found from a worker."""
@@ -151,11 +179,14 @@ class DatabaseAnswer:
 
 def read_database(text: str) -> DatabaseAnswer:
     """The JSON that probe_database.py prints. Raises ValueError for anything else."""
-    found = json.loads(text)
+    found = read_json(text)
     try:
-        return DatabaseAnswer(**found)
+        answer = DatabaseAnswer(**found)
     except TypeError as error:
         raise ValueError(str(error)) from None
+    if answer.error is None and not (answer.tls in TLS_VERSIONS and math.isfinite(answer.not_after)):
+        raise ValueError("neither a connection nor an error")
+    return answer
 
 
 # What that means
@@ -177,7 +208,8 @@ def tunnel(
     """
     every = (*checks.values(), strangers, key_age)
     if result.status != 0:
-        return [check.fail(None, result.stderr or "wg show failed") for check in every]
+        why = result.stderr or "wg show failed"
+        return [*(check.fail(None, why) for check in checks.values()), strangers.unknown(why), key_age.unknown(why)]
     try:
         found_there = read_tunnel(result.stdout)
     except ValueError:
@@ -223,13 +255,13 @@ def round_trip(check: Check, result: Result, limit: tuple[float, float] | None) 
 def read_path(text: str) -> int:
     """What probe_path.py prints: bytes of the largest packet that passed, 0 for none. Raises ValueError otherwise."""
     try:
-        return int(json.loads(text)["largest"])
-    except (KeyError, TypeError):
+        return int(read_json(text)["largest"])
+    except (KeyError, TypeError, OverflowError):
         raise ValueError("no size") from None
 
 
 def tunnel_mtu(check: Check, result: Result, mtu: int) -> Check:
-    """A packet as large as the tunnel's MTU passes whole, and one byte more does not."""
+    """A packet as large as the tunnel's MTU passes whole this way, and one byte more does not."""
     largest = _path(check, result)
     if isinstance(largest, Check):
         return largest
@@ -241,7 +273,10 @@ def tunnel_mtu(check: Check, result: Result, mtu: int) -> Check:
 
 
 def path_mtu(check: Check, result: Result, expected: int, overhead: int) -> Check:
-    """The path outside the tunnel is as wide as the settings say, or wider. `overhead` is the tunnel's, in bytes."""
+    """The path outside the tunnel, this way, is as wide as the settings say. `overhead` is the tunnel's, in bytes.
+
+    The way back may be narrower: an answer to a ping may be cut into parts.
+    """
     largest = _path(check, result)
     if isinstance(largest, Check):
         return largest

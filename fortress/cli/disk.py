@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from fortress.cli.checks import Check
+from fortress.cli.checks import Check, read_json
+from fortress.cli.errors import GARBLED
 from fortress.cli.ssh import Result
 
 
@@ -17,10 +17,11 @@ def io_wait(check: Check, result: Result, limit_percent: float) -> Check:
     """
     try:
         found = _printed(result)
-        percent = round(float(found["iowait_percent"]), 1)
+        percent = max(0.0, round(float(found["iowait_percent"]), 1))  # the kernel's counter may go back (proc(5))
         awaits = f"read {_ms(found['r_await_ms'])}, write {_ms(found['w_await_ms'])}"
-        detail = f"{found['disk']}: await {awaits}, {float(found['queue']):.2g} in the queue"
-    except (ValueError, KeyError, TypeError) as error:
+        over = f"over {float(found['seconds']):g} s"
+        detail = f"{over}; {found['disk']}: await {awaits}, {float(found['queue']):.2g} in the queue"
+    except GARBLED as error:
         return check.unknown(_why(result, error))
     return check.judge(percent <= limit_percent, percent, detail)
 
@@ -35,7 +36,7 @@ def benchmark(checks: Sequence[Check], result: Result, iops: Mapping[str, float]
         judged = [_mixed(check, found[size], limit) for check, (size, limit) in zip(mixed, iops.items(), strict=True)]
         latency = round(float(found["commit"]["p99_ms"]), 2)
         detail = f"fdatasync after each 4k write at queue depth 1; {float(found['commit']['iops']):.0f} a second"
-    except (ValueError, KeyError, TypeError) as error:
+    except GARBLED as error:
         return [check.unknown(_why(result, error)) for check in checks]
     return [*judged, commit.judge(latency <= commit_ms, latency, detail)]
 
@@ -49,7 +50,7 @@ def _mixed(check: Check, found: Mapping[str, Any], limit: float) -> Check:
 def _printed(result: Result) -> dict[str, Any]:
     if result.status != 0:
         raise ValueError(result.stderr or f"exit status {result.status} and no word")
-    found: dict[str, Any] = json.loads(result.stdout)
+    found: dict[str, Any] = read_json(result.stdout)
     return found
 
 

@@ -150,8 +150,8 @@ def verify(
                 io=io,
                 tell=lambda done, total: tell(f"asking {len(standing.hosts)} hosts: {done} of {total} answers"),
             )
-        _keep(stack, checks)
         _say(output.as_json(stack, checks) + "\n" if json else output.as_table(stack, checks, terminal=_is_terminal()))
+        _keep(stack, checks)
         raise typer.Exit(exit_status(checks))
 
 

@@ -25,6 +25,9 @@ AT_ONCE = 100
 """Ports tried at a time; a home router's tables hold thousands."""
 
 
+_ODD_CERTIFICATE = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion)
+
+
 class SilentError(Exception):
     """Nothing answered at all, as from a machine that is off or a network that is down."""
 
@@ -86,12 +89,12 @@ def https(url: str, server_name: str, path: str, timeout: float) -> HttpsAnswer:
     ):
         certificate = x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
         status, _ = _get(secure, server_name, path)
-    return HttpsAnswer(
-        status,
-        certificate.not_valid_after_utc.timestamp(),
-        _names(certificate),
-        certificate.issuer == certificate.subject,
-    )
+        return HttpsAnswer(
+            status,
+            certificate.not_valid_after_utc.timestamp(),
+            _names(certificate),
+            certificate.issuer == certificate.subject,
+        )
 
 
 def http_redirect(url: str, server_name: str, path: str, timeout: float) -> tuple[int, str]:
@@ -129,7 +132,7 @@ def _within(seconds: float, connection: socket.socket) -> Iterator[None]:
     timer.start()
     try:
         yield
-    except (ssl.SSLError, http.client.HTTPException, OSError, ValueError) as error:
+    except (http.client.HTTPException, OSError, ValueError, *_ODD_CERTIFICATE) as error:
         raise RefusedError("no answer in time" if late.is_set() else _why(error)) from None
     finally:
         timer.cancel()

@@ -7,8 +7,10 @@ for each run `iops`, and the 99th percentile in ms of what it waits for.
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
+import select
 import shutil
 import subprocess
 import sys
@@ -16,7 +18,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-SIZE = 2**30
+SIZE, PIECE = 2**30, 2**24
 RUN_S, RAMP_S = 8, 2
 
 MIXED = ("--rw=randrw", "--rwmixread=70", "--iodepth=32", "--numjobs=2", "--group_reporting")
@@ -29,13 +31,25 @@ RUNS = {
 
 
 def fio(file: str, *options: str) -> dict[str, Any]:
-    """One run of fio on the file, past the page cache; its only job's figures. Raises RuntimeError with its words."""
+    """One run of fio on the file, past the page cache; its only job's figures. Raises RuntimeError with its words.
+
+    It ends at once where nobody listens any more: sshd does not end what it started.
+    """
     words = ["fio", "--name=fortress", f"--filename={file}", f"--size={SIZE}", "--direct=1", "--ioengine=libaio"]
-    done = subprocess.run([*words, "--output-format=json", *options], capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        raise RuntimeError((done.stderr or done.stdout).strip()[-500:])
+    listener = select.poll()
+    listener.register(sys.stdout.fileno(), select.POLLERR | select.POLLHUP)
+    with tempfile.TemporaryFile("w+") as said:
+        with subprocess.Popen([*words, "--output-format=json", *options], stdout=said, stderr=said) as process:
+            while process.poll() is None:
+                if listener.poll(200):
+                    process.kill()
+                    raise RuntimeError("nobody listens any more")
+        said.seek(0)
+        text = said.read()
+    if process.returncode != 0 or "{" not in text:
+        raise RuntimeError(text.strip()[-300:] or f"fio ended with {process.returncode} and no word")
     # fio may say things before its JSON.
-    found: dict[str, Any] = json.loads(done.stdout[done.stdout.index("{") :])["jobs"][0]
+    found: dict[str, Any] = json.JSONDecoder().raw_decode(text[text.index("{") :])[0]["jobs"][0]
     return found
 
 
@@ -62,13 +76,20 @@ def main(folder: str) -> None:
     free = shutil.disk_usage(folder).free
     if free < 4 * SIZE:
         raise RuntimeError(f"{folder} has {free / 2**30:.1f} GiB free; this takes 1 GiB of at least 4")
+    folder_itself = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(folder_itself, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise RuntimeError("another run measures this disk now") from None
     handle, path = tempfile.mkstemp(prefix=".fortress-io-", dir=folder)
     Path(path).unlink()
     with open(handle, "wb", closefd=False) as file:
         # Whole, or fio would make it anew by its name; and blocks that were never written are read without the disk.
-        for _ in range(SIZE // 2**20):
-            file.write(os.urandom(2**20))
-    os.fsync(handle)
+        # In pieces, so that the database's own commits do not wait behind all of it.
+        for _ in range(SIZE // PIECE):
+            file.write(os.urandom(PIECE))
+            file.flush()
+            os.fsync(handle)
     print(json.dumps(measure(f"/proc/{os.getpid()}/fd/{handle}")))
 
 
@@ -80,5 +101,7 @@ if __name__ == "__main__":
             sys.exit(f"{error.filename}: {error.strerror}")
         sys.stderr.write("fio: command not found\n")
         sys.exit(127)
+    except KeyError as error:
+        sys.exit(f"fio did not say {error}")
     except (OSError, RuntimeError) as error:
         sys.exit(str(error))

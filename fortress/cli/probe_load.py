@@ -1,8 +1,9 @@
 """Runs on a host (python3, standard library only): how much its disks keep it waiting, over a few seconds.
 
-`python3 -I - FOLDER SECONDS`, with this text as standard input. Prints JSON: `iowait_percent` of the processors' time;
-`disk`, under the folder, or all disks where the kernel does not count that one by itself; `r_await_ms` and
-`w_await_ms`, null where nothing was read or written; `queue`, the mean number of requests that waited or were served.
+`python3 -I - FOLDER SECONDS`, with this text as standard input. Prints JSON: `iowait_percent` of the processors' time
+in so many `seconds`; `disk`, under the folder, or all disks where the kernel does not count that one by itself;
+`r_await_ms` and `w_await_ms`, null where nothing was read or written; `queue`, the mean number of requests that waited
+or were served.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def main(folder: str, seconds: float) -> None:
     found = {
         # The first eight: what guests take is counted in user and nice already.
         "iowait_percent": 100 * ticks[4] / max(1, sum(ticks[:8])),
+        "seconds": seconds,
         "disk": disk,
         "r_await_ms": read_ms / reads if reads else None,
         "w_await_ms": write_ms / writes if writes else None,

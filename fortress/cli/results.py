@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,15 +37,14 @@ def keep(stack: str, run: Run, project: Path | None = None) -> None:
     file = path(stack, project)
     file.parent.mkdir(exist_ok=True)
     line = json.dumps({"when": run.when, "checks": [check.as_json() for check in run.checks]}) + "\n"
-    older = file.read_text(encoding="utf-8").splitlines(keepends=True) if file.exists() else []
+    older = file.read_text("utf-8", "replace").splitlines(keepends=True) if file.exists() else []
     if len(older) < MOST_RUNS and all(text.endswith("\n") for text in older):
         with file.open("a", encoding="utf-8") as end:
             end.write(line)
         return
-    with tempfile.NamedTemporaryFile("w", encoding="utf-8", dir=file.parent, delete=False) as new:
-        new.writelines(text for text in older[1 - MOST_RUNS :] if text.endswith("\n"))
-        new.write(line)
-    Path(new.name).replace(file)
+    new = file.with_suffix(".new")
+    new.write_text("".join([*(text for text in older[1 - MOST_RUNS :] if text.endswith("\n")), line]), encoding="utf-8")
+    new.replace(file)
 
 
 def kept(stack: str, project: Path | None = None) -> list[Run]:

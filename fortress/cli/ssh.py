@@ -27,6 +27,9 @@ from fortress.cli.errors import CannotAskError, printable
 logging.getLogger("paramiko").addHandler(logging.NullHandler())
 logging.getLogger("paramiko").propagate = False
 
+LONGEST_ANSWER = 64 * 2**20
+"""Bytes that a host may print to one question; `drift` reads whole files, of 1 MB at most each."""
+
 AGENT_ANSWERS_S = 5.0
 """Seconds that an agent has for listing its keys."""
 
@@ -213,12 +216,13 @@ class Session:
         with self._limit(self._timeout + takes):
             channel = self.transport.open_session()
             with contextlib.closing(channel):
+                channel.set_environment_variable("LC_ALL", "C")  # words are read; sshd of Debian takes it
                 channel.exec_command(command)
                 if text:
                     channel.sendall(text.encode())
                 channel.shutdown_write()
-                stdout = channel.makefile("rb").read()
-                stderr = channel.makefile_stderr("rb").read()
+                stdout = _bounded(channel.makefile("rb"))
+                stderr = _bounded(channel.makefile_stderr("rb"))
                 status = channel.recv_exit_status()
                 if status == -1:  # paramiko's word for a connection that went, and for a command that was killed
                     raise EOFError("the command ended without a status")
@@ -246,6 +250,14 @@ class Session:
 
     def close(self) -> None:
         self.transport.close()
+
+
+def _bounded(stream: paramiko.ChannelFile) -> bytes:
+    """All of a stream. Raises SshError, and the connection is of no more use, where it does not end."""
+    text: bytes = stream.read(LONGEST_ANSWER + 1)
+    if len(text) > LONGEST_ANSWER:
+        raise SshError(f"answered with more than {LONGEST_ANSWER >> 20} MiB")
+    return text
 
 
 def connect(target: Target, access: Access, timeout: float, through: Session | None = None) -> Session:

@@ -38,8 +38,8 @@ class Host(Facts):
 
 class Mesh(Facts):
     mtu: int
-    path_mtu: int
-    hubs: tuple[str, ...]
+    path_mtu: int = 0
+    hubs: tuple[str, ...] = ()
     interface: str = "wg0"
 
 
@@ -48,7 +48,7 @@ class Database(Facts):
     address: str
     port: int
     ca_pem: str
-    copy_wanted: bool
+    copy_wanted: bool = False
     """Whether a copy in another cloud is the goal."""
 
 
@@ -60,8 +60,8 @@ class Edge(Facts):
     stats_socket: str
     backends: dict[str, dict[str, str]]
     """Backend to server to address:port, as HAProxy names them."""
-    silent_ms: int
-    refused_ms: int
+    silent_ms: int = 0
+    refused_ms: int = 0
     """The longest until a dead server is left, of a host that is silent and of one that refuses."""
 
 
@@ -78,14 +78,14 @@ class Limits(Facts):
     rtt_ms: dict[str, tuple[float, float]]
     handshake_s: float
     certificate_days: float
-    key_age_days: float
+    key_age_days: float = 0
     clock_offset_ms: float
-    failover_s: float
-    replication_lag_s: float
-    iowait_percent: float
-    iops_4k: float
-    iops_16k: float
-    commit_ms: float
+    failover_s: float = 0
+    replication_lag_s: float = 0
+    iowait_percent: float = 0
+    iops_4k: float = 0
+    iops_16k: float = 0
+    commit_ms: float = 0
     ports: tuple[int, ...]
 
     def rtt(self, one: str, other: str) -> tuple[float, float] | None:
@@ -102,6 +102,11 @@ class Standing(Facts):
     edge: Edge
     bastion: Bastion | None
     limits: Limits
+
+    @property
+    def older(self) -> bool:
+        """Whether it was brought up by a version that did not export all that `fortress verify` measures against."""
+        return not (self.mesh.path_mtu and self.limits.key_age_days)
 
     def pairs(self) -> list[tuple[str, str]]:
         """Direct peers, each pair once; the first is the one that measures, and the work is spread over the hosts."""

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from fortress.cli import checks, ssh
 from fortress.cli.checks import DAY_S, Check, Status
+from fortress.cli.errors import GARBLED
 from fortress.cli.output import NARROW, STYLES, WORDS, tally
 from fortress.cli.questions import Question
 from fortress.cli.stack import Standing
@@ -111,7 +112,7 @@ def question(standing: Standing, name: str) -> Question:
         result = session.run(shlex.join(words), takes=LOOKING_TAKES_S)
         try:
             return judge(standing, name, read(result.stdout))
-        except ValueError:
+        except GARBLED:
             why = checks.not_asked(result, name) or result.stderr or f"{name} printed {result.stdout!r}"
             return [check.unknown(why) for check in checks_of_host]
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from fortress.cli import checks, from_here, ssh
 from fortress.cli.checks import Check, DatabaseAnswer
+from fortress.cli.errors import GARBLED, CannotAskError
 from fortress.cli.from_here import Seen
 from fortress.cli.parallel import in_parallel
 from fortress.cli.questions import Clock, Question, Questions
@@ -59,6 +60,8 @@ def measure(
     under load for half a minute; `besides` is one more question to each host by its name, whose checks come last.
     A host that does not answer leaves its checks unknown; nothing raises because of one.
     """
+    if standing.older:
+        raise CannotAskError("the stack was brought up by an older version of this program; run `pulumi up` once more")
     survey = _Survey(standing, access, timeout, io, besides, clock, tell)
     found = survey.take()
     rank = {
@@ -137,6 +140,9 @@ class _Survey:
                 found += [check.unknown(why) for check in question.checks]
                 if session and not session.alive():
                     trouble = why
+            except GARBLED as error:
+                why = f"{name} printed what cannot be read ({type(error).__name__})"
+                found += [check.unknown(why) for check in question.checks]
             self._count()
         if session:
             session.close()

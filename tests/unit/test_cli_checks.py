@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 from pathlib import Path
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fortress.cli import checks
+from fortress.cli import checks, copies, disk
 from fortress.cli.checks import Check, ClockSample, Status
+from fortress.cli.errors import GARBLED
 from fortress.cli.ssh import Result
 
 RECORDED = Path(__file__).parent / "recorded"
@@ -132,9 +134,14 @@ def test_the_age_of_a_hosts_key() -> None:
 
 def test_no_interface_fails_and_garbage_is_unknown() -> None:
     found = handshakes("", status=1, stderr="Unable to access interface: No such device\n")
-    assert {check.status for check in found.values()} == {Status.FAIL}
+    assert {name: str(check.status) for name, check in found.items()} == {
+        "handshake with fra-1": "fail",
+        "handshake with fra-2": "fail",
+        "unknown peers": "unknown",
+        "key age": "unknown",
+    }
     assert found["unknown peers"].detail == "Unable to access interface: No such device"
-    for garbage in ("what\n", "", "now\n", "now 1\nnow 2\n", "now 1\npeer KEY\n"):
+    for garbage in ("what\n", "", "now\n", "now 1\nnow 2\n", "now 1\npeer KEY\n", "now 1\nkey\n", "now inf\n"):
         assert {check.status for check in handshakes(garbage).values()} == {Status.UNKNOWN}, garbage
 
 
@@ -369,3 +376,57 @@ def test_behind_a_bastion_ssh_need_not_be_seen() -> None:
     assert ports(80, 443, not_from_here=(22,)) == PORTS.ok("80 443")
     assert ports(22, 80, 443, not_from_here=(22,)).status is Status.OK
     assert ports(80, not_from_here=(22,)).detail == "closed and should be open: 443"
+
+
+# Hosts that print something else
+
+
+def test_nothing_of_a_hosts_reaches_the_terminal_raw() -> None:
+    check = Check("database over TLS", "fra-1")
+    for found in (check.ok("\x1b]0;pwned\x07UP"), check.fail(None, "\x1b[2Jgone"), check.unknown("a\x9bb")):
+        assert f"{found.value}{found.detail}".isprintable()
+    assert check.ok("\x1b]0;pwned\x07UP").value == "?]0;pwned?UP"
+    assert len(check.unknown("x" * 10_000).detail) == 300
+
+
+@pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
+def test_a_number_that_is_none_is_never_a_measured_value(number: float) -> None:
+    for judge in (Check("a", "b").ok, lambda value: Check("a", "b").fail(value, "")):
+        with pytest.raises(ValueError, match="no measured number"):
+            judge(number)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{}", "[]", "7", '{"tls": ["TLSv1.3"]}', '{"tls": "TLSv1.1", "not_after": 1}'),
+        *('{"tls": "TLSv1.3", "not_after": 1e999}', '{"tls": "TLSv1.3", "not_after": NaN}'),
+    ],
+)
+def test_an_empty_answer_is_no_connection_to_the_database(text: str) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        checks.read_database(text)
+
+
+TEXTS = st.text(max_size=60) | st.sampled_from(["{}", "[]", "null", "1e999", "[" * 5000, '{"largest": Infinity}'])
+KINDS = st.lists(st.sampled_from(["now", "key", "peer", "pushed", "nan", "inf", "-1", "1e309", "K="]), max_size=6)
+
+
+@given(st.one_of(TEXTS, st.lists(KINDS.map(" ".join), max_size=4).map("\n".join)))
+def test_whatever_a_host_prints_is_read_or_is_garbled(text: str) -> None:
+    """`verify` makes the second unknown; nothing else may come out of a reader."""
+    rows = {("oslo", "web"): Check("backend", "edge")}
+    for read in (
+        checks.read_tunnel,
+        checks.read_database,
+        checks.read_path,
+        checks.read_pings,
+        lambda said: checks.tunnel({}, RTT, RTT, printed(said), {}, 180, 365),
+        lambda said: checks.round_trip(RTT, printed(said), None),
+        lambda said: checks.backends(rows, {("oslo", "web"): "10.100.0.4:80"}, f"# pxname,svname,{said}"),
+        lambda said: disk.io_wait(RTT, printed(said), 5.0),
+        lambda said: disk.benchmark([RTT, RTT, RTT], printed(said), {"4k": 1, "16k": 1}, 10.0),
+        lambda said: copies.lag(RTT, printed(said), 10.0, wanted=True),
+    ):
+        with contextlib.suppress(*GARBLED):
+            read(text)

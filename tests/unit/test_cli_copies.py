@@ -21,7 +21,6 @@ SOURCE = """*************************** 1. row ***************************
 COPY = """*************************** 1. row ***************************
    copy_user: copier
    copy_host: 10.100.0.2:41234
-copy_seconds: 25
   copy_state: Master has sent all binlog to slave; waiting for more updates
 """
 
@@ -37,20 +36,22 @@ def test_without_a_copy_there_is_nothing_to_check_unless_one_is_wanted() -> None
     assert missing.detail == "no copy is connected, and database.cross_cloud_copy says that one is"
 
 
-def test_a_source_knows_what_it_has_sent() -> None:
-    (sent,) = lag(COPY)
-    assert (sent.status, sent.value, sent.detail) == (Status.OK, 0.0, "to 10.100.0.2:41234; 1 copies read from here")
-    (stalled,) = lag(COPY.replace("Master has sent all binlog to slave; waiting for more updates", "Writing to net"))
-    assert (stalled.status, stalled.value) == (Status.FAIL, 25.0)
-    slowest = lag(COPY + COPY.replace("Master has sent all", "Sending").replace("25", "4"))[0]
-    assert (slowest.status, slowest.value) == (Status.OK, 4.0)
+def test_a_source_knows_whether_it_has_sent_all() -> None:
+    (sent,) = lag(COPY + COPY)
+    assert (sent.status, sent.value) == (Status.OK, 0.0)
+    assert sent.detail == "all sent to 10.100.0.2:41234, 10.100.0.2:41234"
+    sending = COPY.replace("Master has sent all binlog to slave; waiting for more updates", "Writing to net")
+    assert copies.sending(Result(0, COPY + sending, ""))
+    assert not copies.sending(Result(0, COPY, ""))
+    (behind,) = lag(COPY + sending)
+    assert (behind.status, behind.value) == (Status.UNKNOWN, None)
 
 
 def test_a_copy_knows_how_far_it_is_behind() -> None:
     (behind,) = lag(SOURCE)
-    assert (behind.status, behind.value) == (Status.OK, 3.0)
-    assert behind.detail == "behind 10.100.0.1; 0 copies read from here"
+    assert (behind.status, behind.value, behind.detail) == (Status.OK, 3.0, "no copy reads from here")
     assert lag(SOURCE.replace("Master: 3", "Master: 11"))[0].status is Status.FAIL
+    assert lag(SOURCE.replace("Master: 3", "Master: NULL"))[0].status is Status.UNKNOWN
 
 
 def test_a_thread_that_does_not_run_fails_whatever_the_figure_says() -> None:

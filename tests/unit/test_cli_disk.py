@@ -11,7 +11,7 @@ from fortress.cli.checks import Check, Status
 from fortress.cli.ssh import Result
 
 WAIT = Check("I/O wait", "oslo-db", unit="%", limit=5.0)
-LOAD = {"iowait_percent": 1.26, "disk": "vdb", "r_await_ms": 0.21, "w_await_ms": None, "queue": 0.031}
+LOAD = {"iowait_percent": 1.26, "seconds": 2.0, "disk": "vdb", "r_await_ms": 0.21, "w_await_ms": None, "queue": 0.031}
 ROWS = (
     Check("IOPS at 4k", "oslo-db", unit="IOPS", limit=50_000),
     Check("IOPS at 16k", "oslo-db", unit="IOPS", limit=50_000),
@@ -35,9 +35,10 @@ def benchmark(result: Result) -> list[Check]:
 def test_io_wait_with_await_beside_it() -> None:
     found = disk.io_wait(WAIT, printed(LOAD), 5.0)
     assert (found.status, found.value) == (Status.OK, 1.3)
-    assert found.detail == "vdb: await read 0.21 ms, write none, 0.031 in the queue"
+    assert found.detail == "over 2 s; vdb: await read 0.21 ms, write none, 0.031 in the queue"
     assert disk.io_wait(WAIT, printed({**LOAD, "iowait_percent": 5.1}), 5.0).status is Status.FAIL
     assert disk.io_wait(WAIT, printed({**LOAD, "iowait_percent": 5.04}), 5.0).status is Status.OK
+    assert disk.io_wait(WAIT, printed({**LOAD, "iowait_percent": -0.4}), 5.0).value == 0
 
 
 def test_iops_each_with_its_limit_and_p99() -> None:
@@ -58,6 +59,8 @@ def test_iops_each_with_its_limit_and_p99() -> None:
         (Result(1, "", ""), "exit status 1 and no word"),
         (Result(0, "what\n", ""), "the host printed 'what"),
         (Result(0, "{}", ""), "the host printed '{}'"),
+        (Result(0, "[" * 100_000, ""), "the host printed '[[["),
+        (Result(0, '{"iowait_percent": -Infinity, "4k": {"iops": 1e999}}', ""), "the host printed"),
     ],
 )
 def test_what_was_not_measured_is_unknown(result: Result, why: str) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -134,7 +136,6 @@ def test_bisection_finds_every_path(real: int, expected: int) -> None:
     assert probe_path.largest(passes, expected, max(9216, expected + 1)) == real
     # What is as expected is told by two sizes; else it takes what bisection takes.
     assert len(tried) <= (2 if real == expected else 17)
-    assert len(set(tried)) == len(tried)
 
 
 def test_a_path_on_which_nothing_is_answered() -> None:
@@ -185,6 +186,7 @@ def test_disks_are_counted_between_two_looks(
     monkeypatch.setattr(time, "sleep", lambda _seconds: None)
     probe_load.main("/", 1.0)
     found = json.loads(capsys.readouterr().out)
+    assert found.pop("seconds") == 1.0
     assert found == {"iowait_percent": 20.0, "disk": "vda", "r_await_ms": 2.0, "w_await_ms": 10.0, "queue": 0.07}
 
 
@@ -202,3 +204,37 @@ def test_without_fio_its_name_is_said_and_nothing_stays(tmp_path: Path, monkeypa
     done = probe("probe_disk.py", str(tmp_path / "data"))
     assert (done.returncode, done.stderr) == (127, "fio: command not found\n")
     assert list((tmp_path / "data").iterdir()) == []
+
+
+def test_one_run_at_a_time(tmp_path: Path) -> None:
+    folder = os.open(tmp_path, os.O_RDONLY)
+    fcntl.flock(folder, fcntl.LOCK_EX)
+    try:
+        done = probe("probe_disk.py", str(tmp_path))
+    finally:
+        os.close(folder)
+    assert (done.returncode, done.stderr) == (1, "another run measures this disk now\n")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_fio_ends_with_whoever_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the connection breaks: nobody reads what the probe will print."""
+    (tmp_path / "fio").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 60\n")
+    (tmp_path / "fio").chmod(0o755)
+    text = (PROGRAMS / "probe_disk.py").read_text().replace("2**30, 2**24", "2**20, 2**20")
+    words = [sys.executable, "-I", "-", str(tmp_path)]
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        assert process.stderr
+        process.stdin.write(text.encode())
+        process.stdin.close()
+        deadline = time.monotonic() + 20
+        while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        process.stdout.close()
+        assert process.wait(10) == 1
+        assert process.stderr.read() == b"nobody listens any more\n"
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)

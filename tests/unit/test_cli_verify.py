@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 
 from fortress.cli import outside, ssh, stack
 from fortress.cli.checks import Check
+from fortress.cli.errors import CannotAskError
 from fortress.cli.main import app
 from fortress.cli.verify import measure
 from tests.doubles.ssh_server import Behaviour, public, silent_server, ssh_server
@@ -182,6 +183,21 @@ def test_a_host_that_drips_or_stops_in_the_middle_is_given_up_in_time(tmp_path: 
         assert found["clock offset", host].status == "ok"
         assert found["interface MTU", host].detail == f"{host} gave no answer within 1 s"
     assert found["handshake with fra-1", "oslo-edge"].status == "ok"
+
+
+def test_a_host_that_prints_something_else_costs_only_what_it_was_asked(tmp_path: Path) -> None:
+    odd = {"sh": "printf 'now 1\\npeer K inf\\nkey 1e999\\n'", "cat": "printf '\\033[2J1360'", "python3": "echo '{}'"}
+    with standing_fortress(tmp_path / "f", scripts={"fra-1": odd}) as fortress:
+        found = checked(fortress)
+    for name in ("key age", "interface MTU", "database over TLS", "path MTU to oslo-db"):
+        assert str(found[name, "fra-1"].status) == "unknown", name
+        assert found[name, "fra-1"].detail.isprintable()
+    assert str(found["round trip to oslo-db", "fra-1"].status) == "ok"
+
+
+def test_a_stack_of_an_older_version_is_to_be_brought_up_once_more(fortress: Fortress) -> None:
+    with pytest.raises(CannotAskError, match="older version of this program; run `pulumi up` once more"):
+        checked(fortress, changes={"mesh": {"mtu": 1360}})
 
 
 def test_a_program_that_a_host_lacks_is_unknown_with_its_name(tmp_path: Path) -> None:
