@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pypdfium2  # type: ignore[import-untyped]
 import pytest
+from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
 from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
@@ -132,6 +133,18 @@ def test_it_fits_and_is_not_blank(opened: Opened, folder: Path, request: pytest.
     assert sum(count > 0 for count in colours) > 100
     ground = colours.index(max(colours))
     assert ground < 50 if "dark" in file.name else ground > 200
+
+
+@pytest.mark.parametrize(
+    "opened",
+    [{}, {"color_scheme": "dark"}, {"viewport": PHONE}],
+    ids=["light", "dark", "phone"],
+    indirect=True,
+)
+def test_it_is_for_everyone(opened: Opened) -> None:
+    """Names, roles, order, contrast: the rules of axe-core, those of WCAG 2.2 AA among them."""
+    found = Axe().run(opened.page)
+    assert found.violations_count == 0, found.generate_report()
 
 
 @pytest.mark.parametrize("opened", [{"viewport": PHONE}], indirect=True)
