@@ -14,11 +14,19 @@ from dataclasses import dataclass
 from fortress import push
 from fortress.activation import Activation, Effect, of_command, push_in
 from fortress.cli.forge import LIMITS, Forge
-from fortress.cli.markdown import code, fenced, fold, tag_code
+from fortress.cli.markdown import block, code, fenced, fitting, fold, tag_code
 from fortress.cli.plan import SECRET, UNKNOWN, Change, Plan
 
 LONGEST_FILE = 8
 """A file takes at most this part of the comment."""
+LONGEST_ERRORS = 4
+"""The engine's errors at most this part, so that what is at risk stands beside them whatever they say."""
+LONGEST_RISKS = 3
+"""The list of what is at risk at most this part; one line of it takes a sixth of the shortest comment."""
+SAYING_WHAT_IS_CUT = 2500
+"""Bytes that are left for it: eight names of 80, and the stack's of 200 characters."""
+AROUND_THE_REPORT = 1200
+"""Bytes of its fold and of the longest fences that its lines may need."""
 OPEN_LINES = 80
 """Lines of a diff that are shown unfolded."""
 OPEN_LINES_OF_NEW = 8
@@ -59,17 +67,17 @@ def render(stack: str, plan: Plan, forge: Forge = Forge.GITHUB) -> str:
     head = [
         marker(stack),
         f"## Preview of {code(stack)}: {_headline(plan)}\n",
-        *_errors(plan, limit // 4),
-        *_risks(plan),
+        *_risks(plan, limit // LONGEST_RISKS),
+        *_errors(plan, limit // LONGEST_ERRORS),
         *_tally(plan),
     ]
-    parts = [Part(0, "\n".join(head))]
+    parts: list[Part] = []
     if plan.changing:
         parts += _hosts(plan, limit // LONGEST_FILE)
         parts += _cloud(plan)
         parts += _others(plan)
     parts += _notes(plan)
-    return _fitted(parts, _report(plan), limit, stack)
+    return _fitted("\n".join(head), parts, _report(plan), limit, stack)
 
 
 # --- first and loud ---------------------------------------------------------------------------------------------------
@@ -91,23 +99,24 @@ def _counted(plan: Plan) -> str:
 def _errors(plan: Plan, longest: int) -> list[str]:
     if not plan.errors:
         return []
-    said = "\n\n".join(plan.errors)
-    if len(said) > longest:
-        said = f"{said[:longest]}\n… ({len(said) - longest} more characters)"
-    return [f"**The engine stopped with exit status {plan.status}; nothing was changed.** It says:\n", fenced(said)]
+    said = fenced("\n\n".join(plan.errors), longest=longest)
+    return [f"**The engine stopped with exit status {plan.status}; nothing was changed.** It says:\n", said]
 
 
-def _risks(plan: Plan) -> list[str]:
+def _risks(plan: Plan, longest: int) -> list[str]:
+    """The first of them, as many as `longest` bytes take; one always fits."""
     if not plan.risks:
         return []
-    lines = ["### ⚠️ Data at risk\n"]
+    lines = []
     for change in plan.risks[:LISTED]:
         verb = {"replace": "**REPLACED**", "delete": "**DELETED**"}.get(change.op, "**CHANGED**")
         because = f", because of {_codes(change.reasons)}" if change.reasons else ""
-        lines.append(f"- {verb} {code(change.name)} ({code(change.type)}){because}: {_risk(change)}")
-    if len(plan.risks) > LISTED:
-        lines.append(f"- and {len(plan.risks) - LISTED} more, in the full report")
-    return [*lines, ""]
+        lines.append(f"- {verb} {code(change.name, 120)} ({code(change.type, 120)}){because}: {_risk(change)}")
+    while sum(len(line.encode()) + 1 for line in lines) > longest:
+        lines.pop()
+    if len(plan.risks) > len(lines):
+        lines.append(f"- and {len(plan.risks) - len(lines)} more, in the full report")
+    return ["### ⚠️ Data at risk\n", *lines, ""]
 
 
 def _risk(change: Change) -> str:
@@ -264,10 +273,10 @@ def _file(host: str, change: Change, longest: int) -> Part:
         lines.append(f"Changed: {_codes(change.differing)}\n")
     lines += _meta(change)
     if diff:
-        block = fenced(_bounded(diff, longest), "diff")
+        shown = fenced(diff, "diff", longest)
         long = diff.count("\n") > (OPEN_LINES if change.op == "update" else OPEN_LINES_OF_NEW)
         lines.append(
-            fold(f"{_number(diff.count(chr(10)), 'line')} of {tag_code(path or change.name)}", block) if long else block
+            fold(f"{_number(diff.count(chr(10)), 'line')} of {tag_code(path or change.name)}", shown) if long else shown
         )
     rank = 2 if change.op not in ("create", "leave") else 4
     return Part(rank, "\n".join(lines), f"{code(path or change.name)} on {code(host or 'unknown')}")
@@ -279,16 +288,6 @@ def _meta(change: Change) -> list[str]:
     if one is None or other is None or (one.mode, one.owner) == (other.mode, other.owner):
         return []
     return [f"Mode and owner: {code(f'{one.mode} {one.owner}')} → {code(f'{other.mode} {other.owner}')}\n"]
-
-
-def _bounded(text: str, longest: int) -> str:
-    lines, kept, size = _lines(text), list[str](), 0
-    for line in lines:
-        size += len(line.encode()) + 1
-        if size > longest:
-            return "\n".join([*kept, f"… {len(lines) - len(kept)} more lines"])
-        kept.append(line)
-    return "\n".join(kept)
 
 
 def _commands(changes: Sequence[Change]) -> str:
@@ -383,7 +382,7 @@ def _notes(plan: Plan) -> list[Part]:
     if not said:
         return []
     title = "What the engine says besides"
-    return [Part(3, fold(title, fenced(_bounded("\n".join(said), 4000))), title)]
+    return [Part(3, fold(title, fenced("\n".join(said), longest=4000)), title)]
 
 
 # --- the full report, and what fits -----------------------------------------------------------------------------------
@@ -411,41 +410,37 @@ def _short(inputs: Mapping[str, object], key: str) -> str:
     return _value(inputs, key).replace("\n", "\\n")
 
 
-def _fitted(parts: Sequence[Part], report: Sequence[str], limit: int, stack: str) -> str:
-    """The parts that fit, those of low rank first, in their order; then as much of the report as is left."""
-    room = limit - 1500  # for what is said about the cut
+def _fitted(head: str, parts: Sequence[Part], report: Sequence[str], limit: int, stack: str) -> str:
+    """The head always; the parts that fit, those of low rank first, in their order; of the report what is left."""
+    room = limit - SAYING_WHAT_IS_CUT - _size(head)
     kept: set[int] = set()
     for index in sorted(range(len(parts)), key=lambda index: (parts[index].rank, index)):
-        size = len(parts[index].text.encode()) + 1
-        if size <= room:
+        if _size(parts[index].text) <= room:
             kept.add(index)
-            room -= size
+            room -= _size(parts[index].text)
     cut = [part.what for index, part in enumerate(parts) if index not in kept and part.what]
-    lines: list[str] = []
-    if report:
-        room -= 200
-        for line in report:
-            shown = line if len(line) <= 400 else f"{line[:400]}…"
-            # A line may double where it holds what is written out to be seen.
-            room -= 2 * len(shown.encode()) + 1
-            if room < 0:
-                break
-            lines.append(shown)
-    texts = [part.text for index, part in enumerate(parts) if index in kept]
+    lines = fitting(report, room - AROUND_THE_REPORT)
+    texts = [head]
+    if cut or len(lines) < len(report):
+        texts.append(_said_of_cut(cut, len(report) - len(lines), limit, stack))
+    texts += [part.text for index, part in enumerate(parts) if index in kept]
     if lines:
         rest = f", the first {len(lines)} of {len(report)} lines" if len(lines) < len(report) else ""
-        texts.append(fold(f"Full report{rest}", fenced("\n".join(lines))))
-    if cut or len(lines) < len(report):
-        texts.insert(1, _said_of_cut(cut, len(report) - len(lines), limit, stack))
+        texts.append(fold(f"Full report{rest}", block(lines)))
     return "\n".join(text.rstrip("\n") + "\n" for text in texts)
+
+
+def _size(text: str) -> int:
+    """Bytes of a part, with the empty line behind it."""
+    return len(text.encode()) + 2
 
 
 def _said_of_cut(cut: Sequence[str], lines: int, limit: int, stack: str) -> str:
     said = [f"**Cut to the {limit} bytes that a comment may have.**"]
     if cut:
-        names = ", ".join(name for name in cut[:8] if len(name) < 80)
-        more = f" and {len(cut) - 8} more" if len(cut) > 8 else ""
-        said.append(f"Not shown: {names}{more}.")
+        names = [name for name in cut if len(name.encode()) < 80][:8]
+        more = [f"{len(cut) - len(names)} more"] if len(cut) > len(names) else []
+        said.append(f"Not shown: {' and '.join([', '.join(names), *more] if names else more)}.")
     if lines:
         said.append(f"{_number(lines, 'line')} of the full report are left out.")
     said.append(

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import sys
 import unicodedata
+from collections.abc import Sequence
 
 LONGEST_LINE = 400
 """Characters of one line that are shown."""
@@ -14,6 +16,8 @@ _MEANT = "<>&\"'@#!$%~*_`[]:\\"
 
 def visible(text: str) -> str:
     """Text with what cannot be seen written out: control characters, and those that turn text around."""
+    if text.isprintable():  # so is nearly every line
+        return text
     return "".join(
         character
         if character in "\n\t" or unicodedata.category(character) not in ("Cc", "Cf", "Cs", "Co", "Zl", "Zp")
@@ -44,11 +48,30 @@ def tag_code(text: str) -> str:
     return f"<code>{''.join(f'&#{ord(sign)};' if sign in _MEANT else sign for sign in line)}</code>"
 
 
-def fenced(text: str, language: str = "") -> str:
-    """Text as a block of code, whatever backticks it holds."""
-    lines = "\n".join(clipped(line) for line in visible(text).rstrip("\n").split("\n"))
-    fence = "`" * max(3, _longest_run(lines) + 1)
-    return f"{fence}{language}\n{lines}\n{fence}\n"
+def fitting(lines: Sequence[str], longest: int) -> list[str]:
+    """As many lines, from the first, as `longest` bytes take, each as a block of code shows it."""
+    kept: list[str] = []
+    for line in lines:
+        kept.append(clipped(visible(line)))
+        longest -= len(kept[-1].encode()) + 1
+        if longest < 0:
+            return kept[:-1]
+    return kept
+
+
+def block(lines: Sequence[str], language: str = "") -> str:
+    """What `fitting` gives as a block of code, whatever backticks it holds."""
+    text = "\n".join(lines)
+    fence = "`" * max(3, _longest_run(text) + 1)
+    return f"{fence}{language}\n{text}\n{fence}\n"
+
+
+def fenced(text: str, language: str = "", longest: int = sys.maxsize) -> str:
+    """Text as a block of code; of more than `longest` bytes the first lines, with the rest counted."""
+    lines = text.rstrip("\n").split("\n")
+    kept = fitting(lines, longest)
+    more = [f"… {len(lines) - len(kept)} more lines"] if len(kept) < len(lines) else []
+    return block([*kept, *more], language)
 
 
 def fold(summary: str, body: str) -> str:

@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fortress import push
@@ -16,7 +18,7 @@ from fortress.cli.comment import render
 from fortress.cli.errors import CannotAskError
 from fortress.cli.forge import LIMITS, Forge
 from fortress.cli.markdown import code
-from fortress.cli.plan import Plan, parse
+from fortress.cli.plan import Change, Plan, parse
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 NASTY = "@everyone #1 !2 <script>alert(1)</script> </details> https://evil.example GH-1 ``` \u202e\x1b[31m\r"
@@ -269,6 +271,45 @@ def test_a_long_error_leaves_room() -> None:
     said = [{"severity": "error", "message": "x" * 10**6 + "\n" + "\u202e\n" * 10**5}]
     text = render("lab", plan(status=1, diagnostics=said))
     assert len(text.encode()) <= 65_536
+
+
+HARD_LETTERS = st.text(st.sampled_from("a`語\U0001f512\u202e\0\n<@"), min_size=1, max_size=4)
+LONG = st.builds(lambda letters, times: letters * times, HARD_LETTERS, st.sampled_from([1, 30, 400, 2000]))
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    errors=st.lists(LONG, max_size=3),
+    names=st.lists(LONG, max_size=4),
+    at_risk=st.sampled_from([1, 20]),
+    stack=LONG,
+    forge=st.sampled_from(Forge),
+)
+@example(["\n".join(["語" * 400] * 40)], ["語" * 400], 50, "lab", Forge.GITHUB)
+@example(["`" * 5000] * 3, ["`" * 5000], 50, "`" * 400, Forge.GITHUB)
+@example([], ["\0" * 80 + str(number) for number in range(500)], 1, "lab", Forge.GITHUB)
+def test_marker_and_risks_are_there_whatever_else_is_said(
+    errors: list[str], names: list[str], at_risk: int, stack: str, forge: Forge
+) -> None:
+    changes = [
+        Change(f"{number}", VOLUME, name, "delete", {"inputs": {name: name}}, {}, reasons=(name,) * 30)
+        for number, name in enumerate(names * at_risk)
+    ]
+    kept = [Change(f"k{name}", f"t:{name}", name, "create", {}, {"custom": True}) for name in names]
+    found = Plan((*changes, *kept), errors=tuple(errors), notes=tuple(errors), status=1 if errors else 0)
+    text = render(stack, found, forge)
+    assert len(text.encode()) <= LIMITS[forge]
+    first, title, *rest = text.split("\n")
+    assert first == comment.marker(stack)
+    assert title.startswith(f"## Preview of {code(stack)}: ")
+    if changes:
+        assert rest[:3] == ["", "### ⚠️ Data at risk", ""]
+        listed = [line for line in rest if line.startswith("- **DELETED** ")]
+        more = re.findall(r"^- and (\d+) more, in the full report$", text, re.M)
+        assert listed[0].startswith(f"- **DELETED** {code(min(names), 120)} (`{VOLUME}`), because of ")
+        assert len(listed) + sum(map(int, more)) == len(changes)
+    if errors:
+        assert "**The engine stopped with exit status 1; nothing was changed.** It says:\n\n```" in text
 
 
 def test_what_changes_outlives_what_is_new_where_it_is_cut() -> None:
