@@ -377,8 +377,9 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
             "server_name": s.edge.server_name,
             "health_path": s.workload.health,
             "stats_socket": "/run/haproxy/admin.sock",
+            # Not the guests: they come and go without this stack.
             "backends": {
-                site: {name: server for name, server in s.servers(site).items() if not s.members[name].gone}
+                site: {name: s.servers(site)[name] for name in s.workers_at(site) if not s.members[name].gone}
                 for site in (s.edge.primary, s.edge.overflow)
             },
             "silent_ms": haproxy.detection_bound_ms(s.edge.detection(), black_hole=True),

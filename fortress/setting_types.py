@@ -7,7 +7,7 @@ import binascii
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from ipaddress import IPv4Network, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, ip_address, ip_network
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
@@ -57,6 +57,17 @@ def _address(value: str) -> str | None:
         return None
     # A zone such as %eth0 may hold any character, and means nothing on another machine.
     return None if "%" in value or address.is_unspecified or address.is_multicast else str(address)
+
+
+def _endpoint(value: str) -> str | None:
+    address, _, port = value.partition(":")
+    try:
+        return f"{IPv4Address(address)}:{port}" if re.fullmatch(_PORT, port) and int(port) <= 65535 else None
+    except ValueError:
+        return None
+
+
+_PORT = "[1-9][0-9]{0,4}"
 
 
 def _range(value: str) -> str | None:
@@ -157,6 +168,9 @@ HostKey = Annotated[
     ),
 ]
 Address = Annotated[str, Text("the IPv4 or IPv6 address of one machine, such as 192.0.2.11", _address)]
+Endpoint = Annotated[
+    str, Text("an IPv4 address and a port, such as 10.100.0.8:80", _endpoint, rf"[0-9]+(\.[0-9]+){{3}}:{_PORT}")
+]
 Https = Annotated[
     str, matching(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", "an https URL without a query")
 ]

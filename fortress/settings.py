@@ -17,6 +17,7 @@ from fortress.host_settings import Host, Role, Site
 from fortress.setting_types import (
     Address,
     DnsName,
+    Endpoint,
     HostKey,
     HostPath,
     Model,
@@ -235,6 +236,10 @@ class Edge(Model):
     """Site whose workers answer; at least one worker stands there."""
     overflow: Name
     """Another site, whose workers answer when the primary site has none, or no room."""
+    guests: dict[Name, Endpoint] = {}
+    """Workers of another stack that answer with those of `overflow`: name to address in the mesh and port, as in
+    `fra-8: 10.100.0.8:80`. A guest may stand here before it runs and after it has gone: `fortress verify` of this
+    stack does not look at it."""
     certificate: Certificate | None = None
     """Self-signed on the host when not given."""
     maxconn: int = 2000
@@ -354,6 +359,30 @@ class Settings(Model):
                 yield f"edge.{key}: {site!r} is not in sites; known: {', '.join(self.sites)}"
         if self.edge.primary in self.sites and not self.workers_at(self.edge.primary):
             yield f"edge.primary: no host with role: worker stands at {self.edge.primary!r}; name a site with workers"
+        yield from self._guest_problems()
+
+    def _guest_problems(self) -> Iterable[str]:
+        network = self.mesh.network
+        room = wireguard.slots(network)
+        taken = {
+            wireguard.mesh_address(network, host.slot, generation): f"hosts.{name}, whose slot has two addresses"
+            for name, host in self.hosts.items()
+            if host.slot <= room
+            for generation in (1, 2)
+        }
+        for name, server in self.edge.guests.items():
+            path = f"edge.guests.{name}"
+            address = IPv4Address(server.partition(":")[0])
+            if name in self.hosts:
+                yield f"{path}: {name!r} is in hosts; leave it out, or give the guest another name"
+            if not network[0] < address < network[-1]:
+                yield (
+                    f"{path}: {address} is outside mesh.network {network}, {network[1]} to {network[-2]}; "
+                    "give the guest's address in the mesh"
+                )
+            elif other := taken.get(address):
+                yield f"{path}: {address} is taken by {other}; give the guest one of its own"
+            taken.setdefault(address, path)
 
     def _verify_problems(self) -> Iterable[str]:
         pairs = {"-".join(sorted((one, other))) for one in self.sites for other in self.sites}
@@ -475,8 +504,9 @@ class Settings(Model):
         return wireguard.mesh_address(self.mesh.network, host.slot, host.generation)
 
     def servers(self, site: str) -> dict[str, str]:
-        """Workers of a site as HAProxy servers: name to address:port in the mesh."""
-        return {name: f"{self.mesh_address(name)}:{self.workload.port}" for name in self.workers_at(site)}
+        """Workers of a site, guests among them, as HAProxy servers: name to address:port in the mesh."""
+        own = {name: f"{self.mesh_address(name)}:{self.workload.port}" for name in self.workers_at(site)}
+        return own | self.edge.guests if site == self.edge.overflow else own
 
     def flows(self) -> list[wireguard.Flow]:
         """Every connection between two hosts."""

@@ -252,6 +252,18 @@ def test_a_worker_more_touches_the_edges_configuration_and_nothing_else_that_sta
     assert added - own == {"mesh-oslo-db-peer-fra-3", "mesh-oslo-edge-peer-fra-3"}
 
 
+def test_a_guest_is_a_line_of_the_edges_configuration_and_nothing_else() -> None:
+    before, after = fortress(), fortress({"edge/guests": {"fra-8": "10.100.0.8:80"}})
+    changes = {name for name in before.resources if before.resources[name].inputs != after.resources[name].inputs}
+    assert changes == {"edge-haproxy.cfg", "edge-drained"}
+    assert set(after.resources) == set(before.resources)
+    config = sent(before.resources["edge-haproxy.cfg"])
+    last = "    server fra-2 10.100.0.5:80\n"
+    assert config.endswith(last), "the overflow site's servers"
+    assert sent(after.resources["edge-haproxy.cfg"]) == f"{config}    server fra-8 10.100.0.8:80\n"
+    assert after.outputs["fortress"] == before.outputs["fortress"], "its own stack answers for it"
+
+
 def test_a_workers_other_address_touches_its_own_commands_only() -> None:
     before, after = fortress(), fortress({"hosts/fra-1/address": "203.0.113.99"})
     changes = {name for name in before.resources if before.resources[name].inputs != after.resources[name].inputs}

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import base64
+import csv
+import io
 import json
 import shlex
 import threading
@@ -29,6 +31,27 @@ def each(command: str, text: str | None = None, hosts: Iterable[str] = HOSTS) ->
     names = list(hosts)
     with ThreadPoolExecutor(len(names)) as pool:
         return dict(zip(names, pool.map(lambda host: on(host, command, text), names), strict=True))
+
+
+def servers() -> dict[str, dict[str, str]]:
+    """What HAProxy's statistics say of each worker that the edge has, by their column names."""
+    text = haproxy("show stat").removeprefix("# ")
+    return {row["svname"]: row for row in csv.DictReader(io.StringIO(text)) if row["svname"] in topology.HOSTS}
+
+
+def haproxy(commands: str) -> str:
+    """What HAProxy on the edge answers to commands, one after the other with a semicolon between."""
+    return on("oslo-edge", shlex.join(["python3", "-", commands]), _HAPROXY)
+
+
+_HAPROXY = """
+import socket, sys
+with socket.socket(socket.AF_UNIX) as s:
+    s.connect("/run/haproxy/admin.sock")
+    s.sendall(f"{sys.argv[1]}\\n".encode())
+    while part := s.recv(65536):
+        print(part.decode(), end="")
+"""
 
 
 def until(what: str, seconds: float, test: Callable[[], bool], every: float = 0.25) -> float:

@@ -5,8 +5,6 @@ The figures of the measured ones are printed (-rP).
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 import re
 import shutil
@@ -26,6 +24,7 @@ from fortress import haproxy, settings
 from lab import api, hosts, processes, topology
 from tests.lab import traffic
 from tests.lab.fortress import ROOT, Fortress, Settings
+from tests.lab.inside import servers
 
 pytestmark = pytest.mark.usefixtures("fortress")
 
@@ -33,14 +32,6 @@ SLACK_S = 0.5
 """What a busy machine of two cores may add to a bound that counts configured waiting only."""
 HEALTHY_S = 20
 """Seconds for the workload of a host that has just started, or whose tunnel has."""
-STATS = """
-import socket
-with socket.socket(socket.AF_UNIX) as s:
-    s.connect("/run/haproxy/admin.sock")
-    s.sendall(b"show stat\\n")
-    while part := s.recv(65536):
-        print(part.decode(), end="")
-"""
 LISTEN = """
 import os, socket, sys, threading
 threading.Thread(target=lambda: (sys.stdin.read(), os._exit(0)), daemon=True).start()
@@ -71,12 +62,6 @@ def on(host: str, command: str, text: str | None = None) -> str:
     done = api.console(host, command, text)
     assert done.returncode == 0, f"{host}: {command}: {done.stdout}{done.stderr}"
     return done.stdout.strip()
-
-
-def servers() -> dict[str, dict[str, str]]:
-    """What HAProxy's statistics socket says of each worker, by its column names."""
-    text = on("oslo-edge", "python3 -", STATS).removeprefix("# ")
-    return {row["svname"]: row for row in csv.DictReader(io.StringIO(text)) if row["svname"] in topology.HOSTS}
 
 
 def all_up() -> bool:

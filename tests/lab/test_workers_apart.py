@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -11,8 +12,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from lab import api
+from tests.lab import traffic
 from tests.lab.fortress import ROOT, EngineError, Fortress
-from tests.lab.inside import on
+from tests.lab.inside import haproxy, on, servers, until
 
 HUBS = ("oslo-db", "oslo-edge")
 HERE = '    "fra-3": ("203.0.113.23", "10.100.0.8"),\n'
@@ -69,9 +71,21 @@ def guests(fortress: Fortress, command: str) -> dict[str, str]:
     return {check["host"]: check["detail"] for check in found if "fra-3" in f"{check['name']} {check['detail']}"}
 
 
+@contextmanager
+def without_workers_of_its_own() -> Iterator[None]:
+    """The edge gives the fortress's own workers nothing meanwhile."""
+    own = ("oslo/oslo-web", "frankfurt/fra-1", "frankfurt/fra-2")
+    try:
+        haproxy(";".join(f"set server {server} state maint" for server in own))
+        yield
+    finally:
+        haproxy(";".join(f"set server {server} state ready" for server in own))
+
+
 def test_workers_join_and_leave_alone(fortress: Fortress, tmp_path: Path) -> None:
     workers = Workers(fortress, tmp_path)
-    with one_more_host("fra-3"):
+    guest = {"fra-3": "10.100.0.8:80"}
+    with one_more_host("fra-3"), fortress.changed(lambda settings: settings["edge"].update(guests=guest)):
         workers.run("up", "--yes", "--skip-preview", "--suppress-outputs")
         try:
             answer = on("oslo-edge", f"python3 -c '{ASK}'")
@@ -82,8 +96,16 @@ def test_workers_join_and_leave_alone(fortress: Fortress, tmp_path: Path) -> Non
                 hub: f"a peer that workers-{hub}-peer-fra-3 pushed, which another stack has or this one had"
                 for hub in HUBS
             }
-            assert "unchanged" in fortress.up()
+            said = fortress.up()
+            # The edge's configuration, and the wait for what it still serves by the old one.
+            assert re.search(r"Resources:\n +~ 2 updated\n +\d+ unchanged\n", said), said
+            until("the edge has the guest up", 10, lambda: servers()["fra-3"]["status"] == "UP")
+            with without_workers_of_its_own():
+                assert traffic.ask("/").host == "fra-3"
         finally:
             workers.run("destroy", "--yes", "--skip-preview")
         assert on("fra-3", "ls -A /etc/wireguard; systemctl is-active notes || true") == "inactive"
-    assert guests(fortress, "drift") == {}
+        # It is gone and still stands at the edge, which is no fault of the fortress.
+        until("the edge has the guest down", 10, lambda: servers()["fra-3"]["status"] == "DOWN")
+        assert guests(fortress, "verify") == {}
+        assert guests(fortress, "drift") == {}

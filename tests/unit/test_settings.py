@@ -18,6 +18,7 @@ from tests.unit.verdicts import HOSTILE, accepted, every_text, refused
 NAME = "must be 2 to 32 of a-z, 0-9 and -, starting with a letter, not ending in -"
 LINE = "must be one line of printable text, at most 1000 characters"
 PATH = "must be a plain absolute path on the host, such as /opt/app/app.py"
+SERVER = "must be an IPv4 address and a port, such as 10.100.0.8:80"
 PRIVILEGES = ", ".join(mariadb.PRIVILEGES)
 
 
@@ -32,6 +33,14 @@ def test_the_labs_stack_file_stands() -> None:
         for worker in ("oslo-web", "fra-1", "fra-2")
         for flow in ((worker, "oslo-db", 3306), ("oslo-edge", worker, 80))
     ]
+
+
+def test_guests_are_servers_of_the_overflow_site_and_members_of_nothing() -> None:
+    plain = parse(lab(), ROOT)
+    settings = parse(changed({"edge/guests": {"fra-8": "10.100.0.8:8080"}}), ROOT)
+    assert settings.servers("frankfurt") == {**plain.servers("frankfurt"), "fra-8": "10.100.0.8:8080"}
+    assert settings.servers("oslo") == plain.servers("oslo")
+    assert (settings.members, settings.flows()) == (plain.members, plain.flows())
 
 
 def test_what_may_be_left_out() -> None:
@@ -556,6 +565,50 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "edge.server_maxconn: -1 is not a whole number from 1 to 1000000",
         ],
     ),
+    "a guest's name": ({"edge/guests": {"fra.8": "10.100.0.8:80"}}, [f"edge.guests: 'fra.8' {NAME}"]),
+    "a guest without a port": (
+        {"edge/guests": {"fra-8": "10.100.0.8"}},
+        [f"edge.guests.fra-8: '10.100.0.8' {SERVER}"],
+    ),
+    "a guest's port": (
+        {"edge/guests": {"fra-8": "10.100.0.8:65536"}},
+        [f"edge.guests.fra-8: '10.100.0.8:65536' {SERVER}"],
+    ),
+    "a guest with options of HAProxy's": (
+        {"edge/guests": {"fra-8": "10.100.0.8:80 weight 256"}},
+        [f"edge.guests.fra-8: '10.100.0.8:80 weight 256' {SERVER}"],
+    ),
+    "a guest as a mapping": (
+        {"edge/guests": {"fra-8": {"address": "10.100.0.8"}}},
+        ['edge.guests.fra-8: {"address": "10.100.0.8"} must be text; if it is, put it in quotes'],
+    ),
+    "a guest that is a host": (
+        {"edge/guests": {"oslo-web": "10.100.0.8:80"}},
+        ["edge.guests.oslo-web: 'oslo-web' is in hosts; leave it out, or give the guest another name"],
+    ),
+    "guests outside the mesh, and at addresses of its own": (
+        {"edge/guests": {"fra-7": "203.0.113.28:80", "fra-8": "10.100.0.0:80", "fra-9": "10.100.0.255:80"}},
+        [
+            f"edge.guests.{guest} is outside mesh.network 10.100.0.0/24, 10.100.0.1 to 10.100.0.254; "
+            "give the guest's address in the mesh"
+            for guest in ("fra-7: 203.0.113.28", "fra-8: 10.100.0.0", "fra-9: 10.100.0.255")
+        ],
+    ),
+    "guests in a host's slot": (
+        {"edge/guests": {"fra-8": "10.100.0.2:80", "fra-9": "10.100.0.130:8080"}},
+        [
+            f"edge.guests.{guest} is taken by hosts.fra-1, whose slot has two addresses; give the guest one of its own"
+            for guest in ("fra-8: 10.100.0.2", "fra-9: 10.100.0.130")
+        ],
+    ),
+    "two guests at one address": (
+        {"edge/guests": {"fra-8": "10.100.0.8:80", "fra-9": "10.100.0.8:81"}},
+        ["edge.guests.fra-9: 10.100.0.8 is taken by edge.guests.fra-8; give the guest one of its own"],
+    ),
+    "a guest beside a slot outside": (
+        {"edge/guests": {"fra-8": "10.100.0.8:80"}, "hosts/fra-2/slot": 127},
+        ["hosts.fra-2.slot: 127 is outside 10.100.0.0/24, which has slots 1 to 126"],
+    ),
     "a certificate that is missing": (
         {"edge/certificate": {"file": "site.pem"}},
         ["edge.certificate.file: 'site.pem' is no file in this project; paths start at the folder of Pulumi.yaml"],
@@ -646,6 +699,7 @@ TEXTS: dict[str, str] = {
     "edge/server_name": "lab.fortress.example",
     "edge/primary": "oslo",
     "edge/overflow": "frankfurt",
+    "edge/guests/fra-8": "10.100.0.8:80",
 }
 # Where a name is the key.
 KEYS = {
@@ -653,6 +707,7 @@ KEYS = {
     "hosts": {"site": "oslo", "role": "worker", "slot": 9, "address": "192.0.2.19"},
     "workload/files": "examples/app/README.md",
     "workload/environment": "x",
+    "edge/guests": "10.100.0.8:80",
     "verify/rtt_ms": [1, 2],
     "mesh": 1,
 }
