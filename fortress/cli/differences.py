@@ -56,11 +56,11 @@ def as_text(stack: str, findings: Sequence[Finding], *, terminal: bool, width: i
 
 
 def _line(status: Status, said: str) -> Text:
-    line = Text(f"{WORDS[status]}  {said}")
+    line = Text(f"{WORDS[status]}  {_safe(said)}")
     line.stylize(STYLES[status], 0, len(WORDS[status]))
     return line
 
 
 def _safe(line: str) -> str:
-    """A line of a file as a terminal may have it: nothing in it can move the cursor."""
+    """A line from elsewhere as a terminal may have it: nothing in it can move the cursor."""
     return "".join(character if character.isprintable() else "?" for character in line.expandtabs(8))

@@ -143,7 +143,7 @@ class _Visit:
         known = {file.path for file in self.wanted.files}
         self.guests.update({path: guest for path, guest in guests.items() if path not in known})
         for path in sorted(also - known):
-            check = Check(f"file {path}", self.name, limit="not there")
+            check = Check(f"file {printable(path)}", self.name, limit="not there")
             if path in self.guests:
                 who = f"a peer that {self.guests[path].by} pushed, which another stack has or this one had"
                 yield Finding(check.ok("of another stack", who))
@@ -213,12 +213,15 @@ class _Visit:
             yield Finding(check.unknown(checks.not_asked(live, self.name) or live.stderr or "nft failed"))
             return
         tables = _tables(should.stdout)
-        there = {head: body for head, body in _tables(live.stdout).items() if head in tables}
+        loaded = _tables(live.stdout)
+        there = {head: body for head, body in loaded.items() if head in tables}
         diff = _diff(_joined(tables), _joined(there), "as pushed", f"live on {self.name}")
         missing = sorted(set(tables) - set(there))
         detail = f"{', '.join(missing)} is not loaded" if missing else "rules differ" if diff else ""
         check = check.judge(not diff, "differs" if diff else "as pushed", detail)
         yield self._again(check, self.wanted.file(firewall.BASE), diff)
+        for head in sorted(set(loaded) - set(tables)):
+            yield stray_table(head, loaded[head], self.name)
 
     def _peers(self) -> Iterator[Finding]:
         if "wg0" not in self.wanted.tunnels:
@@ -372,10 +375,19 @@ def _diff(should: str, found: str, before: str, after: str) -> tuple[str, ...]:
     return said
 
 
+def stray_table(head: str, body: str, host: str) -> Finding:
+    """A table that no push loaded: pushes leave it alone, whatever it lets in, drops or rewrites before their own."""
+    cure = shlex.join(["nft", "delete", *head.split()])
+    check = Check(f"firewall {printable(head)}", host, limit="not there")
+    check = check.fail("not pushed", f"nothing that was brought up loads it; take it away by hand: {cure}")
+    return Finding(check, _diff("", body, "as pushed", f"live on {host}"))
+
+
 def _tables(ruleset: str) -> dict[str, str]:
-    """What `nft list ruleset` prints, by table."""
-    parts = re.split(r"^(?=table )", ruleset, flags=re.MULTILINE)
-    return {part.splitlines()[0].removesuffix(" {"): part for part in parts if part.startswith("table ")}
+    """What `nft list ruleset` prints, by the words that name each table: table FAMILY NAME."""
+    text = re.sub(r"^#.*\n", "", ruleset, flags=re.MULTILINE)  # it warns of what iptables made
+    parts = re.split(r"^(?=table )", text, flags=re.MULTILINE)
+    return {" ".join(part.split()[:3]): part for part in parts if part.startswith("table ")}
 
 
 def _joined(tables: Mapping[str, str]) -> str:

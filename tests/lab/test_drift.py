@@ -18,14 +18,17 @@ from tests.lab.inside import on, until
 
 RECORDS = "/var/lib/fortress/files"
 WORD = "hunter2-put-there-by-hand"
+STRAY = "/etc/nftables.d/99-hand.nft"
+TABLE = "inet extra"
 
 EDITS = {
-    "oslo-edge": """
+    "oslo-edge": f"""
         sed -i 's/maxconn 2000/maxconn 20/' /etc/haproxy/haproxy.cfg
         chmod 644 /etc/wireguard/wg0.conf
         chown ops /etc/wireguard/wg0.d/mtu
         rm /etc/wireguard/wg0.d/fra-2.conf
         nft add rule inet fortress input tcp dport 8080 accept
+        nft add table {TABLE}
     """,
     "oslo-db": """
         echo '# by hand' >>/etc/nftables.conf
@@ -42,13 +45,13 @@ EDITS = {
         echo 'table inet by-hand {{}}' >/etc/nftables.d/99-hand.nft
     """,
 }
-STRAY = "/etc/nftables.d/99-hand.nft"
 FOUND = {
     ("oslo-edge", "file /etc/haproxy/haproxy.cfg"): "edited by hand",
     ("oslo-edge", "file /etc/wireguard/wg0.conf"): "edited by hand",
     ("oslo-edge", "file /etc/wireguard/wg0.d/mtu"): "edited by hand",
     ("oslo-edge", "file /etc/wireguard/wg0.d/fra-2.conf"): "removed by hand",
     ("oslo-edge", "firewall"): "differs",
+    ("oslo-edge", f"firewall table {TABLE}"): "not pushed",
     ("oslo-db", "file /etc/nftables.conf"): "edited by hand",
     ("oslo-db", "database variables"): "differ",
     ("fra-1", "unit app"): "inactive",
@@ -91,6 +94,7 @@ def whole(fortress: Fortress) -> Iterator[Fortress]:
     """As found at the end, whatever came of the test."""
     yield fortress
     on("fra-2", f"rm -f {STRAY}")
+    on("oslo-edge", f"nft delete table {TABLE} 2>/dev/null || true")
     if command(fortress, "drift").returncode != 0:
         drift(fortress, 0, "--mend")
 
@@ -108,10 +112,14 @@ def test_what_hands_changed_is_found_and_mended(whole: Fortress) -> None:
     assert diffs["fra-1", "file /etc/fortress/app/database-password"] == ""
 
     mended = drift(whole, 1, "--mend")
-    # A file that nobody pushed is nobody's to remove.
-    assert wrong(mended) == {("fra-2", f"file {STRAY}"): "not in the state"}
+    # A file or a table that nobody pushed is nobody's to remove.
+    assert wrong(mended) == {
+        ("fra-2", f"file {STRAY}"): "not in the state",
+        ("oslo-edge", f"firewall table {TABLE}"): "not pushed",
+    }
     assert len(mended["mended"]) == len(found["checks"])
     on("fra-2", f"rm {STRAY}")
+    on("oslo-edge", f"nft delete table {TABLE}")
     # The engine agrees: its state is true, and nothing is left to do.
     assert "unchanged" in whole.up()
     assert NOTE not in whole.engine("stack", "export")

@@ -513,6 +513,55 @@ def test_the_command_asks_each_host_once_and_shows_what_differs(tmp_path: Path) 
     )
 
 
+TABLE = "table inet fortress {\n\tchain input {\n\t}\n}\n"
+NAT = """table ip nat {
+\tchain prerouting {
+\t\ttype nat hook prerouting priority dstnat; policy accept;
+\t\ttcp dport 3306 redirect to :22
+\t}
+}
+"""
+READ_BACK = """case "$2" in
+*records=/var/lib/fortress/files*) printf 'file - - + -\\nalso /etc/nftables.d/\\033[2Jx.nft\\n' ;;
+*) exec /bin/sh "$@" ;;
+esac"""
+
+
+def test_tables_and_files_that_nobody_pushed_are_told(tmp_path: Path) -> None:
+    """Tables as nft lists them: with the name of an owner, and with a word before what iptables made."""
+    (tmp_path / "f").mkdir()
+    live = tmp_path / "live"
+    live.write_text(
+        "table inet early { # progname thing\n\tflags owner\n}\n"
+        f"{TABLE}# Warning: table ip nat is managed by iptables-nft, do not touch!\n{NAT}"
+    )
+    # In a network of its own the pushed text alone is loaded, and `cat` gives it back.
+    answers = {"nft": f"cat {live}", "unshare": "cat", "sh": READ_BACK}
+    scripts = {"oslo-db": programs(tmp_path) | answers}
+    with standing_fortress(tmp_path / "f", scripts=scripts) as fortress:
+        fortress.facts["hosts"] = {"oslo-db": fortress.facts["hosts"]["oslo-db"]}
+        exported = state(host("oslo-db"), put("base", "oslo-db", firewall.BASE, TABLE))
+        command = Command(tmp_path / "bin", fortress, exported)
+        done = command.run("drift", "--stack", "lab", "--json")
+        told = command.run("drift", "--stack", "lab")
+    assert (done.returncode, done.stderr) == (1, "")
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert checks["firewall"]["status"] == "ok", "what others made is not in its diff"
+    assert set(checks) == {
+        f"file {firewall.BASE}",
+        "file /etc/nftables.d/?[2Jx.nft",
+        "firewall",
+        "firewall table inet early",
+        "firewall table ip nat",
+    }
+    found = checks["firewall table ip nat"]
+    assert (found["status"], found["value"]) == ("fail", "not pushed")
+    assert found["detail"].endswith("take it away by hand: nft delete table ip nat")
+    assert "+\t\ttcp dport 3306 redirect to :22\n" in found["diff"]
+    assert "FAIL  oslo-db  firewall table ip nat: not pushed (nothing that was brought up loads it;" in told.stdout
+    assert "\x1b" not in told.stdout
+
+
 def test_a_host_that_does_not_answer_is_no_drift(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     behaviour = {"fra-1": Behaviour((), freezes_on="records=/var/lib/fortress/files")}
@@ -551,3 +600,11 @@ def test_shown_in_colour_and_without_width() -> None:
     # A line of a diff is never broken: it may be handed to patch.
     assert f"    +{'x' * 300}\n" in plain
     assert plain.endswith("lab: 1 checks, 0 ok, 1 fail\n")
+
+
+def test_nothing_that_a_host_says_moves_the_cursor() -> None:
+    said = "\x1b[2J\x9b2J\u202e"
+    wrong = Check(f"file /etc/{said}", "oslo-db").fail(said, said)
+    findings = [Finding(wrong, (f"+{said}",)), Finding(Check(f"file {said}", "fra-1").unknown(said))]
+    shown = as_text("lab", findings, terminal=False, width=200)
+    assert set(shown) <= {"\n", *map(chr, range(32, 127))}
