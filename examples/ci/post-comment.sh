@@ -1,12 +1,24 @@
 #!/bin/sh
 # Posts a preview as the comment of a pull request, or updates the one that stands: its first line, a marker, names it.
 #   post-comment.sh github|gitlab|forgejo FILE
-# Reads TOKEN, and what the forge's runner sets; needs curl and jq. Only a comment of the token's own account is
+# Where there is no FILE, the comment says that there is no preview, in place of one of an earlier push.
+# Reads TOKEN, STACK, and what the forge's runner sets; needs curl and jq. Only a comment of the token's own account is
 # updated: anyone can write the marker into theirs. AUTHOR names that account where it is not the forge's usual one.
 set -eu
 
 forge=$1
 file=$2
+work=$(mktemp -d)
+trap 'rm -rf "$work"' EXIT INT TERM
+umask 077
+if [ ! -e "$file" ]; then
+    file=$work/comment
+    # The marker as fortress/cli/comment.py has it.
+    stack=$(printf '%.200s' "${STACK:?post-comment: there is no $2, and STACK is not set}" | tr -c 'A-Za-z0-9._/-' '?')
+    # shellcheck disable=SC2016 # the backticks are Markdown
+    printf '<!-- fortress preview: %s -->\n## Preview of `%s`: it could not be made\n\n%s\n' "$stack" "$stack" \
+        'What this push would change is not known. The log of the preview says why.' >"$file"
+fi
 marker=$(head -n 1 "$file")
 case $marker in
 '<!-- fortress preview: '*' -->') ;;
@@ -14,9 +26,6 @@ case $marker in
 esac
 : "${TOKEN:?post-comment: TOKEN is not set}"
 
-work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT INT TERM
-umask 077
 case $forge in
 github | forgejo) printf 'header = "Authorization: token %s"\n' "$TOKEN" ;;
 gitlab) printf 'header = "PRIVATE-TOKEN: %s"\n' "$TOKEN" ;;

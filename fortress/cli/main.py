@@ -169,6 +169,7 @@ def preview(
     In Markdown: first what is replaced or deleted that holds data; then, per host, the lines of each file that change
     and what becomes of its service; the cloud resources; the whole report, folded. Secrets stay masked. Nothing is
     changed, and no host is contacted. Its first line is a marker, by which examples/ci finds the comment to update.
+    The engine has 30 minutes for it.
 
     \b
     Examples:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,6 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
+from fortress.cli.comment import marker
+from fortress.cli.preview import LONGEST_S
 from tests.unit.stack_file import ROOT
 
 CI = ROOT / "examples" / "ci"
@@ -30,45 +34,112 @@ def workflow(forge: str) -> dict[Any, Any]:
 # --- the workflows ----------------------------------------------------------------------------------------------------
 
 
+SECRETS = {"PULUMI_CONFIG_PASSPHRASE"} | {
+    f"{prefix}_READ_{name}"
+    for prefix, names in {
+        "STATE": ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"),
+        "AWS": ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY"),
+        "OS": ("APPLICATION_CREDENTIAL_ID", "APPLICATION_CREDENTIAL_SECRET"),
+    }.items()
+    for name in names
+}
+
+
 @pytest.mark.parametrize("forge", ["github", "forgejo"])
 def test_forks_are_refused_and_only_the_posting_step_has_the_token(forge: str) -> None:
     flow = workflow(forge)
     assert flow[True] == "pull_request", "YAML reads `on` as true"
-    job = flow["jobs"]["preview"]
-    assert job["if"] == "github.event.pull_request.head.repo.full_name == github.repository"
-    with_token = [step for step in job["steps"] if "token" in json.dumps(step.get("env", {})).lower()]
+    jobs = flow["jobs"].values()
+    assert all("github.event.pull_request.head.repo.full_name == github.repository" in job["if"] for job in jobs)
+    steps = [step for job in jobs for step in job["steps"]]
+    with_token = [step for step in steps if "token" in json.dumps(step.get("env", {})).lower()]
     assert [step["run"].split()[0] for step in with_token] == ["examples/ci/post-comment.sh"]
-    with_secrets = [step for step in job["steps"] if "secrets." in json.dumps(step)]
+    with_secrets = [step for step in steps if "secrets." in json.dumps(step)]
     assert len(with_secrets) == 1
     assert "examples/ci/preview.sh" in with_secrets[0]["run"]
-    assert all(
-        step["with"]["persist-credentials"] is False for step in job["steps"] if "checkout" in step.get("uses", "")
-    )
-    assert "${{" not in "".join(step.get("run", "") for step in job["steps"]), "no expression inside a script"
+    assert set(re.findall(r"secrets\.(\w+)", json.dumps(with_secrets))) == SECRETS
+    assert all(step["with"]["persist-credentials"] is False for step in steps if "checkout" in step.get("uses", ""))
+    assert "${{" not in "".join(step.get("run", "") for step in steps), "no expression inside a script"
 
 
-def test_github_gives_no_more_than_is_needed() -> None:
+def test_on_github_what_runs_the_program_may_not_write_comments() -> None:
     flow = workflow("github")
     assert flow["permissions"] == {}
-    assert flow["jobs"]["preview"]["permissions"] == {"contents": "read", "pull-requests": "write"}
+    preview, comment = flow["jobs"]["preview"], flow["jobs"]["comment"]
+    assert preview["permissions"] == {"contents": "read"}
+    assert comment["permissions"] == {"contents": "read", "pull-requests": "write"}
+    assert comment["steps"][0]["with"]["ref"] == "${{ github.event.pull_request.base.sha }}"
+    upload, download = preview["steps"][-1], comment["steps"][1]
+    assert upload["with"]["name"] == download["with"]["name"]
+    assert (upload["with"]["path"], download["with"]["path"]) == (
+        "${{ runner.temp }}/comment.md",
+        "${{ runner.temp }}",
+    )
 
 
-def test_gitlab_refuses_forks() -> None:
-    rules = workflow("gitlab")["preview"]["rules"]
-    assert [rule["if"] for rule in rules] == [
-        '$CI_PIPELINE_SOURCE == "merge_request_event" && $CI_MERGE_REQUEST_SOURCE_PROJECT_ID == '
-        "$CI_MERGE_REQUEST_PROJECT_ID"
-    ]
+def test_on_gitlab_what_runs_the_program_may_not_write_notes() -> None:
+    flow = workflow("gitlab")
+    preview, comment = flow["preview"], flow["comment"]
+    for job in (preview, comment):
+        assert [rule["if"] for rule in job["rules"]] == [
+            '$CI_PIPELINE_SOURCE == "merge_request_event" && $CI_MERGE_REQUEST_SOURCE_PROJECT_ID == '
+            "$CI_MERGE_REQUEST_PROJECT_ID"
+        ]
+    assert "COMMENT_TOKEN" not in json.dumps(preview)
+    assert not [name for name in SECRETS if name in json.dumps(comment)]
+    # A variable is given to the jobs of its environment.
+    assert {job["environment"]["name"] for job in (preview, comment)} == {"preview", "preview-comment"}
+    assert {job["environment"]["action"] for job in (preview, comment)} == {"access"}
+    bare = next(line for line in preview["before_script"] if "without_secrets()" in line)
+    assert set(re.findall(r"-u (\w+)", bare)) == SECRETS
+    for line in preview["before_script"]:
+        for command in re.findall(r"[^|&]*(?:apt-get|pip |sh -s)", line):
+            assert command.lstrip().startswith("without_secrets "), command
+    assert "FETCH_HEAD:examples/ci/post-comment.sh" in " ".join(comment["script"])
+
+
+def test_the_comment_is_posted_whatever_became_of_the_preview() -> None:
+    """By whether there is one: the engine's exit status may be any, 2 among them."""
+    posting = {
+        "github": workflow("github")["jobs"]["comment"],
+        "forgejo": workflow("forgejo")["jobs"]["preview"]["steps"][-1],
+    }
+    assert all("!cancelled()" in one["if"] for one in posting.values())
+    assert workflow("github")["jobs"]["preview"]["steps"][-1]["if"] == "${{ !cancelled() }}"
+    assert workflow("gitlab")["preview"]["artifacts"]["when"] == "always"
+    assert [rule["when"] for rule in workflow("gitlab")["comment"]["rules"]] == ["always"]
+    for forge in AUTHORS:
+        assert "status" not in re.sub("#.*", "", (CI / f"{forge}.yml").read_text()), "a failing preview fails its job"
+
+
+@pytest.mark.parametrize("forge", AUTHORS)
+def test_what_is_installed_is_pinned(forge: str) -> None:
+    text = (CI / f"{forge}.yml").read_text()
+    installs = re.findall(r"pip install .*", text)
+    assert installs == ["pip install --quiet --require-hashes --only-binary :all: -r requirements.txt"]
+    (engine,) = re.findall(r"^engine=(\S+)", (ROOT / "lab/engine.sh").read_text(), re.MULTILINE)
+    assert re.findall(r"(?:--version|pulumi-version:) (\S+)", text) == [engine]
+    # Those whose commits nobody here has seen are named in the README.
+    by_tag = [used for used in re.findall(r"uses: (\S+)", text) if not re.search("@[0-9a-f]{40}$", used)]
+    assert [used for used in by_tag if f"`{used}`" not in (CI / "README.md").read_text()] == []
+    for pinned in re.findall(r"@[0-9a-f]{40}.*", text):
+        assert re.search(r" # v\d+\.\d+\.\d+$", pinned), pinned
+
+
+@pytest.mark.parametrize("forge", AUTHORS)
+def test_the_engine_ends_before_its_job_does(forge: str) -> None:
+    minutes = [int(number) for number in re.findall(r"timeout(?:-minutes)?: (\d+)", (CI / f"{forge}.yml").read_text())]
+    assert minutes[0] * 60 > LONGEST_S
 
 
 @pytest.mark.parametrize("forge", AUTHORS)
 def test_what_a_workflow_needs_is_explained_and_there(forge: str) -> None:
     text, readme = (CI / f"{forge}.yml").read_text(), (CI / "README.md").read_text()
-    for name in ("STATE_READ_ACCESS_KEY_ID", "OS_READ_APPLICATION_CREDENTIAL_ID", "AWS_READ_ACCESS_KEY_ID"):
+    for name in SECRETS - {"OS_READ_APPLICATION_CREDENTIAL_SECRET"}:  # which stands there as …
         assert name in text
         assert f"`{name}`" in readme
     for script in ("preview.sh", "post-comment.sh"):
-        assert f"examples/ci/{script} {forge} " in text
+        assert re.search(rf"{script} {forge} \S*comment\.md\b", text)
         assert os.access(CI / script, os.X_OK)
     assert f"`{forge}.yml`" in readme
 
@@ -136,8 +207,10 @@ def forge(request: pytest.FixtureRequest) -> Iterator[FakeForge]:
     server.server_close()
 
 
-def post(forge: FakeForge, folder: Path, body: str) -> subprocess.CompletedProcess[str]:
-    (folder / "comment.md").write_text(body)
+def post(forge: FakeForge, folder: Path, body: str | None, stack: str = "prod") -> subprocess.CompletedProcess[str]:
+    (folder / "comment.md").unlink(missing_ok=True)
+    if body is not None:
+        (folder / "comment.md").write_text(body)
     (folder / "event.json").write_text('{"pull_request": {"number": 7}}')
     url = f"http://127.0.0.1:{forge.server_address[1]}"
     return subprocess.run(
@@ -145,6 +218,7 @@ def post(forge: FakeForge, folder: Path, body: str) -> subprocess.CompletedProce
         env={
             "PATH": os.environ["PATH"],
             "TOKEN": "hush",
+            "STACK": stack,
             "GITHUB_EVENT_PATH": str(folder / "event.json"),
             "GITHUB_API_URL": url,
             "GITHUB_REPOSITORY": "us/fortress",
@@ -193,8 +267,56 @@ def test_what_is_no_preview_is_not_posted(forge: FakeForge, tmp_path: Path) -> N
     assert forge.asked == []
 
 
+@pytest.mark.parametrize("stack", ["prod", "organization/x/a.b_c-1", "a-->`b\n<x>" + "y" * 300])
+def test_where_there_is_no_preview_the_old_one_does_not_stay(forge: FakeForge, tmp_path: Path, stack: str) -> None:
+    assert post(forge, tmp_path, f"{marker(stack)}\n## Preview of an earlier push\n", stack).returncode == 0
+    done = post(forge, tmp_path, None, stack)
+    assert done.returncode == 0, done.stderr
+    (one,) = forge.comments
+    first, title, *rest = one["body"].split("\n")
+    assert first == marker(stack)
+    assert title.endswith("`: it could not be made")
+    assert rest == ["", "What this push would change is not known. The log of the preview says why.", ""]
+
+
+def test_a_comment_of_an_earlier_run_is_taken_away_first(tmp_path: Path) -> None:
+    """The preview cannot even start; what its file says then would be another push's."""
+    tool, comment = tmp_path / "python3", tmp_path / "comment.md"
+    tool.write_text("#!/bin/sh\nexit 2\n")
+    tool.chmod(0o755)
+    comment.write_text(f"{MARKER}\nold\n")
+    done = subprocess.run(
+        [str(CI / "preview.sh"), "github", str(comment)],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "STACK": "prod"},
+        capture_output=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, comment.exists()) == (2, False)
+
+
+def test_the_preview_is_that_of_the_command(tmp_path: Path) -> None:
+    """Started from the repository's root; no stack can be asked here, so that there is no comment."""
+    done = subprocess.run(
+        [str(CI / "preview.sh"), "github", str(tmp_path / "comment.md")],
+        cwd=ROOT,
+        env={
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "STACK": "no such",
+            "PULUMI_BACKEND_URL": "file:///no",
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert "fortress: " in done.stderr
+    assert not (tmp_path / "comment.md").exists()
+
+
 def test_the_preview_has_an_agent_of_its_own_that_ends_with_it(tmp_path: Path) -> None:
-    tool = tmp_path / "fortress"
+    tool = tmp_path / "python3"
     tool.write_text('#!/bin/sh\nssh-add -l >"$OUT"\necho "$SSH_AUTH_SOCK" >>"$OUT"\necho "$*" >>"$OUT"\nexit 255\n')
     tool.chmod(0o755)
     done = subprocess.run(
@@ -208,7 +330,9 @@ def test_the_preview_has_an_agent_of_its_own_that_ends_with_it(tmp_path: Path) -
     assert done.returncode == 255, done.stderr
     keys, agent, arguments = (tmp_path / "out").read_text().splitlines()
     assert "ED25519" in keys
-    assert arguments == "preview --stack prod --forge gitlab --output comment.md"
+    assert arguments.removeprefix("-c from fortress.cli.start import main; main() ") == (
+        "preview --stack prod --forge gitlab --output comment.md"
+    )
     for _ in range(50):  # it takes its socket away as it ends, a moment after it was told to
         if not Path(agent).exists():
             break

@@ -321,6 +321,11 @@ def test_what_changes_outlives_what_is_new_where_it_is_cut() -> None:
     assert "Not shown: `/etc/a" in text
 
 
+def test_help_says_how_long_a_preview_may_take() -> None:
+    said = CliRunner().invoke(main.app, ["preview", "--help"]).stdout
+    assert f"The engine has {preview.LONGEST_S / 60:.0f} minutes for it." in " ".join(said.replace("│", " ").split())
+
+
 # --- reading the engine -----------------------------------------------------------------------------------------------
 
 
