@@ -2,12 +2,13 @@
 
 `python3 -I - ADDRESS EXPECTED`, with this text as standard input. Prints JSON: `largest`, the size in bytes of the
 largest packet that was answered whole, 0 where none was; `tries`, how many sizes were tried. A path that is as expected
-takes two. The way back is not measured: an answer may be cut into parts.
+takes three at most. The way back is not measured: an answer may be cut into parts.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -24,7 +25,9 @@ def largest(passes: Callable[[int], bool], expected: int, most: int) -> int:
     """The largest size in bytes that passes: `expected`, unless one byte more does too, or it does not itself."""
     # Once more before it is called too large: all pings of a size may be lost on a bad line.
     if passes(expected) or passes(expected):
-        low, high = expected, most
+        if most == expected or passes(most):
+            return most
+        low, high = expected, most - 1
         if high > low and not passes(low + 1):
             return low
     else:
@@ -49,8 +52,14 @@ def interface_mtu(address: str) -> int:
 def ping(address: str, size: int) -> bool:
     """Whether a packet of so many bytes, headers included, is answered; it must not be cut on its way."""
     load = size - (48 if ":" in address else 28)
-    words = ["ping", "-n", "-q", "-c", str(PINGS), "-i", "0.05", "-W", "1", "-M", "do", "-s", str(load), address]
-    return subprocess.run(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False).returncode == 0
+    words = ["ping", "-n", "-c", str(PINGS), "-i", "0.05", "-W", "1", "-M", "do", "-s", str(load), address]
+    plain = {**os.environ, "LC_ALL": "C"}
+    with subprocess.Popen(words, env=plain, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr or ():
+            if "message too long" in line:  # this host's own word; ping would wait for an answer all the same
+                process.kill()
+                return False
+    return process.returncode == 0
 
 
 def main(address: str, expected: int) -> None:
