@@ -400,6 +400,8 @@ def report(
             _say(reports.unasked(stack, str(error)))
 
     with _orderly(tell_in_json):
+        if file is None and not json and _is_terminal():
+            raise CannotAskError("a page is nothing for a terminal; say where it goes: -o FILE, or -o - for here")
         access = None if kept else ssh.prepare(key, os.environ)
         with _progress(f"reading stack {stack}") as tell:
             standing = stacks.read(stack)

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from fortress import push
 from fortress.cli import main, plots, preview, report, results
@@ -296,3 +297,10 @@ def test_what_cannot_be_kept_costs_a_word(
     run = main._keep("lab", [ROUND_TRIP])
     assert run.checks == (ROUND_TRIP,)
     assert "the result is not kept for `fortress report`" in capsys.readouterr().err
+
+
+def test_a_terminal_is_not_filled_with_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(main, "_is_terminal", lambda: True)
+    done = CliRunner().invoke(main.app, ["report", "--stack", "lab"])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr == "fortress: a page is nothing for a terminal; say where it goes: -o FILE, or -o - for here\n"
