@@ -308,13 +308,21 @@ def test_a_state_that_changed_meanwhile_stays(folder: Path) -> None:
 
 
 def test_a_state_that_the_engine_refuses_stays(folder: Path) -> None:
-    (folder / "refuse").write_text("error: could not deserialize deployment: the stack is currently locked\n")
+    (folder / "refuse").write_text("error: could not deserialize deployment: unknown resource type\n")
     done = forget(folder, "fra-1", "--stack", "lab", "--yes")
     assert done.returncode == 1
     assert done.stderr == (
         "fortress: the engine refused the state without fra-1: pulumi: could not deserialize deployment: "
-        "the stack is currently locked\n"
+        "unknown resource type\n"
     )
+    assert state(folder) == standing().exported
+
+
+def test_a_state_that_somebody_else_holds_stays(folder: Path) -> None:
+    (folder / "refuse").write_text("error: the stack is currently locked by 1 lock(s)\n")
+    done = forget(folder, "fra-1", "--stack", "lab", "--yes")
+    assert done.returncode == 1
+    assert "another `pulumi` is at work on stack 'lab'; wait for it" in done.stderr
     assert state(folder) == standing().exported
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -19,7 +20,9 @@ def make(target: str, *options: str, path: Path | None = None) -> subprocess.Com
     """What make says where only the programs of `path` are to be had."""
     program = shutil.which("make")
     assert program, "make is missing"
-    environment = {"PATH": str(path)} if path else None
+    # `make test` hands its own flags down, and its children then say in which folder they work.
+    own = {name: value for name, value in os.environ.items() if not name.startswith("MAKE") and name != "MFLAGS"}
+    environment = {"PATH": str(path)} if path else own
     return subprocess.run(
         [program, *options, target], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60
     )
