@@ -19,7 +19,7 @@ import paramiko
 import pytest
 from typer.testing import CliRunner
 
-from fortress.cli import outside, ssh, stack
+from fortress.cli import outside, questions, ssh, stack
 from fortress.cli.checks import Check
 from fortress.cli.errors import CannotAskError
 from fortress.cli.main import app
@@ -41,6 +41,7 @@ def fortress(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Fortre
 def _folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "f").mkdir()
     monkeypatch.chdir(tmp_path)  # where results are kept
+    monkeypatch.setattr(questions, "LOAD_S", 0.1)
 
 
 def checked(
