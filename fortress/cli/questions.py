@@ -152,30 +152,23 @@ class Questions:
     def _tunnel_mtu(self, one: str, other: str) -> Question:
         mtu = self.standing.mesh.mtu
         check = Check(f"tunnel MTU to {other}", one, unit="bytes", limit=mtu)
-
-        def ask(session: Session) -> list[Check]:
-            result = self._path(session, self.standing.hosts[other].mesh_address, mtu)
-            if why := checks.not_asked(result, one):
-                return [check.unknown(why)]
-            return [checks.tunnel_mtu(check, result, mtu)]
-
-        return Question((check,), ask)
+        address = self.standing.hosts[other].mesh_address
+        return self._path(check, address, mtu, lambda result: checks.tunnel_mtu(check, result, mtu))
 
     def _path_mtu(self, one: str, other: str) -> Question:
         mtu = self.standing.mesh.path_mtu
         check = Check(f"path MTU to {other}", one, unit="bytes", limit=mtu)
+        address = self.standing.hosts[other].address
+        return self._path(check, address, mtu, lambda result: checks.path_mtu(check, result, mtu, wireguard.OVERHEAD))
 
+    def _path(self, check: Check, address: str, expected: int, judge: Callable[[Result], Check]) -> Question:
         def ask(session: Session) -> list[Check]:
-            result = self._path(session, self.standing.hosts[other].address, mtu)
-            if why := checks.not_asked(result, one):
-                return [check.unknown(why)]
-            return [checks.path_mtu(check, result, mtu, wireguard.OVERHEAD)]
+            words = [*session.sudo, "python3", "-I", "-", address, str(expected)]
+            result = session.run(shlex.join(words), text=_program("probe_path.py"), takes=PATH_TAKES_S)
+            why = checks.not_asked(result, check.host)
+            return [check.unknown(why) if why else judge(result)]
 
         return Question((check,), ask)
-
-    def _path(self, session: Session, address: str, expected: int) -> Result:
-        words = [*session.sudo, "python3", "-I", "-", address, str(expected)]
-        return session.run(shlex.join(words), text=_program("probe_path.py"), takes=PATH_TAKES_S)
 
     def _ping(self, session: Session, other: str, count: int, *options: str) -> Result:
         words = [*session.sudo, "ping", "-n", "-c", str(count), "-i", str(PING_EVERY_S), "-W", "1", *options]
