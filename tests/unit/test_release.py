@@ -214,10 +214,32 @@ def test_an_audit_that_cannot_ask_says_so_and_fails() -> None:
     )
     assert done.returncode == 2
     assert "audit: nothing was audited: PyPI gives no vulnerabilities here" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_an_audit_that_finds_something_fails_without_that_word(tmp_path: Path) -> None:
+    """A pip-audit in its own words (2.10) in place of what PyPI knows today."""
+    (tmp_path / "requirements-dev.txt").touch()
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    found = "Found 1 known vulnerability in 1 package"
+    for status, said in ((1, found), (0, "No known vulnerabilities found")):
+        tool = tmp_path / ".venv" / "bin" / "pip-audit"
+        tool.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit {status}\n")
+        tool.chmod(0o755)
+        done = subprocess.run(
+            ["make", "-f", ROOT / "Makefile", "-o", ".venv/ready", "audit"],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert (done.returncode != 0) == bool(status)
+        assert said in done.stdout + done.stderr
+        assert "nothing was audited" not in done.stderr
 
 
 def test_an_audit_asks_about_every_pin() -> None:
-    (command,) = re.findall(r"^\t@\$\(venv\)/pip-audit (.*)", (ROOT / "Makefile").read_text(), re.MULTILINE)
+    (command,) = re.findall(r"^\t@\$\(venv\)/pip-audit (.*) 2>", (ROOT / "Makefile").read_text(), re.MULTILINE)
     done = subprocess.run(
         [sys.executable, "-m", "pip_audit", "--dry-run", *command.split()],
         cwd=ROOT,
