@@ -53,6 +53,8 @@ try:
 except OSError as error:
     print(error)
 """
+FRA_2 = "/etc/wireguard/wg0.d/fra-2.conf"
+SYNC = "/usr/local/lib/fortress/wireguard sync wg0"
 DROPPED = ("timed out", "[Errno 126] Required key not available")
 """What who connects is told when packets are dropped on their way, or by the kernel's WireGuard that knows none."""
 
@@ -359,6 +361,29 @@ def verify(fortress: Fortress, *arguments: str) -> tuple[int, dict[str, Any], fl
 def by_status(found: dict[str, Any], *statuses: str) -> set[tuple[str, str]]:
     """Host and name of the checks that ended so."""
     return {(check["host"], check["name"]) for check in found["checks"] if check["status"] in statuses}
+
+
+@pytest.mark.parametrize(
+    ("away", "workers"),
+    [
+        pytest.param("systemctl restart wg-quick@wg0", ("fra-1", "fra-2", "oslo-web"), id="interface"),
+        pytest.param(f"mv {FRA_2} /run; {SYNC}; mv /run/fra-2.conf {FRA_2}; {SYNC}", ("fra-2",), id="peer"),
+    ],
+)
+def test_workers_are_dialled_when_the_edges_tunnel_comes_back(
+    fortress: Fortress, away: str, workers: tuple[str, ...]
+) -> None:
+    """They dial it, and would go on with the sessions that they have: two minutes, at worst, without a request."""
+    keys = [fortress.facts()["hosts"][worker]["public_key"] for worker in workers]
+    began = int(on("oslo-edge", "date +%s"))
+    on("oslo-edge", away)
+
+    def heard_since() -> bool:
+        ages = dict(line.split() for line in on("oslo-edge", "wg show wg0 latest-handshakes").splitlines())
+        return all(int(ages[key]) >= began for key in keys)
+
+    processes.until(f"a handshake with {', '.join(workers)}", 5, heard_since, every=0.1)
+    assert on("oslo-edge", "wg show wg0 persistent-keepalive | cut -f 2 | sort -u") == "off"
 
 
 def test_verify_finds_that_everything_holds(fortress: Fortress) -> None:
