@@ -231,7 +231,7 @@ def pairs(standing: Standing, checks: Sequence[Check]) -> list[Pair]:
             target = next(
                 (n for n, host in hosts.items() if n == server or ip in (host.mesh_address, host.address)), None
             )
-            if target is not None:
+            if target is not None and standing.edge.host in hosts:
                 check = named(f"backend {backend}/{server}", standing.edge.host)
                 flows[standing.edge.host, target] = ("requests", check)
     for name, host in hosts.items():

@@ -127,6 +127,19 @@ def test_a_tunnel_without_a_flow_is_there_too() -> None:
     ]
 
 
+@pytest.mark.parametrize("lost", ["oslo-edge", "oslo-db", "oslo-1"])
+def test_a_host_that_is_lost_leaves_the_rest_to_be_drawn(lost: str) -> None:
+    """Set as gone, it is no host of the stack any more, and others still name it."""
+    facts = example_report.facts()
+    hosts = {name: host for name, host in facts.standing.hosts.items() if name != lost}
+    standing = facts.standing.model_copy(update={"hosts": hosts})
+    pairs = report.pairs(standing, facts.checks)
+    assert pairs
+    assert all(lost not in (pair.source, pair.target) for pair in pairs)
+    page = report.as_html(replace(facts, standing=standing))
+    assert all(f">{name}</text>" in page for name in hosts)
+
+
 def test_round_trips_between_sites() -> None:
     facts = example_report.facts()
     found = report.between_sites(facts.standing, report.pairs(facts.standing, facts.checks))
