@@ -88,7 +88,7 @@ def _headline(plan: Plan) -> str:
         return "it cannot be brought up"
     if not plan.changing:
         return "nothing changes"
-    going = [change for change in plan.risks if change.goes]
+    going = [change for change in plan.risks if change.goes or change.moves]
     return f"data is at risk in {_number(len(going), 'place')}" if going else _counted(plan)
 
 
@@ -107,16 +107,20 @@ def _risks(plan: Plan, longest: int) -> list[str]:
     """The first of them, as many as `longest` bytes take; one always fits."""
     if not plan.risks:
         return []
-    lines = []
-    for change in plan.risks[:LISTED]:
-        verb = {"replace": "**REPLACED**", "delete": "**DELETED**"}.get(change.op, "**CHANGED**")
-        because = f", because of {_codes(change.reasons)}" if change.reasons else ""
-        lines.append(f"- {verb} {code(change.name, 120)} ({code(change.type, 120)}){because}: {_risk(change)}")
+    lines = [_at_risk(change) for change in plan.risks[:LISTED]]
     while sum(len(line.encode()) + 1 for line in lines) > longest:
         lines.pop()
     if len(plan.risks) > len(lines):
         lines.append(f"- and {len(plan.risks) - len(lines)} more, in the full report")
     return ["### ⚠️ Data at risk\n", *lines, ""]
+
+
+def _at_risk(change: Change) -> str:
+    if change.moves and not change.goes:
+        return f"- **ANOTHER MACHINE** for {code(change.host, 120)}: {_risk(change)}"
+    verb = {"replace": "**REPLACED**", "delete": "**DELETED**"}.get(change.op, "**CHANGED**")
+    because = f", because of {_codes(change.reasons)}" if change.reasons else ""
+    return f"- {verb} {code(change.name, 120)} ({code(change.type, 120)}){because}: {_risk(change)}"
 
 
 def _risk(change: Change) -> str:

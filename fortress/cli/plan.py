@@ -30,7 +30,8 @@ _HOLDS_DATA = re.compile(
     r":(?:blockstorage/volume|ebs/volume|objectstorage/container|s3/bucket|rds/|efs/|dynamodb/|database/)",
     re.IGNORECASE,
 )
-_MACHINE = re.compile(r"(?:--machine |FORTRESS_MACHINE=)(\S+)\.\d+(?:\s|$)")
+_MACHINE = re.compile(r"(?:--machine |FORTRESS_MACHINE=)(\S+)\.(\d+)(?:\s|$)")
+"""A host with an address, and its incarnation."""
 _WIPES = re.compile(r"/mariadb-access wipe\b")
 _NOISE = ("an unhandled error occurred: program exited with non-zero exit code", "warning: using pulumi-resource-")
 
@@ -83,6 +84,12 @@ class Change:
         """Whether what there is ends."""
         return self.op in ("replace", "delete")
 
+    @property
+    def moves(self) -> bool:
+        """Whether it is a command that goes to another machine than before, by the host's incarnation."""
+        old, new = (_MACHINE.search(str(inputs.get("create", ""))) for inputs in (self.before, self.after))
+        return self.is_command and bool(old and new and old[2] != new[2])
+
     def risk(self) -> str:
         """Why its end loses data or protection, empty when it does not."""
         if self.goes and _HOLDS_DATA.search(self.type):
@@ -99,6 +106,8 @@ class Change:
             return "loses its protection: nothing stops a later `up` or `destroy` from deleting it"
         if _WIPES.search(str(self.after.get("delete", ""))) and not _WIPES.search(str(self.before.get("delete", ""))):
             return "from here on its removal deletes the database's files"
+        if self.database and self.moves:
+            return "its `incarnation` changes; if this is another machine, what the database keeps does not come along"
         return ""
 
 
@@ -122,9 +131,12 @@ class Plan:
 
     @property
     def risks(self) -> tuple[Change, ...]:
-        """What loses data or protection, the worst first."""
-        at_risk = [change for change in self.changes if change.risk()]
-        return tuple(sorted(at_risk, key=lambda change: (not change.goes, change.type, change.name)))
+        """What loses data or protection, the worst first; a machine that all commands of a host leave, once."""
+        found: dict[tuple[str, str], Change] = {}
+        for change in sorted(self.changes, key=lambda change: (not change.goes, change.type, change.name)):
+            if risk := change.risk():
+                found.setdefault((change.host if change.moves else change.urn, risk), change)
+        return tuple(found.values())
 
 
 def clean(value: Any) -> Any:

@@ -157,6 +157,25 @@ def back(oslo: ProjectStack, exported: str) -> None:
     oslo.run("stack", "import", "--file", str(file))
 
 
+def test_another_machine_for_the_database_comes_first_and_loud(tmp_path: Path) -> None:
+    """On a host with an address all that changes is who is asked: no resource is replaced."""
+    stack = ProjectStack(tmp_path / "project", "lab")
+    file = stack.home / "recorded.json"
+    file.write_text(json.dumps(recorded.read("lab")))
+    stack.run("stack", "import", "--file", str(file))
+    hosts = json.loads(stack.run("config", "get", "data-fortress:hosts"))
+    hosts["oslo-db"]["incarnation"] = hosts["fra-1"]["incarnation"] = 2
+    stack.settings({"hosts": hosts})
+    done = preview(stack)
+    assert done.returncode == 0, done.stderr
+    lines = done.stdout.splitlines()
+    assert lines[1] == "## Preview of `lab`: data is at risk in 1 place"
+    loud = [line for line in lines if "ANOTHER MACHINE" in line]
+    assert len(loud) == 1
+    assert loud[0].startswith("- **ANOTHER MACHINE** for `oslo-db`: its `incarnation` changes; if this is another")
+    assert lines.index(loud[0]) < lines.index("### Hosts")
+
+
 def test_settings_that_cannot_stand_are_a_comment_too(lab: ProjectStack) -> None:
     lab.settings({"mesh": {**copy.deepcopy(mesh(lab)), "mtu": "a @lot"}})
     try:

@@ -169,6 +169,28 @@ def test_the_databases_machine_holds_data_and_another_does_not() -> None:
     assert [(change.name, change.risk()) for change in found.risks] == [("a-machine", "the database's machine")]
 
 
+def test_another_machine_for_the_database_is_said_first_and_once() -> None:
+    db = urn("fortress:index:DataFortress", "db")
+    component = {"op": "same", "urn": db, "newState": {"urn": db, "custom": False}}
+    old, new = file("a"), file("a")
+    new["create"] = new["create"].replace("a.1", "a.2")
+    key = step("same", "command:local:Command", "a-host-key", {}, {}, parent=HOST)
+    steps = [
+        step("update", "command:remote:Command", name, old, new, parent=parent, diffReasons=["create"])
+        for name, parent in (("db-x", db), ("db-y", db), ("other", ""))
+    ]
+    for each in steps[:2]:
+        for state in ("oldState", "newState"):
+            each[state]["propertyDependencies"] = {"connection": [urn("command:local:Command", "a-host-key")]}
+    found = plan(component, key, *steps)
+    text = render("lab", found)
+    assert text.splitlines()[1] == "## Preview of `lab`: data is at risk in 1 place"
+    assert text.count("- **ANOTHER MACHINE** for `a`: its `incarnation` changes; if this is another machine, ") == 1
+    assert [change.host for change in found.risks] == ["a"]
+    # A worker's is no loss.
+    assert plan(key, pushed("update", old, new, diffReasons=["create"])).risks == ()
+
+
 def test_what_leaves_the_state_alone_is_no_loss() -> None:
     found = plan(step("delete", VOLUME, "v", {}, old_more={"retainOnDelete": True}))
     assert found.risks == ()
