@@ -39,6 +39,11 @@ def servers() -> dict[str, dict[str, str]]:
     return {row["svname"]: row for row in csv.DictReader(io.StringIO(text)) if row["svname"] in topology.HOSTS}
 
 
+def all_up() -> bool:
+    """Whether HAProxy has every worker up."""
+    return {row["status"] for row in servers().values()} == {"UP"}
+
+
 def haproxy(commands: str) -> str:
     """What HAProxy on the edge answers to commands, one after the other with a semicolon between."""
     return on("oslo-edge", shlex.join(["python3", "-", commands]), _HAPROXY)

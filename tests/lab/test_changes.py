@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from lab import api, processes, topology
 from tests.lab import traffic
 from tests.lab.fortress import Fortress, Settings, on, running_again, ssh_contacts, ssh_logins
+from tests.lab.inside import servers
 
 HUBS = {"oslo-db", "oslo-edge"}
 UP = ("up", "--yes", "--skip-preview", "--suppress-outputs")
@@ -164,6 +165,7 @@ def test_a_worker_comes_and_goes(fortress: Fortress) -> None:
             assert {host for host in after if after[host] != before[host]} == {"fra-3", *HUBS}
             assert set(traces("fra-3")) == HUBS
             assert on("fra-3", LEFTOVERS) != plain
+            processes.until("fra-3 up at the edge", 20, lambda: servers()["fra-3"]["status"] == "UP", every=0.2)
             # More than Oslo takes at a time goes to Frankfurt, where it is one of three.
             found = traffic.burst("/slow?ms=500", 100)
             print(found)

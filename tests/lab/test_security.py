@@ -21,7 +21,7 @@ import pytest
 from lab import api, network, topology
 from tests.lab import traffic
 from tests.lab.fortress import Fortress
-from tests.lab.inside import HOSTS, each, found, holding, on, on_disk, private_keys, processes, until
+from tests.lab.inside import HOSTS, all_up, each, found, holding, on, on_disk, private_keys, processes, until
 
 BASE = "/etc/nftables.conf"
 RECORD = "/var/lib/fortress/files/%2Fetc%2Fnftables.conf"
@@ -240,12 +240,14 @@ def test_a_changed_password(fortress: Fortress, password: str, workers: list[str
         assert on(workers[0], f"python3 -c '{LOGIN}'", json.dumps([password, new])).split() == ["1045", "in"]
         for host in workers:
             assert on(host, "cat /etc/fortress/app/database-password") == new
+        until("the workers up at the edge", 20, all_up)
         note = traffic.ask("/notes", json.dumps({"text": "under the new password"}))
         assert note.ok, note
         assert on_disk(password) == {host: set() for host in HOSTS}
         assert on_disk(new) == {host: places(host, workers) for host in HOSTS}
         assert holding(fortress.lab.state, known) == []
     assert on_disk(new) == {host: set() for host in HOSTS}
+    until("the workers up at the edge", 20, all_up)
     assert traffic.ask("/").ok
 
 

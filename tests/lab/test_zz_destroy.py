@@ -11,7 +11,7 @@ import pytest
 from lab import api
 from tests.lab import traffic
 from tests.lab.fortress import Fortress
-from tests.lab.inside import HOSTS, each, found, holding, on, private_keys, processes
+from tests.lab.inside import HOSTS, all_up, each, found, holding, on, private_keys, processes, until
 
 UNITS = "app haproxy mariadb wg-quick@wg0 nftables"
 PROGRAMS = "haproxy|mariadbd|wireguard-go|fortress-push"
@@ -54,6 +54,7 @@ KEYS = "ls -d /etc/ssl/private/site.pem /etc/mysql/fortress /etc/wireguard/* 2>/
 
 def notes() -> list[str]:
     """Texts of the notes in the fortress, asked for from outside."""
+    until("the workers up at the edge", 20, all_up)
     answer = traffic.ask("/")
     assert answer.ok, answer
     return [note["text"] for note in answer.answer["notes"]]
@@ -61,6 +62,7 @@ def notes() -> list[str]:
 
 def write(text: str) -> None:
     """Write a note, from outside."""
+    until("the workers up at the edge", 20, all_up)
     answer = traffic.ask("/notes", json.dumps({"text": text}))
     assert answer.ok, answer
 

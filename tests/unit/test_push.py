@@ -185,7 +185,7 @@ def test_what_apply_starts_holds_neither_the_connection_nor_the_lock(host: PushH
 
 
 def test_an_apply_without_end_is_ended(host: PushHost, target: Path) -> None:
-    host.shim("timeout", 'echo "limit $3" >>"$LOG"; shift 3; exec /usr/bin/timeout 0.2 "$@"\n')
+    host.shim("timeout", 'echo "limit $3" >>"$LOG"; shift 3; exec /usr/bin/timeout 1 "$@"\n')
     well(put(host, target, OLD))
     apply = 'read -r line <"$1"; [ "$line" = old ] || /usr/bin/sleep 50'
     said = refused(host.push("put", target, "0640", "root:daemon", "--apply", apply, text=NEW))
