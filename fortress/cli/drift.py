@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from fortress import firewall, mariadb
 from fortress.cli import checks, ssh
 from fortress.cli.checks import Check, Status
-from fortress.cli.errors import printable
+from fortress.cli.errors import GARBLED, printable
 from fortress.cli.pushed import File, Host
 from fortress.cli.ssh import Result, Session
 from fortress.cli.stack import Standing
@@ -25,6 +25,8 @@ READING_TAKES_S = 5.0
 
 MTU_FILE = "/etc/wireguard/wg0.d/mtu"
 PEERS = "/etc/wireguard/wg0.d"
+
+_FACTS = re.compile(r"[^,]+,[^,]+,[^,]+")
 
 _SIZES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _SWITCHES = {"0": "OFF", "1": "ON", "FALSE": "OFF", "TRUE": "ON", "NO": "OFF", "YES": "ON"}
@@ -85,12 +87,16 @@ def look(
     """
     hosts = [name for name in standing.hosts if name in wanted]
     found: dict[str, list[Finding]] = {}
+    trouble: dict[str, str] = {}
     unended = dict(pending)
 
     def ask(name: str, session: Session) -> None:
-        found[name] = list(_Visit(name, wanted[name], standing, session, unended).all())
+        try:
+            found[name] = list(_Visit(name, wanted[name], standing, session, unended).all())
+        except GARBLED as error:
+            trouble[name] = f"{name} printed what cannot be read ({type(error).__name__})"
 
-    trouble = visit(standing, access, timeout, ask, hosts=hosts, tell=tell)
+    trouble |= visit(standing, access, timeout, ask, hosts=hosts, tell=tell)
     for name, why in trouble.items():
         names = [f"file {file.path}" for file in wanted[name].files] or ["files"]
         found[name] = [Finding(Check(each, name).unknown(why)) for each in [*names, "services", "firewall", "peers"]]
@@ -133,7 +139,7 @@ class _Visit:
         why = checks.not_asked(result, self.name)
         try:
             read, also, guests = answers(result.stdout, len(self.wanted.files))
-        except ValueError:
+        except GARBLED:
             why = why or printable(result.stderr) or "the host's answer cannot be read"
         if why:
             yield from (Finding(Check(f"file {file.path}", self.name).unknown(why)) for file in self.wanted.files)
@@ -282,6 +288,9 @@ def answers(text: str, count: int) -> tuple[list[Read], set[str], dict[str, Gues
         if kind != "file" or len(words) != 4:
             raise ValueError(f"not an answer: {line!r}")
         standing, recorded, marks, encoded = (None if word == "-" else word for word in words)
+        for facts in (standing, recorded):
+            if facts is not None and not _FACTS.fullmatch(facts):
+                raise ValueError(f"not SHA256,MODE,OWNER:GROUP: {facts!r}")
         content = _decoded(encoded) if encoded else None
         read.append(Read(standing, recorded, frozenset((marks or "+").split(",")[1:]), content))
     if len(read) != count:

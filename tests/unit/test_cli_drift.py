@@ -19,7 +19,7 @@ from typing import Any
 import pytest
 
 from fortress import firewall, mariadb, push, text
-from fortress.cli import drift, mend, pushed
+from fortress.cli import drift, mend, pushed, ssh, stack
 from fortress.cli.checks import Check, Status
 from fortress.cli.differences import as_json, as_text
 from fortress.cli.drift import Finding, Guest, Read
@@ -273,10 +273,48 @@ def test_a_peer_of_another_stack_is_told_from_one_by_hand() -> None:
     assert drift.live_tunnel("abc= 10.100.0.8/32 off\n") != drift.tunnel(own)
 
 
-@pytest.mark.parametrize("answer", ["", "file - -\n", "sh: 1: oops\n", "file - - + !!!\n", "file - - + -\n" * 2])
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "",
+        "file - -\n",
+        "sh: 1: oops\n",
+        "file - - + !!!\n",
+        "file - - + -\n" * 2,
+        "file 0123, - + -\n",
+        "file 0123,0644,root:root 0123,0644 + -\n",
+        "file - 0123,0644,root:root,more + -\n",
+        "file ,, - + -\n",
+    ],
+)
 def test_an_answer_that_is_none_is_no_finding(answer: str) -> None:
     with pytest.raises(ValueError, match=r"."):
         drift.answers(answer, 1)
+
+
+@pytest.mark.parametrize("command", ["stat", "sha256sum", "head"])
+def test_a_file_that_goes_away_while_it_is_read_is_one_that_is_not_there(machine: PushHost, command: str) -> None:
+    target = machine.root / "t" / "file"
+    file = wanted(target, "as pushed\n")
+    machine.push("put", target, "0644", "root:root", text=b"as pushed\n")
+    target.write_text("by hand\n")
+    machine.shim(command, f'/usr/bin/{command} "$@"; code=$?; rm -f {target}; exit $code\n')
+    found = judged(machine, file)
+    assert not target.exists()
+    if command == "head":  # by then all was read
+        assert said(found) == ("edited by hand", "its text differs")
+    else:
+        assert said(found) == ("removed by hand", "it is not there")
+
+
+@pytest.mark.parametrize("record", ["", "\n", "0123\n", "0123 0644\n", "0123 0644 root:root more words\n"])
+def test_a_damaged_record_is_a_push_that_did_not_end(machine: PushHost, record: str) -> None:
+    target = machine.root / "t" / "file"
+    machine.push("put", target, "0644", "root:root", text=b"as pushed\n")
+    (machine.record(target) / "applied").write_text(record)
+    assert judged(machine, wanted(target, "as pushed\n")).check.value in ("unfinished push", "another push")
+    machine.push("put", target, "0644", "root:root", text=b"as pushed\n")
+    assert judged(machine, wanted(target, "as pushed\n")).check.status is Status.OK
 
 
 def test_push_applies_again_what_it_is_told_to_renew(machine: PushHost) -> None:
@@ -576,6 +614,34 @@ def test_a_host_that_does_not_answer_is_no_drift(tmp_path: Path) -> None:
     assert "unknown  oslo-db  4 checks: oslo-db does not answer on 127.0.0.11:1 (connection refused)" in done.stdout
     assert "unknown  fra-1  4 checks: fra-1 gave no answer within" in done.stdout
     assert "import" not in command.asked.read_text(), "nothing was written"
+
+
+def test_an_odd_answer_leaves_its_host_unknown_and_the_others_as_they_are(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that is half a line, and one that nobody thought of."""
+    (tmp_path / "f").mkdir()
+    half = """case "$2" in *records=/var/lib/fortress/files*) echo 'file 0123, - + -' ;; *) exec /bin/sh "$@" ;; esac"""
+    judge = drift.judge
+
+    def surprised(file: File, read: Read, unended: str | None = None) -> Finding:
+        if file.host == "fra-1":
+            raise IndexError("none of it is shown")
+        return judge(file, read, unended)
+
+    monkeypatch.setattr(drift, "judge", surprised)
+    with standing_fortress(tmp_path / "f", scripts={"oslo-db": {"sh": half}}) as fortress:
+        exported = state(*(each for name in fortress.hosts for each in (host(name), pushed_file(tmp_path, name)[1])))
+        facts = stack.parse(fortress.outputs, "lab")
+        found = drift.look(facts, pushed.read(exported), ssh.prepare(fortress.key, {}), timeout=5)
+    files = {each.check.host: each.check for each in found if each.check.name.startswith("file ")}
+    assert {name: check.status for name, check in files.items()} == {
+        "oslo-db": Status.UNKNOWN,
+        "oslo-edge": Status.FAIL,
+        "fra-1": Status.UNKNOWN,
+    }
+    assert files["oslo-db"].detail == "the host's answer cannot be read"
+    assert files["fra-1"].detail == "fra-1 printed what cannot be read (IndexError)"
 
 
 def test_what_cannot_be_asked(tmp_path: Path) -> None:
