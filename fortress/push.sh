@@ -20,6 +20,7 @@
 #                       Written last and deleted first: a folder without it is no record.
 #     old               what stood there before a put that has not ended well yet or is unconfirmed; old.none: nothing
 #     applied           SHA256 MODE OWNER:GROUP of the file that was put and is active
+#     again             the next put is to apply the file though it is active (`fortress drift --mend` asks for it)
 #     first             no put of this file has succeeded yet
 #     put               unit, seconds and --apply of the last put, for the revert
 #     confirm           this file is unconfirmed: boot id, end in seconds of uptime, timer
@@ -262,7 +263,7 @@ take_back() { # the old file stands again, and is active again unless $outcome s
 }
 
 swap() { # the candidate, of facts $wanted, becomes the active file; or else the old one does again and the run fails
-    rm -f -- "$record/applied"
+    rm -f -- "$record/applied" "$record/again"
     recorded old || keep old
     save put "$unit$NL$seconds$NL$apply"
     if [ -n "$seconds" ]; then
@@ -288,7 +289,7 @@ put() {
     if [ -e "$path" ] && [ ! -f "$path" ]; then fail target 'is a folder or another thing that is no file'; fi
     sum=$(sha256sum /dev/fd/3)
     wanted="${sum%% *} $(printf '%04o' "0$mode") $owner"
-    if [ ! -e "$record/confirm" ] && [ "$(recall applied)" = "$wanted" ] &&
+    if [ ! -e "$record/confirm" ] && [ ! -e "$record/again" ] && [ "$(recall applied)" = "$wanted" ] &&
         [ -e "$path" ] && [ "$(facts "$path")" = "$wanted" ]; then
         claim
         return

@@ -358,8 +358,9 @@ def judge(file: File, read: Read, unended: str | None = None) -> Finding:
 
 def _mended_by(check: Check, file: File, read: Read, diff: tuple[str, ...] = ()) -> Finding:
     text = "" if read.standing is None and not file.secret else read.text
-    # Where the record says that all is well, push.sh would do nothing.
-    return Finding(check, diff, (file.urn,), (file.path,) if file.by_push else (), file, text, read.standing)
+    # Where the record says that all is well, push.sh would do nothing; elsewhere it acts of itself.
+    renew = (file.path,) if file.by_push and read.recorded == read.standing == file.standing else ()
+    return Finding(check, diff, (file.urn,), renew, file, text, read.standing)
 
 
 def _how(file: File, read: Read) -> str:

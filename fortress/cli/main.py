@@ -266,8 +266,9 @@ def drift(
     by hand is told from a push that was cut. Needs the stack's passphrase; of a file with a secret it only says that
     it differs. Without --mend nothing is changed.
 
-    --mend writes what was found into the stack's state, as a refresh does, and runs `pulumi up` for just that. Should
-    that be cut, the next `pulumi up` does the rest.
+    --mend writes what was found into the stack's state, as a refresh does, and runs `pulumi up` for just that. Where
+    the state cannot be written, all is as it was: run it again. Once it is written, the next `pulumi up` does the rest
+    of a mend that was cut, and so does another --mend.
 
     \b
     Examples:

@@ -26,12 +26,14 @@ from fortress.cli.pushed import NOTE
 from fortress.cli.stack import Standing
 from fortress.cli.visit import visit
 
-# push.sh does nothing where its record says that the file stands and is active. Under its lock, as it does itself.
+# push.sh does nothing where its record says that the file stands and is active, unless `again` stands beside it, which
+# nobody else reads. Under its lock, as it does itself.
 _RENEW = r"""
 exec 9>>/run/fortress-push.lock && flock -w 300 9 || exit
 while read -r path; do
     record=/var/lib/fortress/files/$(printf '%s\n' "$path" | sed -e 's/%/%25/g' -e 's,/,%2F,g')
-    rm -f -- "$record/applied" || exit
+    [ -e "$record/applied" ] || continue
+    : >"$record/again" && sync "$record" || exit
 done
 """
 
@@ -89,8 +91,10 @@ def mend(
 ) -> None:
     """Put right what can be: write what was found into the state, then bring up just those resources.
 
-    `exported` is the state that the findings were made from: where it changed since, nothing is written. Cut at any
-    point, what is left is what the next `pulumi up` mends. Raises RefusedError.
+    `exported` is the state that the findings were made from: where it changed since, nothing is written. Hosts are
+    told first what to apply again when it is next put, which changes nothing by itself. So until the state is written
+    all is as it was, and another mend does it all; from then on the next `pulumi up` does the rest, or another mend.
+    Raises RefusedError.
     """
     urns = sorted({urn for finding in findings for urn in finding.urns})
     if not urns:
@@ -100,7 +104,7 @@ def mend(
         raise RefusedError("the state changed in the meantime; nothing was written, run this again")
     found = with_findings(exported, findings)
     if refused := _renew(standing, findings, access, timeout):
-        raise RefusedError(f"nothing was written: {'; '.join(refused)}")
+        raise RefusedError(f"nothing was mended, and the state is as it was: {'; '.join(refused)}")
     try:
         engine.run("stack", "import", stack=stack, text=json.dumps(found))
     except engine.EngineError as error:

@@ -12,6 +12,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -317,18 +318,68 @@ def test_a_damaged_record_is_a_push_that_did_not_end(machine: PushHost, record: 
     assert judged(machine, wanted(target, "as pushed\n")).check.status is Status.OK
 
 
+def renew(machine: PushHost, *targets: Path) -> None:
+    done = machine.run("/usr/bin/dash", "-c", mend._RENEW, stdin="".join(f"{each}\n" for each in targets).encode())
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_push_applies_again_what_it_is_told_to_renew(machine: PushHost) -> None:
     """With its record as it is, push.sh would rightly do nothing; what is to be renewed is only what is named."""
-    one, other = machine.root / "t" / "one", machine.root / "t" / "two"
+    one, other, never = (machine.root / "t" / name for name in ("one", "two", "never put"))
     words = ["0644", "root:root", "--apply", f'echo "$1" >>{machine.log}']
     for target in (one, other):
         machine.push("put", target, *words, text=b"x\n")
     machine.logged()
-    done = machine.run("/usr/bin/dash", "-c", mend._RENEW, stdin=f"{one}\n".encode())
-    assert (done.returncode, done.stderr) == (0, "")
-    for target in (one, other):
+    for _ in range(2):  # a mend that was refused, and its repeat
+        renew(machine, one, never)
+        # Until then all stands as it did.
+        assert judged(machine, wanted(one, "x\n")).check.status is Status.OK
+        state_of = machine.run("/usr/bin/dash", "-c", text.script("host-state"), "host-state", "wg0").stdout
+        assert "\npushed " in state_of
+        assert "unfinished" not in state_of
+    assert not machine.record(never).exists()
+    for target in (one, other, one):
         machine.push("put", target, *words, text=b"x\n")
     assert machine.logged() == [str(one)]
+
+
+def test_what_is_to_be_applied_again_is_wherever_its_put_is_cut(machine: PushHost) -> None:
+    target = machine.root / "t" / "file"
+    words: list[str | Path] = ["put", target, "0644", "root:root", "--apply", f"echo applied >>{machine.log}"]
+    machine.push(*words, text=b"x\n")
+    renew(machine, target)
+    machine.snapshot("renewed")
+    for cut_at in range(1, 200):
+        machine.restore("renewed")
+        machine.logged()
+        try:
+            machine.push(*words, text=b"x\n", cut_at=cut_at)
+        except Cut:
+            machine.push(*words, text=b"x\n")
+            assert "applied" in machine.logged(), cut_at
+            machine.push(*words, text=b"x\n")
+            assert machine.logged() == []
+            continue
+        break
+    assert cut_at > 10
+
+
+def test_only_what_push_would_leave_alone_is_renewed() -> None:
+    file = wanted(Path("/etc/a"), "x\n")
+    other = f"{'0' * 64},0644,root:root"
+    path, pushed_whole = frozenset({"path"}), file.standing
+    unended = drift.judge(file, Read(pushed_whole, pushed_whole, path), "updating")
+    noted = drift.judge(replace(file, noted="unit app: inactive"), Read(pushed_whole, pushed_whole, path))
+    assert (unended.renew, noted.renew) == (("/etc/a",), ("/etc/a",))
+    for read in (
+        Read(other, pushed_whole, path, "by hand\n"),
+        Read(None, pushed_whole, path),
+        Read(pushed_whole, None, path),
+        Read(pushed_whole, other, path),
+        Read(other, other, path),
+    ):
+        found = drift.judge(file, read)
+        assert (found.check.status, found.urns, found.renew) == (Status.FAIL, (file.urn,), ())
 
 
 # --- what runs
@@ -465,7 +516,8 @@ class Command:
             f'#!/bin/sh\necho "$*" >>{folder}/asked\ncase "$*" in\n'
             f'"stack output --json --stack lab "*) exec cat {folder}/outputs.json ;;\n'
             f'"stack export "*"--stack lab "*) exec cat {folder}/state.json ;;\n'
-            f'"stack import --stack lab "*) exec cat >{folder}/imported.json ;;\n'
+            f'"stack import --stack lab "*) [ ! -e {folder}/refuses ] || {{ cat {folder}/refuses >&2; exit 1; }}\n'
+            f"exec cat >{folder}/imported.json ;;\n"
             'up*) echo "error: it went wrong"; exit 255 ;;\n'
             "*) echo \"error: no stack named 'nope' found\" >&2; exit 6 ;;\nesac\n"
         )
@@ -495,13 +547,13 @@ class Command:
         return done.stdout
 
 
-def pushed_file(folder: Path, on: str) -> tuple[Path, dict[str, Any]]:
+def pushed_file(folder: Path, on: str, **options: Any) -> tuple[Path, dict[str, Any]]:
     """A file that stands, and its resource; it is the test's own, so that it has no record."""
     path = folder / f"{on}.conf"
     path.write_text("as pushed\n")
     path.chmod(0o644)
     owner = f"{path.owner()}:{path.group()}"
-    return path, put(f"{on}-file", on, str(path), "as pushed\n", owner=owner)
+    return path, put(f"{on}-file", on, str(path), "as pushed\n", owner=owner, **options)
 
 
 def test_the_command_asks_each_host_once_and_shows_what_differs(tmp_path: Path) -> None:
@@ -519,7 +571,7 @@ def test_the_command_asks_each_host_once_and_shows_what_differs(tmp_path: Path) 
         seen = command.on_a_terminal("drift", "--stack", "lab", "--mend")
     # What the engine says has a line of its own, apart from what shows progress.
     assert "bringing 3 resources up again" in seen
-    assert re.search(r"(\n|\x1b\[2K)error: it went wrong\n", seen), repr(seen)
+    assert re.search(r"(\n|\x1b\[2K)(\x1b\[\?25l)?error: it went wrong\n", seen), repr(seen)
     assert (done.returncode, done.stderr) == (1, "")
     assert logins == dict.fromkeys(scripts, 1)
     found = json.loads(done.stdout)
@@ -549,6 +601,39 @@ def test_the_command_asks_each_host_once_and_shows_what_differs(tmp_path: Path) 
     assert sorted(word for word in up.split() if word.startswith("urn:")) == sorted(
         urn(f"{name}-file") for name in scripts
     )
+
+
+def test_a_state_that_somebody_else_holds_stays_and_so_do_the_hosts(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    hosts = ("oslo-db", "fra-1")
+    telling = f"""case "$2" in
+*fortress-push.lock*) echo renew >>{tmp_path}/bin/asked; cat >>{tmp_path}/renewed ;;
+*) exec /bin/sh "$@" ;;
+esac"""
+    scripts = {name: programs(tmp_path) | {"sh": telling, "systemctl": "echo ActiveState=inactive"} for name in hosts}
+    (unit, by_unit), (edited, by_hand) = (pushed_file(tmp_path, "oslo-db", unit="app"), pushed_file(tmp_path, "fra-1"))
+    edited.write_text("by hand\n")
+    with standing_fortress(tmp_path / "f", scripts=scripts) as fortress:
+        del fortress.facts["hosts"]["oslo-edge"]
+        command = Command(tmp_path / "bin", fortress, state(*map(host, hosts), by_unit, by_hand))
+        (tmp_path / "bin" / "refuses").write_text("error: the stack is currently locked by 1 lock(s)\n")
+        refused = command.run("drift", "--stack", "lab", "--mend", "--json")
+        renewed, asked = (tmp_path / "renewed").read_text(), command.asked.read_text()
+        (tmp_path / "renewed").unlink()
+        (tmp_path / "renewed").mkdir()
+        unwritable = command.run("drift", "--stack", "lab", "--mend")
+    assert refused.returncode == 1
+    assert "the engine refused the state with what was found: another `pulumi` is at work on stack" in refused.stderr
+    answer = json.loads(refused.stdout)
+    assert answer["checks"] == answer["mended"], "all is as it was found"
+    # A host is told before the state is written, and of nothing that its push.sh finds by itself.
+    assert renewed == f"{unit}\n"
+    verbs = [line.split(" --")[0] for line in asked.splitlines()]
+    assert [verb for verb in verbs if verb in ("renew", "stack import", "up")] == ["renew", "stack import"]
+    # Nor is it written where a host cannot be told.
+    assert unwritable.returncode == 1
+    assert "fortress: nothing was mended, and the state is as it was: oslo-db: " in unwritable.stderr
+    assert command.asked.read_text().count("stack import") == 1
 
 
 TABLE = "table inet fortress {\n\tchain input {\n\t}\n}\n"
