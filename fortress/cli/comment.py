@@ -15,7 +15,8 @@ from fortress import push
 from fortress.activation import Activation, Effect, of_command, push_in
 from fortress.cli.forge import LIMITS, Forge
 from fortress.cli.markdown import block, code, fenced, fitting, fold, tag_code
-from fortress.cli.plan import SECRET, UNKNOWN, Change, Plan
+from fortress.cli.masking import SECRET
+from fortress.cli.plan import UNKNOWN, Change, Plan
 
 LONGEST_FILE = 8
 """A file takes at most this part of the comment."""
@@ -268,6 +269,7 @@ def _file(host: str, change: Change, longest: int) -> Part:
     what = {"create": "is new", "delete": "is removed", "leave": "stays, and is forgotten", "replace": "is replaced"}
     hidden = SECRET in (change.after.get("stdin"), change.before.get("stdin"))
     diff = "" if hidden else unified(change)
+    hidden = hidden or ("stdin" in change.differing and not diff)  # only a private key in it differs
     verb = what.get(change.op, "changes" if diff or hidden else "is pushed again as it is")
     title = f"{name} {verb}: {_becomes(change)}"
     lines = [f"{title}\n"]

@@ -14,6 +14,7 @@ from fortress import firewall, mariadb
 from fortress.cli import checks, ssh
 from fortress.cli.checks import Check, Status
 from fortress.cli.errors import GARBLED, printable
+from fortress.cli.masking import masked
 from fortress.cli.pushed import File, Host
 from fortress.cli.ssh import Result, Session
 from fortress.cli.stack import Standing
@@ -37,7 +38,8 @@ class Finding:
     """One thing that was looked at; `diff` says line by line what differs.
 
     What mends it: `urns` are the resources to put again, `renew` the paths of files that stand as they should but
-    have to take effect once more; `text` is what was found of a file with `urn`, None for a secret or another kind.
+    have to take effect once more; `text` is what was found of a file with `urn`, None where it may not be written: a
+    secret, a private key in it, or another kind.
     """
 
     check: Check
@@ -358,6 +360,8 @@ def judge(file: File, read: Read, unended: str | None = None) -> Finding:
 
 def _mended_by(check: Check, file: File, read: Read, diff: tuple[str, ...] = ()) -> Finding:
     text = "" if read.standing is None and not file.secret else read.text
+    if text is not None and masked(text) != text:
+        text = None
     # Where the record says that all is well, push.sh would do nothing; elsewhere it acts of itself.
     renew = (file.path,) if file.by_push and read.recorded == read.standing == file.standing else ()
     return Finding(check, diff, (file.urn,), renew, file, text, read.standing)
@@ -378,11 +382,16 @@ def _how(file: File, read: Read) -> str:
 
 
 def _diff(should: str, found: str, before: str, after: str) -> tuple[str, ...]:
-    lines = difflib.unified_diff(should.splitlines(), found.splitlines(), before, after, lineterm="", n=2)
-    said = tuple(lines)
+    lines = difflib.unified_diff(_lines(should), _lines(found), before, after, lineterm="", n=2)
+    said = tuple(line.partition("\n")[0] for line in lines)
     if not said and should != found:
         return (f"--- {before}", f"+++ {after}", "  only the end of the last line differs")
     return said
+
+
+def _lines(text: str) -> list[str]:
+    """Its lines as they may be shown; behind a line feed each as it is, so that what is masked differs all the same."""
+    return [f"{shown}\n{line}" for shown, line in zip(masked(text).splitlines(), text.splitlines(), strict=True)]
 
 
 def stray_table(head: str, body: str, host: str) -> Finding:

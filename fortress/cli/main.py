@@ -264,7 +264,7 @@ def drift(
 
     Every file with its mode and owner, units, the live firewall, the tunnel's peers, the database's variables. An edit
     by hand is told from a push that was cut. Needs the stack's passphrase; of a file with a secret it only says that
-    it differs. Without --mend nothing is changed.
+    it differs, and a private key in any other reads [secret]. Without --mend nothing is changed.
 
     --mend writes what was found into the stack's state, as a refresh does, and runs `pulumi up` for just that. Where
     the state cannot be written, all is as it was: run it again. Once it is written, the next `pulumi up` does the rest

@@ -48,8 +48,8 @@ class RefusedError(Exception):
 def with_findings(exported: Mapping[str, Any], findings: Iterable[Finding]) -> dict[str, Any]:
     """An exported state that says what was found in place of what was pushed.
 
-    A secret's text is not in it: there the command carries a comment that says what differs, and so for all that is
-    no file's text, mode or owner.
+    A secret's text is not in it, nor one with a private key: there the command carries a comment that says what
+    differs, and so for all that is no file's text, mode or owner.
     """
     stack: dict[str, Any] = copy.deepcopy(dict(exported))
     by_urn = {resource["urn"]: resource for resource in stack["deployment"]["resources"]}

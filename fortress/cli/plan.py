@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fortress.cli.errors import CannotAskError
+from fortress.cli.masking import masked
 
 UNKNOWN = "[unknown]"
-SECRET = "[secret]"  # noqa: S105 - the engine's own marker, and no secret
 
 COMMAND = "command:remote:Command"
 HOST = "fortress:index:Host"
@@ -22,7 +22,6 @@ _SENTINELS = re.compile(
     "|dd056dcd-154b-4c76-9bd3-c8f88648b5ff"
 )
 """What the engine writes for values that are not known yet (sdk/go/common/resource/plugin/rpc.go, 3.255)."""
-_PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL)
 _COLOUR = re.compile(r"<\{%.*?%\}>|\x1b\[[0-9;]*m")
 _REPLACING = ("replace", "create-replacement", "delete-replaced", "import-replacement", "read-replacement")
 _DELETING = ("delete", "discard", "discard-replaced")
@@ -142,7 +141,7 @@ class Plan:
 def clean(value: Any) -> Any:
     """What the engine printed, with unknowns as `[unknown]`, and no private key whoever let it through."""
     if isinstance(value, str):
-        return _PRIVATE_KEY.sub(SECRET, _SENTINELS.sub(UNKNOWN, value))
+        return masked(_SENTINELS.sub(UNKNOWN, value))
     if isinstance(value, dict):
         return {name: clean(part) for name, part in value.items()}
     if isinstance(value, list):

@@ -30,8 +30,8 @@ EDITS = {
         nft add rule inet fortress input tcp dport 8080 accept
         nft add table {TABLE}
     """,
-    "oslo-db": """
-        echo '# by hand' >>/etc/nftables.conf
+    "oslo-db": f"""
+        echo '# PrivateKey = {WORD}' >>/etc/nftables.conf
         mariadb -e 'set global max_connections = 77'
     """,
     "fra-1": f"""
@@ -109,6 +109,7 @@ def test_what_hands_changed_is_found_and_mended(whole: Fortress) -> None:
     assert "\n-    maxconn 2000\n+    maxconn 20\n" in shown
     assert "tcp dport 8080 accept" in diffs["oslo-edge", "firewall"]
     assert "+ max_connections = 77" in diffs["oslo-db", "database variables"]
+    assert "\n+# PrivateKey = [secret]\n" in diffs["oslo-db", "file /etc/nftables.conf"]
     assert diffs["fra-1", "file /etc/fortress/app/database-password"] == ""
 
     mended = drift(whole, 1, "--mend")
@@ -127,8 +128,10 @@ def test_what_hands_changed_is_found_and_mended(whole: Fortress) -> None:
 
 
 def test_a_plain_up_mends_what_a_mend_could_not(whole: Fortress) -> None:
-    """The engine of a mend fails, here for want of settings; by then what was found is in the state."""
+    """The engine of a mend fails, here for want of settings; by then what was found is in the state, but for a key."""
+    mtu = "/etc/wireguard/wg0.d/mtu"
     on("oslo-edge", "sed -i 's/maxconn 2000/maxconn 20/' /etc/haproxy/haproxy.cfg")
+    on("oslo-edge", f"echo '# PresharedKey = {WORD}' >>{mtu}")
     whole.change(lambda settings: settings.pop("edge"))
     try:
         failed = command(whole, "drift", "--mend")
@@ -136,14 +139,20 @@ def test_a_plain_up_mends_what_a_mend_could_not(whole: Fortress) -> None:
         whole.file.write_text(whole.original)
     assert failed.returncode == 1
     assert "what is left is mended by the next `pulumi up --stack lab`" in failed.stderr
+    exported = whole.engine("stack", "export")
+    assert f"{NOTE}file {mtu}: edited by hand" in exported
+    assert WORD not in failed.stdout + failed.stderr + exported
     preview = whole.preview()
     changed = {" ".join(line.split()) for line in preview.splitlines()}
     # The very line that drifted.
     assert {"- maxconn 20", "+ maxconn 2000"} <= changed, preview
-    assert wrong(drift(whole, 1)) == {("oslo-edge", "file /etc/haproxy/haproxy.cfg"): "not mended yet"}
+    assert wrong(drift(whole, 1)) == {
+        ("oslo-edge", "file /etc/haproxy/haproxy.cfg"): "not mended yet",
+        ("oslo-edge", f"file {mtu}"): "not mended yet",
+    }
     whole.up()
     assert wrong(drift(whole, 0)) == {}
-    assert on("oslo-edge", "grep -c 'maxconn 2000$' /etc/haproxy/haproxy.cfg") == "1"
+    assert on("oslo-edge", f"grep -c 'maxconn 2000$' /etc/haproxy/haproxy.cfg; grep -c Key {mtu} || true") == "1\n0"
 
 
 def test_a_push_that_was_cut_is_told_from_an_edit(whole: Fortress) -> None:

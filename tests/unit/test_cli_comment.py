@@ -106,6 +106,15 @@ def test_a_private_key_is_masked_wherever_it_stands() -> None:
     assert "+[secret]\n+b\n" in text
 
 
+def test_a_key_of_wireguard_is_masked_too_and_its_change_is_told() -> None:
+    old, new = file("[Interface]\nPrivateKey = HUSH=\n"), file("[Interface]\nPrivateKey = HUSHHUSH=\n")
+    made = render("lab", plan(pushed("create", None, new)))
+    assert "+[Interface]\n+PrivateKey = [secret]\n" in made
+    changed = render("lab", plan(pushed("update", old, new, diffReasons=["stdin"])))
+    assert "`/etc/x` changes: `app` **restarts**\n\nIts text is secret and not shown.\n" in changed
+    assert "HUSH" not in made + changed
+
+
 def test_what_is_not_known_yet_is_unknown() -> None:
     new = {"create": UNKNOWN, "stdin": UNKNOWN}
     text = render("lab", plan(pushed("create", None, new, name="wg-peer")))

@@ -203,9 +203,61 @@ def test_of_a_secret_only_that_it_differs(machine: PushHost) -> None:
     target.unlink()
     missing = judged(machine, file)
     for finding in (found, missing):
-        shown = as_text("lab", [finding], terminal=True) + as_json("lab", [finding]) + repr(finding)
-        assert WORD not in shown
-        assert "another-word" not in shown
+        assert WORD not in shown_of(finding)
+        assert "another-word" not in shown_of(finding)
+
+
+def shown_of(*findings: Finding) -> str:
+    return as_text("lab", findings, terminal=True) + as_json("lab", findings) + repr(findings)
+
+
+def test_a_private_key_in_a_plain_file_is_neither_shown_nor_written(machine: PushHost) -> None:
+    """As `wg-quick save` writes them, and pasted: the lines differ, and that is all."""
+    target = machine.root / "t" / "wg0.conf"
+    pushed_text = "[Interface]\nListenPort = 51820\n"
+    machine.push("put", target, "0644", "root:root", text=pushed_text.encode())
+    pem = f"-----BEGIN PRIVATE KEY-----\n{WORD}\n{WORD}+{WORD}\n"  # its end was cut off
+    keys = f"PrivateKey = {WORD}=\n[Peer]\nPresharedKey={WORD}\nAllowedIPs = 10.100.0.9/32\n"
+    target.write_text(f"{pushed_text}{keys}{pem}")
+    target.chmod(0o600)
+    exported = state(host("oslo-db"), put("a", "oslo-db", str(target), pushed_text))
+    (file,) = pushed.read(exported)["oslo-db"].files
+    found = judged(machine, file)
+    assert said(found) == ("edited by hand", "its text differs, mode 0600 instead of 0644")
+    assert found.diff[3:] == (
+        " [Interface]",
+        " ListenPort = 51820",
+        "+PrivateKey = [secret]",
+        "+[Peer]",
+        "+PresharedKey=[secret]",
+        "+AllowedIPs = 10.100.0.9/32",
+        *["+[secret]"] * 3,
+    )
+    written = mend.with_findings(exported, [found])
+    assert WORD not in shown_of(found) + json.dumps(written)
+    # All but the text is: the engine puts the file again, and push.sh sees that it differs.
+    command = written["deployment"]["resources"][2]["inputs"]
+    assert command["stdin"] == push.content(pushed_text)
+    assert command["create"].startswith(f"sudo {push.PUSH} put {target} 0600 root:root ")
+    assert command["create"].endswith(f"{NOTE}file {target}: edited by hand")
+
+
+def test_a_private_key_that_is_another_differs_and_is_not_shown() -> None:
+    body = "".join(f"{WORD}{number}\n" for number in range(9))
+    should = f"PrivateKey = {WORD}=\n-----BEGIN PRIVATE KEY-----\n{body}-----END PRIVATE KEY-----\nlast\n"
+    file = wanted(Path("/etc/a"), should)
+    hand = should.replace(f"{WORD}=", f"not{WORD}").replace(f"{WORD}5", f"{WORD}five")
+    digest = hashlib.sha256(hand.encode()).hexdigest()
+    changed = drift.judge(file, Read(f"{digest},0644,root:root", file.standing, frozenset({"path"}), hand))
+    gone = drift.judge(file, Read(None, file.standing, frozenset({"path"})))
+    assert [line for line in changed.diff[2:] if line[0] in "-+"] == [
+        "-PrivateKey = [secret]",
+        "+PrivateKey = [secret]",
+        "-[secret]",
+        "+[secret]",
+    ]
+    assert gone.diff[3:] == ("-PrivateKey = [secret]", *["-[secret]"] * 11, "-last")
+    assert WORD not in shown_of(changed, gone)
 
 
 def test_a_push_cut_anywhere_is_never_taken_for_an_edit_by_hand(machine: PushHost) -> None:
