@@ -126,6 +126,18 @@ def test_what_is_installed_is_pinned(forge: str) -> None:
         assert re.search(r" # v\d+\.\d+\.\d+$", pinned), pinned
 
 
+def test_an_action_in_a_container_finds_node() -> None:
+    """Forgejo's runner brings none into the container of a job, and the image has none."""
+    found = 0
+    for job in [*workflow("github")["jobs"].values(), *workflow("forgejo")["jobs"].values()]:
+        if "container" in job:
+            first = next(number for number, step in enumerate(job["steps"]) if "uses" in step)
+            before = "".join(step["run"] for step in job["steps"][:first])
+            assert re.search(r"apt-get .*install .*\bnodejs\b", before)
+            found += 1
+    assert found, "Forgejo's job has one"
+
+
 @pytest.mark.parametrize("forge", AUTHORS)
 def test_the_engine_ends_before_its_job_does(forge: str) -> None:
     minutes = [int(number) for number in re.findall(r"timeout(?:-minutes)?: (\d+)", (CI / f"{forge}.yml").read_text())]
