@@ -139,6 +139,24 @@ def test_an_action_in_a_container_finds_node() -> None:
 
 
 @pytest.mark.parametrize("forge", AUTHORS)
+def test_the_key_to_the_state_goes_into_a_file_of_the_users_own(forge: str, tmp_path: Path) -> None:
+    """By the shell itself, so that it stands in no command line."""
+    text = re.sub(r"\s+", " ", (CI / f"{forge}.yml").read_text())
+    (line,) = re.findall(r"\(umask .*?/credentials\)", text)
+    prefix = "STATE_READ" if forge == "gitlab" else "STATE"
+    keys = {f"{prefix}_ACCESS_KEY_ID": "id", f"{prefix}_SECRET_ACCESS_KEY": "hush"}
+    subprocess.run(
+        ["/bin/sh", "-euc", line.replace("\\ ", "")],
+        env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), **keys},
+        check=True,
+        timeout=10,
+    )
+    file = tmp_path / ".aws" / "credentials"
+    assert file.read_text() == "[state]\naws_access_key_id = id\naws_secret_access_key = hush\n"
+    assert file.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("forge", AUTHORS)
 def test_the_engine_ends_before_its_job_does(forge: str) -> None:
     minutes = [int(number) for number in re.findall(r"timeout(?:-minutes)?: (\d+)", (CI / f"{forge}.yml").read_text())]
     assert minutes[0] * 60 > LONGEST_S

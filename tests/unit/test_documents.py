@@ -46,6 +46,17 @@ def test_a_mark_stands_before_commands(document: Path) -> None:
     assert marks == (1 if text.startswith("<!-- not run: ") and marked else len(marked))
 
 
+def test_no_secret_stands_in_a_command_line() -> None:
+    """Whoever is on the machine sees command lines: a secret is piped, or asked for."""
+    folders = [path for folder in ("docs", "examples") for path in (ROOT / folder).rglob("*.*")]
+    for path in {*documents.documents(), *folders}:
+        if path.suffix in (".md", ".yml", ".yaml", ".sh", ".py", ".json"):
+            text = path.read_text()
+            assert "aws configure set" not in text, path
+            given = re.findall(r"config set .*?--secret [\w:.-]+(?: --stack \S+)* +[^-#<|\s].*", text)
+            assert given == [], path
+
+
 def test_there_are_commands_to_run() -> None:
     found = {name: len(documents.steps(ROOT / name)) for name in documents.RUN}
     assert found["README.md"] > 2
