@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from fortress.cli import drift, mend, pushed, ssh, stack
+from fortress.cli import drift, engine, mend, pushed, ssh, stack
 from fortress.cli.checks import exit_status
 from fortress.cli.drift import Finding
-from fortress.cli.forget import export
 
 Tell = Callable[[str], None]
 
@@ -27,9 +26,9 @@ class Drift:
     def look(self, tell: Tell) -> list[Finding]:
         """Read everything. Raises CannotAskError."""
         self._standing = stack.read(self._name)
-        # Encrypted, to be written back; the readable one below is never written.
-        self._exported = export(self._name)
-        readable = pushed.export(self._name)
+        # Encrypted, to be written back; the readable one below stays in memory.
+        self._exported = engine.export(self._name)
+        readable = engine.export(self._name, "--show-secrets")
         hosts = len(self._standing.hosts)
         tell(f"reading {hosts} hosts back")
         self._findings = drift.look(

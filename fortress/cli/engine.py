@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from fortress.cli.errors import CannotAskError, printable
 from fortress.cli.start import complain
@@ -97,6 +99,21 @@ def ask(*arguments: str, stack: str, text: str | None = None, longest_s: float |
             end(process)
             raise
     return Said(process.returncode, stdout, stderr)
+
+
+def export(stack: str, *options: str) -> dict[str, Any]:
+    """The state of a stack that is up, secrets encrypted unless an option says else. Raises CannotAskError."""
+    try:
+        found = json.loads(run("stack", "export", *options, stack=stack))
+    except ValueError:
+        raise CannotAskError("`pulumi stack export` did not print JSON") from None
+    if not isinstance(found, dict):
+        raise CannotAskError("`pulumi stack export` did not print a state")
+    if not (found.get("deployment") or {}).get("resources"):
+        raise CannotAskError(
+            f"stack {stack!r} is not up: never brought up, or destroyed; `pulumi up --stack {stack}` brings it up"
+        )
+    return found
 
 
 def end(process: subprocess.Popen[str], grace_s: float | None = None) -> None:

@@ -132,17 +132,6 @@ def _unmention(holder: dict[str, Any], key: str, urns: frozenset[str]) -> None:
         holder[key] = [urn for urn in holder[key] if urn not in urns]
 
 
-def export(stack: str) -> dict[str, Any]:
-    """The state of a stack, secrets encrypted. Raises CannotAskError."""
-    try:
-        found = json.loads(engine.run("stack", "export", stack=stack))
-    except ValueError:
-        raise CannotAskError("`pulumi stack export` did not print JSON") from None
-    if not isinstance(found, dict) or not (found.get("deployment") or {}).get("resources"):
-        raise CannotAskError(f"stack {stack!r} has never been brought up; there is nothing to forget")
-    return found
-
-
 def forget(stack: str, plan_shown: Plan, exported: Mapping[str, Any]) -> None:
     """Write the state without the host, by the engine, which checks it once more.
 
@@ -152,7 +141,7 @@ def forget(stack: str, plan_shown: Plan, exported: Mapping[str, Any]) -> None:
     if plan_shown.protected:
         listed = "\n".join(f"  pulumi state unprotect --stack {stack} '{urn}'" for urn in plan_shown.protected)
         raise RefusedError(f"some of it is protected; where it may be forgotten all the same, first run\n{listed}")
-    if export(stack) != exported:
+    if engine.export(stack) != exported:
         raise RefusedError("the state changed in the meantime; nothing was written, run this again")
     text = json.dumps(without(exported, plan_shown.urns))
     try:

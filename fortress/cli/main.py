@@ -227,11 +227,12 @@ def forget(
          changed meanwhile
       2  could not ask: no such stack, no such host, no engine
     """
+    from fortress.cli import engine
     from fortress.cli import forget as forgetting
 
     with _orderly():
         with _progress(f"reading the state of {stack}"):
-            exported = forgetting.export(stack)
+            exported = engine.export(stack)
             found = forgetting.plan(exported["deployment"], host)
         _say(forgetting.listing(stack, found))
         if not yes:

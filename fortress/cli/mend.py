@@ -21,7 +21,6 @@ from fortress import push
 from fortress.cli import engine, ssh
 from fortress.cli.drift import Finding
 from fortress.cli.errors import CannotAskError, printable
-from fortress.cli.forget import export
 from fortress.cli.pushed import NOTE
 from fortress.cli.stack import Standing
 from fortress.cli.visit import visit
@@ -100,7 +99,7 @@ def mend(
     if not urns:
         return
     tell("writing what was found into the state")
-    if export(stack) != exported:
+    if engine.export(stack) != exported:
         raise RefusedError("the state changed in the meantime; nothing was written, run this again")
     found = with_findings(exported, findings)
     if refused := _renew(standing, findings, access, timeout):

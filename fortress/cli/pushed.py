@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fortress import firewall, push
-from fortress.cli import engine
-from fortress.cli.errors import CannotAskError
 from fortress.cli.forget import COMMAND, HOST, Resource, name_of
 
 _SIGNATURE = "4dabf18193072939515e22adb298388d"
@@ -75,17 +73,6 @@ class Host:
             return None
         include = f'include "{firewall.FOLDER}/*.nft"\n'
         return base.text.replace(include, "".join(f.text for f in self.under(firewall.FOLDER, ".nft")))
-
-
-def export(stack: str) -> dict[str, Any]:
-    """The state with its secrets readable, for this process's memory only. Raises CannotAskError."""
-    try:
-        found = json.loads(engine.run("stack", "export", "--show-secrets", stack=stack))
-    except ValueError:
-        raise CannotAskError("`pulumi stack export` did not print JSON") from None
-    if not isinstance(found, dict):
-        raise CannotAskError("`pulumi stack export` did not print a state")
-    return found
 
 
 def read(exported: Mapping[str, Any]) -> dict[str, Host]:

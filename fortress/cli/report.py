@@ -129,10 +129,9 @@ def last_up(stack: str) -> Up | None:
     """The last `up` of a stack by the engine's history, None where there is none. Raises CannotAskError."""
     try:
         entries = json.loads(engine.run("stack", "history", "--json", stack=stack))
-        exported = json.loads(engine.run("stack", "export", stack=stack))
     except ValueError:
-        raise CannotAskError("`pulumi stack history` or `pulumi stack export` did not print JSON") from None
-    return read_up(entries, exported)
+        raise CannotAskError("`pulumi stack history` did not print JSON") from None
+    return read_up(entries, engine.export(stack))
 
 
 def read_up(entries: Any, exported: Any) -> Up | None:

@@ -133,7 +133,10 @@ def parse(outputs: Any, stack: str) -> Standing:
     """The outputs of a stack, as `pulumi stack output --json` prints them, checked. Raises CannotAskError."""
     found = outputs.get(OUTPUT) if isinstance(outputs, dict) else None
     if found is None:
-        raise CannotAskError(f"stack {stack!r} has never been brought up; run `pulumi up --stack {stack}` first")
+        raise CannotAskError(
+            f"stack {stack!r} has no output {OUTPUT!r}: its program exports none, or its last `pulumi up` did not end; "
+            f"name a stack of Data Fortress's own program, or run `pulumi up --stack {stack}` again"
+        )
     if secret := _secret(OUTPUT, found):
         raise CannotAskError(
             f"output {secret} of stack {stack!r} is secret and cannot be read; what the program exports as "
@@ -159,10 +162,12 @@ def _secret(path: str, value: Any) -> str | None:
 
 
 def read(stack: str) -> Standing:
-    """What stands, by the engine. Raises CannotAskError: no such stack, never brought up, no engine."""
+    """What stands, by the engine. Raises CannotAskError: no such stack, not up, no engine."""
     text = engine.run("stack", "output", "--json", stack=stack)
     try:
         outputs = json.loads(text)
     except ValueError:
         raise CannotAskError("`pulumi stack output --json` did not print JSON") from None
+    if not outputs:
+        engine.export(stack)  # says so where nothing is up
     return parse(outputs, stack)

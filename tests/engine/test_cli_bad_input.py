@@ -129,6 +129,8 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     write("newer", lambda state, _: state.update(version=99))
     write("feature", lambda state, _: state.update(version=4, features=["time-travel"]))
     write("role", lambda _, host: host.update(role="oracle"))
+    write("other", lambda state, _: state["checkpoint"]["latest"]["resources"][0]["outputs"].pop("fortress"))
+    write("silent", lambda state, _: state["checkpoint"]["latest"]["resources"][0].pop("outputs"))
     write("lacking", lambda _, host: host.pop("site"))
 
     files = folder / "files"
@@ -180,16 +182,22 @@ OTHER = (
     "use the version that brought it up, or run `pulumi up --stack {stack}` with this one"
 )
 
+NO_OUTPUT = (
+    "stack '{stack}' has no output 'fortress': its program exports none, or its last `pulumi up` did not end; "
+    "name a stack of Data Fortress's own program, or run `pulumi up --stack {stack}` again"
+)
+
 TABLE = {
     "unknown stack": Case(
         r"there is no stack 'nope' in this backend; `pulumi stack ls` names those that are", stack="nope"
     ),
     "never brought up": Case(
-        r"stack 'fresh' has never been brought up; run `pulumi up --stack fresh` first", READING, "fresh"
+        r"stack 'fresh' is not up: never brought up, or destroyed; `pulumi up --stack fresh` brings it up",
+        (*READING, "forget"),
+        "fresh",
     ),
-    "nothing to forget": Case(
-        r"stack 'fresh' has never been brought up; there is nothing to forget", ("forget",), "fresh"
-    ),
+    "another program": Case(NO_OUTPUT.format(stack="other"), READING, "other"),
+    "a program without outputs": Case(NO_OUTPUT.format(stack="silent"), READING, "silent"),
     "state of a newer version": Case(
         NEWER.format(stack="newer", what="unsupported checkpoint version 99"), stack="newer"
     ),

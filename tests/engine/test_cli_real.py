@@ -135,6 +135,9 @@ def test_a_host_that_is_off_is_forgotten_and_the_rest_goes_on(
     assert not [urn for urn in urns(running) if "fra-1" in urn]
     running.run("stack", "export")  # the engine still finds the state whole
     running.destroy()
+    done = fortress(running, "ssh", "oslo-db", "--stack", "dev")
+    says = "stack 'dev' is not up: never brought up, or destroyed; `pulumi up --stack dev` brings it up"
+    assert (done.returncode, done.stderr) == (2, f"fortress: {says}\n")
 
 
 def test_the_database_host_is_forgotten_though_others_wait_for_it(
@@ -160,7 +163,7 @@ def test_what_the_engine_says_of_stacks(
         stack.read("nope")
     running.run("stack", "init", "fresh", "--no-select")
     with pytest.raises(
-        CannotAskError, match=r"^stack 'fresh' has never been brought up; run `pulumi up --stack fresh`"
+        CannotAskError, match=r"^stack 'fresh' is not up: never brought up, or destroyed; `pulumi up --stack"
     ):
         stack.read("fresh")
     # Without the passphrase too: outputs are read without secrets.

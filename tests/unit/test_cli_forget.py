@@ -334,5 +334,5 @@ def test_an_unknown_stack_and_one_that_never_stood(folder: Path) -> None:
     done = forget(folder, "fra-1", "--stack", "lab")
     assert (done.returncode, done.stderr) == (
         2,
-        "fortress: stack 'lab' has never been brought up; there is nothing to forget\n",
+        "fortress: stack 'lab' is not up: never brought up, or destroyed; `pulumi up --stack lab` brings it up\n",
     )

@@ -90,8 +90,11 @@ def test_limits_are_by_the_pair_of_sites_in_any_order() -> None:
 @pytest.mark.parametrize(
     ("found", "why"),
     [
-        ({}, "stack 'lab' has never been brought up; run `pulumi up --stack lab` first"),
-        ({"url": "https://192.0.2.12"}, "has never been brought up"),
+        (
+            {"url": "https://192.0.2.12"},
+            "^stack 'lab' has no output 'fortress': its program exports none, or its last `pulumi up` did not end; "
+            "name a stack of Data Fortress's own program, or run `pulumi up --stack lab` again$",
+        ),
         ({"fortress": "[secret]"}, "output fortress of stack 'lab' is secret and cannot be read"),
         (
             outputs(database={"host": "oslo-db", "address": "10.100.0.1", "port": 3306, "ca_pem": "[secret]"}),
@@ -103,7 +106,8 @@ def test_limits_are_by_the_pair_of_sites_in_any_order() -> None:
             r"output fortress\.mesh\.mtu of stack 'lab' is not what this version reads",
         ),
         (outputs(hosts={"fra-1": {}}), r"output fortress\.hosts\.fra-1\.address of stack 'lab'"),
-        ([], "has never been brought up"),
+        ({}, "^stack 'lab' has no output"),
+        ([], "^stack 'lab' has no output"),
     ],
 )
 def test_what_cannot_be_read_says_what_to_do(found: Any, why: str) -> None:
@@ -165,6 +169,21 @@ def test_errors_of_the_engine_in_its_words(pulumi: Path, script: str, why: str) 
     with pytest.raises(CannotAskError, match=why) as error:
         stack.read("lab")
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("deployment", "why"),
+    [
+        ({}, "is not up: never brought up, or destroyed; `pulumi up --stack lab` brings it up$"),
+        ({"resources": []}, "is not up: never brought up, or destroyed; "),
+        ({"resources": [{"urn": "urn:pulumi:lab::mesh::pulumi:pulumi:Stack::mesh-lab"}]}, "has no output 'fortress': "),
+    ],
+)
+def test_a_stack_without_outputs_is_up_or_not(pulumi: Path, tmp_path: Path, deployment: Any, why: str) -> None:
+    (tmp_path / "state.json").write_text(json.dumps({"version": 3, "deployment": deployment}))
+    does(pulumi, f'[ "$2" = export ] && exec cat {tmp_path}/state.json; echo "{{}}"')
+    with pytest.raises(CannotAskError, match=f"^stack 'lab' {why}"):
+        stack.read("lab")
 
 
 def test_an_engine_that_hangs_is_given_up(pulumi: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -276,13 +276,14 @@ class Command:
 
 
 def engine(folder: Path, outputs: Mapping[str, Any]) -> Command:
-    """Put a `pulumi` on PATH that prints the outputs of stack `lab`, in the words of the engine (3.255)."""
+    """Put a `pulumi` on PATH that prints the outputs of stack `lab`, and no state, as the engine does (3.255)."""
     folder.mkdir(exist_ok=True)
     (folder / "outputs.json").write_text(json.dumps(outputs))
     pulumi = folder / "pulumi"
     pulumi.write_text(
         f'#!/bin/sh\ncase "$*" in\n'
         f'"stack output --json --stack lab --non-interactive --color never") exec cat {folder}/outputs.json ;;\n'
+        f'"stack export --stack lab --non-interactive --color never") echo "{{}}" ;;\n'
         "*) echo \"error: no stack named 'nope' found\" >&2; exit 6 ;;\nesac\n"
     )
     pulumi.chmod(0o755)
@@ -348,7 +349,7 @@ def test_what_is_missing_is_one_line_and_status_2(fortress: Fortress, tmp_path: 
     whole, fresh = engine(tmp_path / "bin", fortress.outputs), engine(tmp_path / "fresh", {})
     cases = [
         (whole, ["--stack", "nope", *key], "there is no stack 'nope' in this backend; `pulumi stack ls` names those"),
-        (fresh, ["--stack", "lab", *key], "stack 'lab' has never been brought up; run `pulumi up --stack lab` first"),
+        (fresh, ["--stack", "lab", *key], "stack 'lab' is not up: never brought up, or destroyed; `pulumi up --stack"),
         (whole, ["--stack", "lab"], "there is no SSH agent (SSH_AUTH_SOCK is not set); start one and add your key"),
     ]
     for command, arguments, why in cases:
