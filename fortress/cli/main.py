@@ -35,6 +35,10 @@ Timeout = Annotated[
 Key = Annotated[
     Path | None, typer.Option(metavar="FILE", help="A private key that opens the hosts, beside those of the agent.")
 ]
+Output = Annotated[
+    Path | None,
+    typer.Option("--output", "-o", metavar="FILE", help="Write it there; `-`, the default, is standard output."),
+]
 
 
 def _named(stack: str) -> str:
@@ -158,9 +162,7 @@ def verify(
 @app.command()
 def preview(
     stack: Stack,
-    file: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there instead of standard output.")
-    ] = None,
+    file: Output = None,
     forge: Annotated[Forge, typer.Option(help="Where the comment goes: how long it may be.")] = Forge.GITHUB,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object that holds the comment too.")] = False,
 ) -> None:
@@ -194,10 +196,7 @@ def preview(
         with _progress(f"previewing stack {stack}"):
             found = previews.read(stack)
         text = previews.written(stack, found, forge, as_object=json)
-        if file is None:
-            _say(text)
-        else:
-            previews.save(file, text)
+        _put(file, text)
         if found.errors:
             complain(f"stack {stack} cannot be brought up; the comment says why")
         raise typer.Exit(found.status)
@@ -361,9 +360,7 @@ def status(
 @app.command()
 def report(
     stack: Stack,
-    file: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write it there; `-` is standard output.")
-    ] = None,
+    file: Output = None,
     kept: Annotated[
         bool, typer.Option("--kept", help="Show the last run that was kept. No host is contacted, no key is needed.")
     ] = False,
@@ -390,7 +387,6 @@ def report(
       2  it is not: no such stack, no engine, no SSH key, no run kept, FILE
          cannot be written
     """
-    from fortress.cli import preview as previews
     from fortress.cli import report as reports
     from fortress.cli import results, ssh
     from fortress.cli import stack as stacks
@@ -423,10 +419,7 @@ def report(
             tell("reading the engine's history")
             facts = reports.collect(stack, standing, runs, looked)
         text = reports.as_json(facts) if json else reports.as_html(facts)
-        if file is None or str(file) == "-":
-            _say(text)
-        else:
-            previews.save(file, text)
+        _put(file, text)
 
 
 @app.command("ssh")
@@ -504,6 +497,16 @@ def _say(text: str) -> None:
         if not isinstance(error, BrokenPipeError):
             complain(f"cannot write to standard output: {error.strerror}")
             raise typer.Exit(COULD_NOT_ASK) from None
+
+
+def _put(file: Path | None, text: str) -> None:
+    """Write it to a file; where there is none, and where it is `-`, to standard output."""
+    if file is None or str(file) == "-":
+        _say(text)
+    else:
+        from fortress.cli.preview import save
+
+        save(file, text)
 
 
 def _keep(stack: str, checks: Sequence[Check]) -> Run:

@@ -390,6 +390,20 @@ def test_an_engine_that_says_nothing_readable_is_an_error_of_its_own(monkeypatch
         preview.read("lab")
 
 
+@pytest.mark.parametrize("words", [(), ("-o", "-"), ("-o", "comment.md")])
+def test_the_comment_goes_to_a_file_or_to_standard_output(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    said(monkeypatch, 0, json.dumps({"steps": []}, indent=4))
+    done = CliRunner().invoke(main.app, ["preview", "--stack", "lab", *words])
+    assert done.exit_code == 0
+    files = {path.name: path.read_text() for path in tmp_path.iterdir()}
+    written = files.pop("comment.md") if "comment.md" in words else done.stdout
+    assert written.startswith("<!-- fortress preview: lab -->\n")
+    assert files == {}
+
+
 def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(CannotAskError, match="cannot be written: No such file"):
         preview.save(tmp_path / "no" / "x", "text")
