@@ -319,15 +319,21 @@ def _authenticate(transport: paramiko.Transport, user: str, access: Access, dead
     agent = paramiko.Agent() if access.agent else None
     try:
         keys = [*access.keys, *(agent.get_keys() if agent else ())]
-        for key in keys:
+        for tried, key in enumerate(keys, 1):
             transport.auth_timeout = deadline.left()
             try:
                 still_wanted = transport.auth_publickey(user, key)
-            except paramiko.AuthenticationException:
+            except (paramiko.SSHException, OSError) as error:
                 if deadline.over():
                     raise LoginError(f"gave no answer to the login within {deadline.seconds:.0f} s") from None
-                if not transport.is_active():
-                    break
+                # sshd lets one try six, unless it is told otherwise.
+                if tried < len(keys) and not transport.is_active():
+                    raise LoginError(
+                        f"refuses user {user}: it hung up after {tried} of {len(keys)} keys; "
+                        "give the right one by --key FILE"
+                    ) from None
+                if not isinstance(error, paramiko.AuthenticationException):
+                    raise
                 continue
             if not still_wanted:
                 return

@@ -49,6 +49,8 @@ class Behaviour:
     """A command with this text in it is accepted, and never ends."""
     hangs_up_on: str | None = None
     """A command with this text in it ends the connection."""
+    most_keys: int | None = None
+    """So many keys that do not fit end the connection, as sshd's MaxAuthTries has it."""
 
 
 class _Login(paramiko.ServerInterface):
@@ -57,6 +59,7 @@ class _Login(paramiko.ServerInterface):
         self._server = server
         self._behaviour = behaviour
         self._outgoing: dict[int, socket.socket] = {}
+        self._refused = 0
 
     def get_allowed_auths(self, _username: str) -> str:
         return "publickey"
@@ -65,6 +68,9 @@ class _Login(paramiko.ServerInterface):
         if f"{key.get_name()} {key.get_base64()}" in self._behaviour.authorized:
             self._server.logins += 1
             return AUTH_SUCCESSFUL
+        self._refused += 1
+        if self._refused == self._behaviour.most_keys:
+            self._transport.close()
         return AUTH_FAILED
 
     def check_channel_request(self, kind: str, _chanid: int) -> int:

@@ -10,11 +10,12 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 
 from fortress.cli import engine, stack
 from fortress.cli.errors import CannotAskError
-from fortress.cli.ssh import HostKeyError, LoginError, Target, connect, fingerprint, prepare
+from fortress.cli.ssh import Access, HostKeyError, LoginError, Target, connect, fingerprint, prepare
 from tests.engine.command_stack import Stack
 from tests.engine.openssh import Server, generate_key, sshd
 
@@ -207,6 +208,10 @@ def test_ssh_to_a_real_sshd(tmp_path: Path) -> None:
         generate_key(tmp_path / "stranger")
         with pytest.raises(LoginError, match=f"refuses user {server.user}"):
             connect(target(), prepare(tmp_path / "stranger", {}), 10)
+
+        many = Access(tuple(paramiko.ECDSAKey.generate() for _ in range(9)))
+        with pytest.raises(LoginError, match="it hung up after 6 of 9 keys; give the right one by --key FILE"):
+            connect(target(), many, 10)
 
         # `other` as the bastion: its keys are its own.
         jump = connect(

@@ -92,6 +92,19 @@ def test_a_host_that_lets_nobody_in(server: SshServer, tmp_path: Path) -> None:
         connect(target(server), prepare(stranger, {}), 5)
 
 
+def test_a_host_that_lets_nobody_try_so_many_keys(key: tuple[Path, str]) -> None:
+    (right,) = prepare(key[0], {}).keys
+    wrong = tuple(paramiko.ECDSAKey.generate() for _ in range(8))
+    with ssh_server(Behaviour((key[1],), most_keys=6)) as strict:
+        with pytest.raises(
+            LoginError, match=r"^refuses user ops: it hung up after 6 of 9 keys; give the right one by --key FILE$"
+        ):
+            connect(target(strict), Access((*wrong, right)), 5)
+        with pytest.raises(LoginError, match=r"none of the keys fits \(6 tried\)"):
+            connect(target(strict), Access(wrong[:6]), 5)
+        assert connect(target(strict), Access((*wrong[:5], right)), 5).run("echo in").stdout == "in\n"
+
+
 def test_a_silent_host_is_given_up_in_time(key: tuple[Path, str]) -> None:
     with silent_server() as server:
         started = time.monotonic()
