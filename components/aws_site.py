@@ -42,7 +42,7 @@ class AwsSiteArgs(TypedDict):
     zones: list[str]
     """Zones in use, such as eu-central-1a."""
     operators: list[str]
-    """Address ranges that may open SSH connections; never the whole world."""
+    """Address ranges that may open SSH connections; never the whole world. Known at once: rules are named by them."""
     ssh_port: NotRequired[int]
     """TCP port of SSH, 22 when not given."""
     key_pair: str

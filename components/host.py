@@ -3,6 +3,7 @@
 The machine exists, or is made on OpenStack or AWS; from its address onward nothing differs.
 """
 
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
 from typing import NotRequired, TypedDict
 
@@ -38,7 +39,7 @@ class HostArgs(TypedDict):
     """Its IPv4 address in the mesh."""
     mesh_network: str
     """The mesh's IPv4 network, such as 10.100.0.0/24."""
-    operators: list[str]
+    operators: Sequence[pulumi.Input[str]]
     """Address ranges that may open SSH connections."""
     user: NotRequired[str]
     """Who logs in, with password-less sudo unless root; `debian` when not given."""
@@ -138,7 +139,7 @@ class Host(pulumi.ComponentResource):
             lambda machine: push.packages(PACKAGES, machine=machine),
             after(options, pushed),
         )
-        rules = firewall.render_base(args["operators"], port)
+        rules = _rules(args["operators"], port)
         guarded = put(
             f"{name}-firewall",
             target,
@@ -228,6 +229,15 @@ def _made(name: str, args: HostArgs, opts: pulumi.ResourceOptions) -> OpenStackM
     if "aws" in args:
         return AwsMachine(f"{name}-machine", args["aws"], opts)
     return None
+
+
+def _rules(operators: Sequence[pulumi.Input[str]], port: int) -> pulumi.Input[str]:
+    """The base firewall. Raises ValueError at once for a range that is known already."""
+    known = [operator for operator in operators if isinstance(operator, str)]
+    rules = firewall.render_base(known, port)
+    if len(known) == len(operators):
+        return rules
+    return pulumi.Output.all(*operators).apply(lambda ranges: firewall.render_base(ranges, port))
 
 
 def _size(args: HostArgs) -> pulumi.Input[str] | None:

@@ -94,10 +94,14 @@ def put(
     )
 
 
-def confirm(name: str, target: Target, path: str, content: str, opts: pulumi.ResourceOptions) -> remote.Command:
+def confirm(
+    name: str, target: Target, path: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions
+) -> remote.Command:
     """A new connection that confirms a file pushed with `confirm_s`; must depend on it."""
-    sha256 = hashlib.sha256(content.encode()).hexdigest()
-    return command(name, target, lambda machine: push.confirm(path, sha256, machine=machine), opts)
+    sha256 = pulumi.Output.from_input(content).apply(lambda text: hashlib.sha256(text.encode()).hexdigest())
+    return command(
+        name, target, lambda machine: sha256.apply(lambda known: push.confirm(path, known, machine=machine)), opts
+    )
 
 
 def put_script(name: str, target: Target, script: str, opts: pulumi.ResourceOptions) -> remote.Command:

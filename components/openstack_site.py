@@ -41,7 +41,7 @@ class OpenStackSiteArgs(TypedDict):
     existing: NotRequired[OpenStackExistingNetwork]
     """The network that is there."""
     operators: list[str]
-    """Address ranges that may open SSH connections; never the whole world."""
+    """Address ranges that may open SSH connections; never the whole world. Known at once: rules are named by them."""
     ssh_port: NotRequired[int]
     """TCP port of SSH, 22 when not given."""
     mesh_port: NotRequired[int]

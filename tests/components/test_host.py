@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import shlex
 from collections.abc import Mapping
 from typing import Any
@@ -123,6 +124,43 @@ def test_what_is_sent() -> None:
     assert "Address = 10.100.0.1/24\nListenPort = 51820\n" in sent(found["db-wg0.conf"])
     silent = ("ready", "packages", "firewall-confirmed", "key", "facts")
     assert not any("stdin" in found[f"db-{name}"].inputs for name in silent)
+
+
+def reached_by(*operators: pulumi.Input[str]) -> HostArgs:
+    return HostArgs(
+        address="192.0.2.11",
+        site="oslo",
+        mesh_address="10.100.0.1",
+        mesh_network="10.100.0.0/24",
+        operators=operators,
+    )
+
+
+def test_an_operator_may_come_from_another_resource() -> None:
+    def program() -> None:
+        gateway = local.Command("gateway", create="true")
+        Host("db", reached_by("192.0.2.10/32", gateway.stdout))
+
+    def told(name: str) -> str:
+        return "2001:db8::/64" if name == "gateway" else answers(name)
+
+    found = run(program, stdout=told).resources
+    assert sent(found["db-firewall"]) == firewall.render_base(["192.0.2.10/32", "2001:db8::/64"], 22)
+    assert found["db-firewall-confirmed"].inputs["create"] == base("db.1")
+    first = run(program, preview=True, stdout=told).children("db")
+    unknown = {name for name in first if any(holds_unknown(first[name].inputs.get(key)) for key in ("create", "stdin"))}
+    assert unknown == {"db-firewall", "db-firewall-confirmed"}
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_an_operator_that_is_no_range_is_refused(known: bool) -> None:
+    bad = "192.0.2.0/24 accept"
+
+    def program() -> None:
+        Host("db", reached_by("192.0.2.10/32", bad if known else pulumi.Output.from_input(bad)))
+
+    with pytest.raises(ValueError, match=f"'{re.escape(bad)}' does not appear to be"):
+        run(program, stdout=answers)
 
 
 def test_the_host_key_is_learnt_on_this_side_once_a_machine() -> None:

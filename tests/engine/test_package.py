@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 import yaml
+from pulumi.runtime.rpc import UNKNOWN
 
 import components
 from tests.components.engine import HOST_KEY, LEARNT_KEY
@@ -181,6 +182,17 @@ Component(
     },
     ResourceOptions(providers=[frankfurt]),
 )
+Component(
+    "Host",
+    "office",
+    {
+        "address": "192.0.2.1",
+        "site": "home",
+        "meshAddress": "10.9.0.2",
+        "meshNetwork": "10.9.0.0/24",
+        "operators": ["198.51.100.0/24", known.id],
+    },
+)
 host = {
     "name": "edge",
     "site": "home",
@@ -228,6 +240,9 @@ def test_arguments_of_every_shape_arrive(tmp_path: Path) -> None:
     assert instance["provider"].startswith("urn:pulumi:dev::double::pulumi:providers:aws::frankfurt::")
     assert "inter 1500ms fastinter 100ms" in made["edge-haproxy.cfg"]["inputs"]["stdin"]
     assert "server web 192.0.2.21:8080" in made["edge-haproxy.cfg"]["inputs"]["stdin"]
+    # An operator that comes from another resource is not known before that is made.
+    assert made["office-firewall"]["inputs"]["stdin"] == UNKNOWN
+    assert "Address = 10.9.0.2/24" in made["office-wg0.conf"]["inputs"]["stdin"]
     # A secret number stays one, and so does what is made of it.
     assert "2048" not in json.dumps(made)
     assert "HUSH-HUSH" not in json.dumps(made)
