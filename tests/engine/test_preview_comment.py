@@ -63,15 +63,15 @@ def oslo(tmp_path_factory: pytest.TempPathFactory) -> ProjectStack:
     stack = ProjectStack(tmp_path_factory.mktemp("oslo"), "oslo")
     password = stack.run("config", "get", "data-fortress:database_password").strip()
     state = recorded.read("oslo")
-    file = stack.home / "settled.json"
     for _ in range(6):  # what is made from an output is known once that output's own resource stays as it is
-        file.write_text(json.dumps(state))
-        stack.run("stack", "import", "--file", str(file))
+        back(stack, json.dumps(state))
         steps = [step for step in stack.planned() if step["op"] != "same"]
-        if not steps:
+        assert {step["op"] for step in steps} <= {"update"}
+        wanted = {step["urn"]: step["newState"]["inputs"] for step in steps}
+        settle(state, wanted, password)
+        if UNKNOWN not in json.dumps(wanted):
+            back(stack, json.dumps(state))
             return stack
-        assert {step["op"] for step in steps} == {"update"}
-        settle(state, {step["urn"]: step["newState"]["inputs"] for step in steps}, password)
     raise AssertionError(f"the state does not come to rest: {[step['urn'] for step in steps]}")
 
 
@@ -125,10 +125,10 @@ def test_a_volume_that_is_replaced_comes_first_and_loud(oslo: ProjectStack) -> N
     before = oslo.run("stack", "export")
     try:
         moved(oslo, protect=False)
-        done = preview(oslo)
+        done = preview(oslo, "--json")
         assert done.returncode == 0, done.stderr
-        check_golden("preview-volume.md", brief(done.stdout), GOLDENS)
-        found = json.loads(preview(oslo, "--json").stdout)
+        found = json.loads(done.stdout)
+        check_golden("preview-volume.md", brief(found["comment"]), GOLDENS)
         assert found["ok"] is True
         first = found["risks"][0]
         assert (first["name"], first["change"], first["because"]) == ("db-data", "replace", ["availabilityZone"])

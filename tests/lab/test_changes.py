@@ -234,6 +234,9 @@ def test_a_host_with_another_key_is_refused(fortress: Fortress) -> None:
         refused("--target", "**::fra-2-*")
         fortress.change(lambda s: s["ssh"].update(user="ops"))
 
+        # With a file less, and so another key of its tunnel: as docs/production.md has it renewed.
+        tunnel_key = fortress.facts()["hosts"]["fra-2"]["public_key"]
+        on("fra-2", "rm /etc/wireguard/wg0.key")
         fortress.change(lambda s: s["hosts"]["fra-2"].update(incarnation=2))
         began = time.monotonic()
         fortress.up()
@@ -242,6 +245,7 @@ def test_a_host_with_another_key_is_refused(fortress: Fortress) -> None:
         assert ssh_logins("fra-2") > before
         assert "/etc/wireguard/wg0.d/mtu" in on("fra-2", written)
         assert fortress.facts()["hosts"]["fra-2"]["host_key"] == api.hosts()["fra-2"].host_key
+        assert fortress.facts()["hosts"]["fra-2"]["public_key"] != tunnel_key
         fortress.check_whole()
     # With its old key it is yet another machine.
     assert fortress.facts()["hosts"]["fra-2"]["host_key"] == api.hosts()["fra-2"].host_key

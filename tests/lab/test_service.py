@@ -23,7 +23,7 @@ import yaml
 from fortress import haproxy, settings
 from lab import api, hosts, processes, topology
 from tests.lab import traffic
-from tests.lab.fortress import ROOT, Fortress, Settings
+from tests.lab.fortress import ROOT, Fortress, Settings, ssh_logins
 from tests.lab.inside import all_up, servers
 
 pytestmark = pytest.mark.usefixtures("fortress")
@@ -383,11 +383,15 @@ def test_workers_are_dialled_when_the_edges_tunnel_comes_back(
 
 def test_verify_finds_that_everything_holds(fortress: Fortress) -> None:
     fortress.check_whole()  # a burst of load is over by then
+    names = list(stack_settings(fortress).hosts)
+    before = {name: ssh_logins(name) for name in names}
     status, found, seconds = verify(fortress)
+    assert {name: ssh_logins(name) - before[name] for name in names} == dict.fromkeys(names, 1)
     wrong = [check for check in found["checks"] if check["status"] != "ok"]
     assert not wrong, wrong
     assert (status, found["ok"]) == (0, True)
-    assert {host for host, _ in by_status(found, "ok")} == set(stack_settings(fortress).hosts)
+    assert {host for host, _ in by_status(found, "ok")} == set(names)
+    assert "replication lag" not in {check["name"] for check in found["checks"]}, "there is no copy"
     print(f"{len(found['checks'])} checks in {seconds:.1f} s")
 
 
