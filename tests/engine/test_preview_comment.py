@@ -64,13 +64,13 @@ def oslo(tmp_path_factory: pytest.TempPathFactory) -> ProjectStack:
     password = stack.run("config", "get", "data-fortress:database_password").strip()
     state = recorded.read("oslo")
     for _ in range(6):  # what is made from an output is known once that output's own resource stays as it is
-        back(stack, json.dumps(state))
+        bring_in(stack, state)
         steps = [step for step in stack.planned() if step["op"] != "same"]
         assert {step["op"] for step in steps} <= {"update"}
         wanted = {step["urn"]: step["newState"]["inputs"] for step in steps}
         settle(state, wanted, password)
         if UNKNOWN not in json.dumps(wanted):
-            back(stack, json.dumps(state))
+            bring_in(stack, state)
             return stack
     raise AssertionError(f"the state does not come to rest: {[step['urn'] for step in steps]}")
 
@@ -102,10 +102,10 @@ def test_a_first_up_shows_what_is_not_known_yet_as_unknown(lab: ProjectStack) ->
     check_golden("preview-first.md", brief(comment), GOLDENS)
 
 
-def test_nothing_changes_where_all_is_as_stated(oslo: ProjectStack) -> None:
-    done = preview(oslo)
-    assert done.returncode == 0, done.stderr
-    assert "nothing changes\n\nAll 185 resources are as stated.\n" in done.stdout
+def bring_in(stack: ProjectStack, state: Any) -> None:
+    file = stack.home / "state.json"
+    file.write_text(json.dumps(state))
+    stack.run("stack", "import", "--file", str(file))
 
 
 def moved(oslo: ProjectStack, protect: bool) -> None:
@@ -116,53 +116,35 @@ def moved(oslo: ProjectStack, protect: bool) -> None:
             resource["protect"] = protect
             for properties in (resource["inputs"], resource["outputs"]):
                 properties["availabilityZone"] = "elsewhere"
-    file = oslo.home / "moved.json"
-    file.write_text(json.dumps(state))
-    oslo.run("stack", "import", "--file", str(file))
+    bring_in(oslo, state)
 
 
 def test_a_volume_that_is_replaced_comes_first_and_loud(oslo: ProjectStack) -> None:
-    before = oslo.run("stack", "export")
-    try:
-        moved(oslo, protect=False)
-        done = preview(oslo, "--json")
-        assert done.returncode == 0, done.stderr
-        found = json.loads(done.stdout)
-        check_golden("preview-volume.md", brief(found["comment"]), GOLDENS)
-        assert found["ok"] is True
-        first = found["risks"][0]
-        assert (first["name"], first["change"], first["because"]) == ("db-data", "replace", ["availabilityZone"])
-    finally:
-        back(oslo, before)
+    moved(oslo, protect=False)
+    done = preview(oslo, "--json")
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    check_golden("preview-volume.md", brief(found["comment"]), GOLDENS)
+    assert found["ok"] is True
+    first = found["risks"][0]
+    assert (first["name"], first["change"], first["because"]) == ("db-data", "replace", ["availabilityZone"])
 
 
 def test_a_protected_volume_stops_it_and_the_comment_says_which(oslo: ProjectStack) -> None:
-    before = oslo.run("stack", "export")
-    try:
-        moved(oslo, protect=True)
-        done = preview(oslo, "-o", str(oslo.home / "comment.md"))
-        assert done.returncode not in (0, 2)
-        assert done.stdout == ""
-        comment = (oslo.home / "comment.md").read_text()
-        assert "it cannot be brought up" in comment.splitlines()[1]
-        assert "db-data" in comment
-        assert "protect" in comment
-    finally:
-        back(oslo, before)
-
-
-def back(oslo: ProjectStack, exported: str) -> None:
-    file = oslo.home / "before.json"
-    file.write_text(exported)
-    oslo.run("stack", "import", "--file", str(file))
+    moved(oslo, protect=True)
+    done = preview(oslo, "-o", str(oslo.home / "comment.md"))
+    assert done.returncode not in (0, 2)
+    assert done.stdout == ""
+    comment = (oslo.home / "comment.md").read_text()
+    assert "it cannot be brought up" in comment.splitlines()[1]
+    assert "db-data" in comment
+    assert "protect" in comment
 
 
 def test_another_machine_for_the_database_comes_first_and_loud(tmp_path: Path) -> None:
     """On a host with an address all that changes is who is asked: no resource is replaced."""
     stack = ProjectStack(tmp_path / "project", "lab")
-    file = stack.home / "recorded.json"
-    file.write_text(json.dumps(recorded.read("lab")))
-    stack.run("stack", "import", "--file", str(file))
+    bring_in(stack, recorded.read("lab"))
     hosts = json.loads(stack.run("config", "get", "data-fortress:hosts"))
     hosts["oslo-db"]["incarnation"] = hosts["fra-1"]["incarnation"] = 2
     stack.settings({"hosts": hosts})
@@ -179,14 +161,16 @@ def test_another_machine_for_the_database_comes_first_and_loud(tmp_path: Path) -
 def test_settings_that_cannot_stand_are_a_comment_too(lab: ProjectStack) -> None:
     lab.settings({"mesh": {**copy.deepcopy(mesh(lab)), "mtu": "a @lot"}})
     try:
-        done = preview(lab, "--forge", "gitlab")
+        done = preview(lab, "--forge", "gitlab", "--json")
         assert done.returncode not in (0, 2)
-        assert "data-fortress:mesh.mtu: 'a @lot' must be a whole number" in done.stdout
-        fence = done.stdout.index("```\n")
-        assert fence < done.stdout.index("@lot") < done.stdout.index("```\n", fence + 1), "no one is called"
+        found = json.loads(done.stdout)
+        comment = found["comment"]
+        assert "data-fortress:mesh.mtu: 'a @lot' must be a whole number" in comment
+        fence = comment.index("```\n")
+        assert fence < comment.index("@lot") < comment.index("```\n", fence + 1), "no one is called"
         assert "Traceback" not in done.stdout
         assert done.stderr == "fortress: stack lab cannot be brought up; the comment says why\n"
-        assert json.loads(preview(lab, "--json").stdout)["ok"] is False
+        assert found["ok"] is False
     finally:
         lab.as_it_stands()
 
