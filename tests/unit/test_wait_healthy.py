@@ -86,6 +86,11 @@ def test_gives_up_with_the_last_answer_and_the_journal(server: Server, path: str
     assert time.monotonic() - start < 4
 
 
+def test_an_answer_says_more_than_the_wait_that_the_end_cut_short(server: Server, path: str) -> None:
+    server.statuses = [503, "hang"]
+    assert wait(path, server.url).stderr.splitlines()[0].endswith("last: 503 database: no answer")
+
+
 def test_says_that_nothing_listens(path: str) -> None:
     assert "Connection refused" in wait(path, "http://127.0.0.1:1/").stderr
 
