@@ -14,9 +14,7 @@ from fortress.cli.from_here import Seen
 from fortress.cli.parallel import in_parallel
 from fortress.cli.questions import Clock, Question, Questions
 from fortress.cli.stack import Standing
-
-Tell = Callable[[int, int], None]
-"""Hears how many answers of how many are in."""
+from fortress.cli.visit import Tell, bastion, connect
 
 ORDER = (
     "host key",
@@ -100,13 +98,16 @@ class _Survey:
         # One answer for each question, for each connection, and for the two looks from outside.
         self.total = sum(1 + len(each) for each in questions.values()) + 2
         try:
-            through = self._bastion()
+            through = bastion(self.standing, self.access, self.timeout)
+            if isinstance(through, ssh.Session):
+                self.sessions.append(through)
             jobs = [lambda name=name: self._ask(name, questions[name], through) for name in self.standing.hosts]
             in_parallel([*jobs, self._scan, self._ask_edge])
         finally:
             for session in self.sessions:
                 session.close()
-        found = [check for name in self.standing.hosts for check in self.checks[name]]
+        found = [] if through is None else [self._bastion(through)]
+        found += [check for name in self.standing.hosts for check in self.checks[name]]
         found += [self._database_certificate(), self._failover()]
         return [*found, *from_here.judge(self.standing, self.seen, self.silence, self.clock())]
 
@@ -115,16 +116,14 @@ class _Survey:
             self.done += 1
             self.tell(self.done, self.total)
 
-    def _bastion(self) -> ssh.Session | ssh.SshError | None:
-        if (facts := self.standing.bastion) is None:
-            return None
-        target = ssh.Target("the bastion", facts.address, facts.port, facts.user, facts.host_key)
-        try:
-            session = ssh.connect(target, self.access, self.timeout)
-        except ssh.SshError as error:
-            return error
-        self.sessions.append(session)
-        return session
+    def _bastion(self, through: ssh.Session | ssh.SshError) -> Check:
+        """The check of the bastion's key; it is asked nothing else."""
+        check = Check("host key", "bastion", limit="as pinned")
+        if isinstance(through, ssh.HostKeyError):
+            return check.fail("another key", str(through))
+        if isinstance(through, ssh.SshError) and not isinstance(through, ssh.LoginError):
+            return check.unknown(f"the bastion {through}")
+        return check.ok("as pinned")
 
     def _ask(self, name: str, questions: Iterable[Question], through: ssh.Session | ssh.SshError | None) -> None:
         key, session, trouble = self._open(name, through)
@@ -153,14 +152,11 @@ class _Survey:
     ) -> tuple[Check, ssh.Session | None, str | None]:
         """The check of the host's key, and a connection or why there is none."""
         facts = self.standing.hosts[name]
-        target = ssh.Target(name, facts.address, facts.port, facts.user, facts.host_key)
         check = Check("host key", name, limit="as pinned")
         session: ssh.Session | None = None
         trouble: str | None = None
         try:
-            if isinstance(through, ssh.SshError):
-                raise ssh.SshError(f"is not asked: the bastion {through}")
-            session = ssh.connect(target, self.access, self.timeout, through)
+            session = connect(self.standing, name, self.access, self.timeout, through)
         except ssh.HostKeyError as error:
             return (
                 check.fail("another key", str(error)),

@@ -11,7 +11,7 @@ from fortress.cli.parallel import in_parallel
 from fortress.cli.stack import Standing
 
 Tell = Callable[[int, int], None]
-"""Hears how many hosts of how many are done."""
+"""Hears how many of how many are done."""
 
 
 def visit(
@@ -31,13 +31,11 @@ def visit(
     trouble: dict[str, str] = {}
     done: list[str] = []
     lock = threading.Lock()
-    bastion, lost = _bastion(standing, access, timeout)
+    through = bastion(standing, access, timeout)
 
     def ask(name: str) -> None:
         try:
-            if lost:
-                raise ssh.SshError(f"is not asked: the bastion {lost}")
-            session = ssh.connect(target(standing, name), access, timeout, bastion)
+            session = connect(standing, name, access, timeout, through)
             try:
                 work(name, session)
             finally:
@@ -53,8 +51,8 @@ def visit(
     try:
         in_parallel([partial(ask, name) for name in names])
     finally:
-        if bastion:
-            bastion.close()
+        if isinstance(through, ssh.Session):
+            through.close()
     return trouble
 
 
@@ -64,11 +62,28 @@ def target(standing: Standing, name: str) -> ssh.Target:
     return ssh.Target(name, facts.address, facts.port, facts.user, facts.host_key)
 
 
-def _bastion(standing: Standing, access: ssh.Access, timeout: float) -> tuple[ssh.Session | None, str | None]:
+def bastion(standing: Standing, access: ssh.Access, timeout: float) -> ssh.Session | ssh.SshError | None:
+    """The connection through which hosts are reached, or why there is none; None where none is needed."""
     if (facts := standing.bastion) is None:
-        return None, None
-    where = ssh.Target("the bastion", facts.address, facts.port, facts.user, facts.host_key)
+        return None
     try:
-        return ssh.connect(where, access, timeout), None
+        return ssh.connect(
+            ssh.Target("the bastion", facts.address, facts.port, facts.user, facts.host_key), access, timeout
+        )
     except ssh.SshError as error:
-        return None, str(error)
+        return error
+
+
+def connect(
+    standing: Standing,
+    name: str,
+    access: ssh.Access,
+    timeout: float,
+    through: ssh.Session | ssh.SshError | None,
+) -> ssh.Session:
+    """A connection to a host, by what `bastion` gave. Raises SshError."""
+    if isinstance(through, ssh.HostKeyError):
+        raise ssh.SshError(f"is not asked: the bastion shows {through.shown}, pinned is {through.pinned}")
+    if isinstance(through, ssh.SshError):
+        raise ssh.SshError(f"is not asked: the bastion {through}")
+    return ssh.connect(target(standing, name), access, timeout, through)
