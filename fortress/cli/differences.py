@@ -10,30 +10,49 @@ from rich.console import Console
 from rich.text import Text
 
 from fortress.cli.checks import Check, Status
-from fortress.cli.drift import Finding
+from fortress.cli.drift import Finding, drifted
 from fortress.cli.output import STYLES, WORDS, tally
 
 _LINES = {"-": "red", "+": "green", "@": "cyan"}
 
 
 def as_json(
-    stack: str, findings: Sequence[Finding], error: str | None = None, mended: Sequence[Finding] | None = None
+    stack: str, findings: Sequence[Finding], error: str | None = None, before: Sequence[Finding] | None = None
 ) -> str:
     """One object as `fortress verify` prints it; a check that fails has a `diff` where there are lines to compare.
 
-    `mended` is what was to be put right before, and is there only when that was asked for.
+    `before` is what was found before a mend; what of it differed and holds now is `mended`.
     """
     ok = error is None and bool(findings) and all(finding.check.status is Status.OK for finding in findings)
     found: dict[str, object] = {"ok": ok, "stack": stack, "checks": [finding.as_json() for finding in findings]}
-    if mended is not None:
-        found["mended"] = [finding.as_json() for finding in mended]
+    if before is not None:
+        found["mended"] = [finding.as_json() for finding in _mended(before, findings)]
     if error is not None:
         found["error"] = error
     return json.dumps(found, indent=2)
 
 
-def as_text(stack: str, findings: Sequence[Finding], *, terminal: bool, width: int | None = None) -> str:
-    """What differs, and the tally of all. `terminal` is whether there are colours; `width` in columns."""
+def _mended(before: Sequence[Finding], after: Sequence[Finding]) -> list[Finding]:
+    """What differed and does not any more. A stranger's rule or peer that is gone is in no finding then."""
+    left = {(each.check.host, each.check.name) for each in after if each.check.status is not Status.OK}
+    silent = {each.check.host for each in after if each.check.status is Status.UNKNOWN}
+    found = {(each.check.host, each.check.name) for each in after}
+    return [
+        each
+        for each in before
+        if each.check.status is Status.FAIL
+        and (key := (each.check.host, each.check.name)) not in left
+        and (key in found or each.check.host not in silent)
+    ]
+
+
+def as_text(
+    stack: str, findings: Sequence[Finding], *, terminal: bool, width: int | None = None, cure: bool = False
+) -> str:
+    """What differs, and the tally of all. `terminal` is whether there are colours; `width` in columns.
+
+    `cure` is whether to say what would put right how much of it.
+    """
     text = io.StringIO()
     screen = Console(
         file=text, force_terminal=True if terminal else None, width=width, markup=False, highlight=False, emoji=False
@@ -52,6 +71,9 @@ def as_text(stack: str, findings: Sequence[Finding], *, terminal: bool, width: i
         what = checks[0].name if len(checks) == 1 else f"{len(checks)} checks"
         screen.print(_line(Status.UNKNOWN, f"{host}  {what}: {detail}"), soft_wrap=True)
     screen.print(Text(f"{stack}: {tally([finding.check for finding in findings])}"))
+    if cure and (curable := sum(bool(finding.urns) for finding in drifted(findings))):
+        said = f"`fortress drift --stack {stack} --mend` puts {curable} of these right; `pulumi up` alone asks no host"
+        screen.print(Text(said), soft_wrap=True)
     return text.getvalue()
 
 

@@ -190,7 +190,7 @@ def preview(
 
     def tell_in_json(error: CannotAskError) -> None:
         if json:
-            _say(previews.unasked(stack, str(error)))
+            _put_unasked(file, previews.unasked(stack, str(error)))
 
     with _orderly(tell_in_json):
         with _progress(f"previewing stack {stack}"):
@@ -308,7 +308,7 @@ def drift(
         if json:
             _say(differences.as_json(stack, after, refused, before if mend else None) + "\n")
         else:
-            _say(differences.as_text(stack, after, terminal=_is_terminal()))
+            _say(differences.as_text(stack, after, terminal=_is_terminal(), cure=not mend))
         raise typer.Exit(1 if refused else drifting.exit_status)
 
 
@@ -395,7 +395,7 @@ def report(
 
     def tell_in_json(error: CannotAskError) -> None:
         if json:
-            _say(reports.unasked(stack, str(error)))
+            _put_unasked(file, reports.unasked(stack, str(error)))
 
     with _orderly(tell_in_json):
         if file is None and not json and _is_terminal():
@@ -507,6 +507,14 @@ def _put(file: Path | None, text: str) -> None:
         from fortress.cli.preview import save
 
         save(file, text)
+
+
+def _put_unasked(file: Path | None, text: str) -> None:
+    """The object that says why there is no answer, in place of an older one; printed where FILE takes nothing."""
+    try:
+        _put(file, text)
+    except CannotAskError:
+        _say(text)
 
 
 def _keep(stack: str, checks: Sequence[Check]) -> Run:

@@ -97,7 +97,10 @@ def _add(found: dict[str, Host], machines: Mapping[str, str], resource: Resource
     if not isinstance(create, str):  # a host that is gone has none
         return
     create, _, noted = create.partition(NOTE)
-    words = shlex.split(create)
+    try:
+        words = shlex.split(create)
+    except ValueError:  # a command of somebody else's, with a lone quote in a comment or a heredoc
+        return
     words = words[1:] if words[:1] == ["sudo"] else words
     urn = resource["urn"]
     if words[:2] == [push.PUSH, "put"] and isinstance(stdin, str):

@@ -17,6 +17,7 @@ from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 
 from fortress import firewall, mariadb, push, text
@@ -25,8 +26,9 @@ from fortress.cli.checks import Check, Status
 from fortress.cli.differences import as_json, as_text
 from fortress.cli.drift import Finding, Guest, Read
 from fortress.cli.pushed import NOTE, File
+from fortress.cli.visit import visit
 from fortress.wireguard import Peer, render_interface, render_mtu, render_peer
-from tests.doubles.ssh_server import Behaviour
+from tests.doubles.ssh_server import Behaviour, public, ssh_server
 from tests.doubles.standing_fortress import Fortress, standing_fortress
 from tests.unit.push_host import Cut, PushHost
 
@@ -84,6 +86,7 @@ def test_the_state_says_what_should_stand_where() -> None:
             resource("confirmed", push.confirm("/etc/a b", "0" * 64, machine="oslo-db.1")),
             resource("key", push.on("fra-1.1", push.script("wireguard", "start", "wg0"))),
             {"urn": urn("gone"), "type": "command:remote:Command", "inputs": {"stdin": "x"}},
+            resource("of the program's own", "apt-get update # don't ask"),
         )
     )
     tool, configuration = found["oslo-db"].files
@@ -640,13 +643,16 @@ def test_the_command_asks_each_host_once_and_shows_what_differs(tmp_path: Path) 
     assert told.returncode == 1
     assert f"FAIL  oslo-db  file {files['oslo-db'][0]}: edited by hand (its text differs)\n" in told.stdout
     assert "    -as pushed\n    +by hand\n" in told.stdout
+    cure = "`fortress drift --stack lab --mend` puts 3 of these right; `pulumi up` alone asks no host\n"
+    assert told.stdout.endswith(cure)
+    assert cure not in mended.stdout
     # What the engine was asked for: to write what was found, then to bring up just that; its failure is told.
     assert mended.returncode == 1
     assert "`pulumi up` failed; what is left is mended by the next `pulumi up --stack lab`" in mended.stderr
     assert "it went wrong" in mended.stderr
     answer = json.loads(mended.stdout)
     assert answer["error"].startswith("`pulumi up` failed")
-    assert [check["value"] for check in answer["mended"]] == [c["value"] for c in found["checks"]]
+    assert answer["mended"] == [], "it still differs"
     written = json.loads(command.imported.read_text())
     assert written["deployment"]["resources"][4]["inputs"]["stdin"] == push.content("by hand\n")
     up, _of_the_terminal = [line for line in command.asked.read_text().splitlines() if line.startswith("up ")]
@@ -677,7 +683,8 @@ esac"""
     assert refused.returncode == 1
     assert "the engine refused the state with what was found: another `pulumi` is at work on stack" in refused.stderr
     answer = json.loads(refused.stdout)
-    assert answer["checks"] == answer["mended"], "all is as it was found"
+    differ = {check["host"]: check["value"] for check in answer["checks"] if check["name"].startswith("file ")}
+    assert (answer["mended"], differ) == ([], {"oslo-db": "no record", "fra-1": "edited by hand"})
     # A host is told before the state is written, and of nothing that its push.sh finds by itself.
     assert renewed == f"{unit}\n"
     verbs = [line.split(" --")[0] for line in asked.splitlines()]
@@ -735,6 +742,31 @@ def test_tables_and_files_that_nobody_pushed_are_told(tmp_path: Path) -> None:
     assert "+\t\ttcp dport 3306 redirect to :22\n" in found["diff"]
     assert "FAIL  oslo-db  firewall table ip nat: not pushed (nothing that was brought up loads it;" in told.stdout
     assert "\x1b" not in told.stdout
+
+
+def test_mended_is_what_differed_and_holds() -> None:
+    def found(name: str, status: str, host: str = "a") -> Finding:
+        check = Check(name, host)
+        return Finding({"ok": check.ok("x"), "fail": check.fail("x", "y"), "unknown": check.unknown("z")}[status])
+
+    before = [found(name, "fail") for name in ("put right", "still", "of a stranger")]
+    before += [found("as it was", "ok"), found("not heard", "fail", "b"), found("of a silent one", "fail", "b")]
+    after = [found("put right", "ok"), found("still", "fail"), found("as it was", "ok")]
+    after += [found("not heard", "unknown", "b")]
+    answer = json.loads(as_json("lab", after, None, before))
+    assert [check["name"] for check in answer["mended"]] == ["put right", "of a stranger"]
+
+
+def test_a_bastion_that_shows_another_key_is_told_with_both(tmp_path: Path) -> None:
+    pinned = public(paramiko.ECDSAKey.generate())
+    (tmp_path / "f").mkdir()
+    with standing_fortress(tmp_path / "f") as fortress, ssh_server(Behaviour(())) as jump:
+        bastion = {"address": jump.address, "port": jump.port, "user": "ops", "host_key": pinned}
+        fortress.facts["bastion"] = bastion
+        facts = stack.parse(fortress.outputs, "lab")
+        trouble = visit(facts, ssh.prepare(fortress.key, {}), 5, lambda _name, _session: None, hosts=["fra-1"])
+    shown = f"{ssh.fingerprint(jump.host_key)}, pinned is {ssh.fingerprint(pinned)}"
+    assert trouble == {"fra-1": f"fra-1 is not asked: the bastion shows {shown}"}
 
 
 def test_a_host_that_does_not_answer_is_no_drift(tmp_path: Path) -> None:
