@@ -89,7 +89,7 @@ def _headline(plan: Plan) -> str:
         return "it cannot be brought up"
     if not plan.changing:
         return "nothing changes"
-    going = [change for change in plan.risks if change.goes or change.moves]
+    going = [change for change in plan.risks if change.goes or change.moves or change.rebuilt]
     return f"data is at risk in {_number(len(going), 'place')}" if going else _counted(plan)
 
 
@@ -232,9 +232,10 @@ def _hosts(plan: Plan, longest: int) -> list[Part]:
 def _services(changes: Sequence[Change]) -> str:
     """What becomes of each service of a host, taken together."""
     worst: dict[str, Effect] = {}
-    unknown = 0
+    unknown = besides = 0
     for change in changes:
         if not _is_file(change):
+            besides += 1
             continue
         found = activation(change)
         if found.effect is Effect.UNKNOWN and not found.service:
@@ -244,7 +245,9 @@ def _services(changes: Sequence[Change]) -> str:
     said = [f"{code(service)} {_effect(effect)}" for service, effect in sorted(worst.items())]
     if unknown:
         said.append(f"for {_number(unknown, 'file')} it is unknown what becomes of the service")
-    return f"{_sentence(', '.join(said))}." if said else "No service is touched."
+    if said:
+        return f"{_sentence(', '.join(said))}.{' Commands below may touch others.' if besides else ''}"
+    return "No file touches a service; commands below may." if besides else "No service is touched."
 
 
 def _sentence(said: str) -> str:

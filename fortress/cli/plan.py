@@ -26,9 +26,13 @@ _COLOUR = re.compile(r"<\{%.*?%\}>|\x1b\[[0-9;]*m")
 _REPLACING = ("replace", "create-replacement", "delete-replaced", "import-replacement", "read-replacement")
 _DELETING = ("delete", "discard", "discard-replaced")
 _HOLDS_DATA = re.compile(
-    r":(?:blockstorage/volume|ebs/volume|objectstorage/container|s3/bucket|rds/|efs/|dynamodb/|database/)",
+    r":(?:blockstorage/volume(?:V\d)?|ebs/(?:volume|snapshot)|sharedfilesystem/(?:share|snapshot)"
+    r"|objectstorage/container(?:Object|V1)?|s3/bucket(?:V2|Object|Objectv2)?|efs/fileSystem"
+    r"|rds/(?:instance|cluster|clusterInstance|snapshot|clusterSnapshot)|dynamodb/(?:table|globalTable)"
+    r"|database/(?:instance|database)):",
     re.IGNORECASE,
 )
+"""Not what only belongs to such: a bucket's policy, a volume's attachment, a subnet group."""
 _MACHINE = re.compile(r"(?:--machine |FORTRESS_MACHINE=)(\S+)\.(\d+)(?:\s|$)")
 """A host with an address, and its incarnation."""
 _WIPES = re.compile(r"/mariadb-access wipe\b")
@@ -89,17 +93,24 @@ class Change:
         old, new = (_MACHINE.search(str(inputs.get("create", ""))) for inputs in (self.before, self.after))
         return self.is_command and bool(old and new and old[2] != new[2])
 
+    @property
+    def rebuilt(self) -> bool:
+        """Whether it is a machine that gets another image in place."""
+        return (
+            self.op == "update" and self.type == "openstack:compute/instance:Instance" and "imageId" in self.differing
+        )
+
     def risk(self) -> str:
         """Why its end loses data or protection, empty when it does not."""
         if self.goes and _HOLDS_DATA.search(self.type):
             return "holds data"
-        if self.goes and self.database and self.type.endswith(("/instance:Instance", "compute/instance:Instance")):
+        if self.goes and self.database and self.type.endswith("/instance:Instance"):
             return "the database's machine"
         if self.goes and self.old.get("protect"):
             return "protected"
         if self.goes and _WIPES.search(str(self.before.get("delete", ""))):
             return "its removal deletes the database's files"
-        if self.op == "update" and self.type.startswith("openstack:compute/instance") and "imageId" in self.differing:
+        if self.rebuilt:
             return "rebuilt in place: the disk of the machine is lost"
         if self.op in ("same", "update") and self.old.get("protect") and not self.new.get("protect"):
             return "loses its protection: nothing stops a later `up` or `destroy` from deleting it"

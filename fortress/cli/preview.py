@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from fortress.cli import comment, engine, plan
+from fortress.cli.checks import Check, Status
 from fortress.cli.errors import CannotAskError
 from fortress.cli.forge import Forge
 
@@ -23,8 +24,8 @@ def read(stack: str) -> plan.Plan:
     said = engine.ask("preview", "--json", "--show-sames", "--suppress-progress", stack=stack, longest_s=LONGEST_S)
     text = said.stdout
     try:
-        # Plugins and hooks may have said something before.
-        found: Any = json.loads(text[text.index("{\n") :])
+        # Plugins and hooks may have said something before and after.
+        found, _ = json.JSONDecoder().raw_decode(text, text.index("{\n"))
     except ValueError:
         if said.status == 0:
             raise CannotAskError("`pulumi preview --json` did not print JSON") from None
@@ -49,6 +50,8 @@ def save(file: Path, text: str) -> None:
             _put(file.resolve(), text)
     except OSError as error:
         raise CannotAskError(f"{file} cannot be written: {error.strerror}") from None
+    except RuntimeError as error:  # Python's word for links that lead to each other
+        raise CannotAskError(f"{file} cannot be written: {error}") from None
 
 
 def _put(file: Path, text: str) -> None:
@@ -63,47 +66,38 @@ def _put(file: Path, text: str) -> None:
 
 def unasked(stack: str, error: str) -> str:
     """The object where nothing could be asked."""
-    found = plan.Plan(errors=(error,), status=2)
-    return as_json(stack, found, "") + "\n"
+    return json.dumps(_object(stack, plan.Plan(), [], "") | {"ok": False, "error": error}, indent=2) + "\n"
 
 
 def as_json(stack: str, found: plan.Plan, text: str) -> str:
     """One object for a program: what changes, what is at risk, and the comment."""
-    failed = bool(found.errors)
-    return json.dumps(
-        {
-            "ok": not failed,
-            "stack": stack,
-            "checks": [
-                {
-                    "name": "preview",
-                    "host": "",
-                    "status": "fail" if failed else "ok",
-                    "value": found.status,
-                    "unit": "",
-                    "limit": 0,
-                    "detail": "; ".join(found.errors),
-                }
-            ],
-            "counts": dict(found.counts),
-            "risks": [
-                {"name": one.name, "type": one.type, "change": one.op, "because": list(one.reasons), "risk": one.risk()}
-                for one in found.risks
-            ],
-            "changes": [
-                {
-                    "name": one.name,
-                    "type": one.type,
-                    "change": one.op,
-                    "host": one.host,
-                    "path": comment.file_of(one) if one.is_command else "",
-                    "service": str(comment.activation(one)) if one.is_command and comment.file_of(one) else "",
-                    "properties": list(one.differing),
-                    "because": list(one.reasons),
-                }
-                for one in found.changing
-            ],
-            "comment": text,
-        },
-        indent=2,
-    )
+    status = Status.FAIL if found.errors else Status.OK
+    check = Check("preview", "", status, found.status, limit=0, detail="; ".join(found.errors))
+    return json.dumps(_object(stack, found, [check], text), indent=2)
+
+
+def _object(stack: str, found: plan.Plan, checks: Sequence[Check], text: str) -> dict[str, object]:
+    return {
+        "ok": not found.errors,
+        "stack": stack,
+        "checks": [check.as_json() for check in checks],
+        "counts": dict(found.counts),
+        "risks": [
+            {"name": one.name, "type": one.type, "change": one.op, "because": list(one.reasons), "risk": one.risk()}
+            for one in found.risks
+        ],
+        "changes": [
+            {
+                "name": one.name,
+                "type": one.type,
+                "change": one.op,
+                "host": one.host,
+                "path": comment.file_of(one) if one.is_command else "",
+                "service": str(comment.activation(one)) if one.is_command and comment.file_of(one) else "",
+                "properties": list(one.differing),
+                "because": list(one.reasons),
+            }
+            for one in found.changing
+        ],
+        "comment": text,
+    }

@@ -16,7 +16,7 @@ from typing import Any
 from fortress.cli import comment, engine, output, plots
 from fortress.cli.checks import Check, Status
 from fortress.cli.drawing import Drawing, Link, Place, lay_out, shortened
-from fortress.cli.errors import CannotAskError
+from fortress.cli.errors import GARBLED, CannotAskError
 from fortress.cli.plan import Change, host_of, name_of, type_of
 from fortress.cli.plots import Plot
 from fortress.cli.results import Run
@@ -129,9 +129,9 @@ def last_up(stack: str) -> Up | None:
     """The last `up` of a stack by the engine's history, None where there is none. Raises CannotAskError."""
     try:
         entries = json.loads(engine.run("stack", "history", "--json", stack=stack))
-    except ValueError:
-        raise CannotAskError("`pulumi stack history` did not print JSON") from None
-    return read_up(entries, engine.export(stack))
+        return read_up(entries, engine.export(stack))
+    except GARBLED as error:
+        raise CannotAskError(f"`pulumi stack history` printed what cannot be read ({type(error).__name__})") from None
 
 
 def read_up(entries: Any, exported: Any) -> Up | None:

@@ -314,8 +314,8 @@ def test_one_line_with_the_cure_and_status_2(
     if as_json:
         found = json.loads(done.stdout)
         assert found["ok"] is False
-        why = found["checks"][0]["detail"] if verb == "preview" else found["error"]
-        assert f"fortress: {why}\n" == done.stderr
+        assert found["checks"] == []
+        assert f"fortress: {found['error']}\n" == done.stderr
     else:
         assert done.stdout == ""
 

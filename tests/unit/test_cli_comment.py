@@ -200,6 +200,47 @@ def test_another_machine_for_the_database_is_said_first_and_once() -> None:
     assert plan(key, pushed("update", old, new, diffReasons=["create"])).risks == ()
 
 
+@pytest.mark.parametrize(
+    ("kind", "holds"),
+    [
+        ("aws:s3/bucketPolicy:BucketPolicy", False),
+        ("aws:s3/bucketPublicAccessBlock:BucketPublicAccessBlock", False),
+        ("openstack:blockstorage/volumeAttach:VolumeAttach", False),
+        ("aws:rds/subnetGroup:SubnetGroup", False),
+        ("docker:index/container:Container", False),
+        ("aws:s3/bucketObjectv2:BucketObjectv2", True),
+        ("aws:ebs/snapshot:Snapshot", True),
+        ("aws:rds/cluster:Cluster", True),
+        ("aws:efs/fileSystem:FileSystem", True),
+        ("aws:dynamodb/table:Table", True),
+        ("openstack:sharedfilesystem/share:Share", True),
+        ("openstack:database/instance:Instance", True),
+    ],
+)
+def test_what_only_belongs_to_data_holds_none(kind: str, holds: bool) -> None:
+    assert [change.risk() for change in plan(step("delete", kind, "x", {})).risks] == ["holds data"] * holds
+
+
+def test_a_machine_that_is_rebuilt_is_in_the_headline() -> None:
+    machine = step("update", "openstack:compute/instance:Instance", "c", {}, {}, diffReasons=["imageId"])
+    assert render("lab", plan(machine)).splitlines()[1] == "## Preview of `lab`: data is at risk in 1 place"
+
+
+def test_no_service_is_touched_is_only_said_where_nothing_else_runs() -> None:
+    commands = "fortress:index:Host$command:remote:Command"
+    mount = step("update", commands, "mount", {"create": "mount a"}, {"create": "mount b"}, parent=HOST)
+    untouched = pushed("update", file("a"), file("a"), diffReasons=["triggers"])
+    restarts = pushed("update", file("a"), file("b"), diffReasons=["stdin"])
+    for steps, said in (
+        ([untouched], "No service is touched."),
+        ([mount], "No file touches a service; commands below may."),
+        ([untouched, mount], "No file touches a service; commands below may."),
+        ([restarts], "`app` **restarts**."),
+        ([restarts, mount], "`app` **restarts**. Commands below may touch others."),
+    ):
+        assert f"#### `a`\n\n{said}\n" in render("lab", plan(*steps))
+
+
 def test_what_leaves_the_state_alone_is_no_loss() -> None:
     found = plan(step("delete", VOLUME, "v", {}, old_more={"retainOnDelete": True}))
     assert found.risks == ()
@@ -366,7 +407,7 @@ def said(monkeypatch: pytest.MonkeyPatch, status: int, stdout: str, stderr: str 
 
 def test_the_json_object_tells_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = [pushed("update", file("a"), file("b"), diffReasons=["stdin"]), step("delete", VOLUME, "v", {})]
-    said(monkeypatch, 0, "hello from a plugin\n" + json.dumps({"steps": steps}, indent=4))
+    said(monkeypatch, 0, "hello from a plugin\n" + json.dumps({"steps": steps}, indent=4) + "\nbye\n")
     found = preview.read("lab")
     shown = json.loads(preview.written("lab", found, Forge.GITHUB, as_object=True))
     assert (shown["ok"], shown["counts"]) == (True, {"update": 1, "delete": 1})
@@ -407,6 +448,10 @@ def test_the_comment_goes_to_a_file_or_to_standard_output(
 def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(CannotAskError, match="cannot be written: No such file"):
         preview.save(tmp_path / "no" / "x", "text")
+    loop = tmp_path / "loop"
+    loop.symlink_to(loop)
+    with pytest.raises(CannotAskError, match=r"loop cannot be written: .*loop"):
+        preview.save(loop, "text")
 
 
 def test_where_there_is_no_engine_a_program_still_gets_its_object(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -417,4 +462,23 @@ def test_where_there_is_no_engine_a_program_still_gets_its_object(monkeypatch: p
     done = CliRunner().invoke(main.app, ["preview", "--stack", "lab", "--json"])
     assert done.exit_code == 2
     shown = json.loads(done.stdout)
-    assert (shown["ok"], shown["checks"][0]["detail"]) == (False, "pulumi is not there")
+    assert (shown["ok"], shown["checks"], shown["error"]) == (False, [], "pulumi is not there")
+
+
+@pytest.mark.parametrize("verb", ["preview", "report"])
+def test_an_older_answer_does_not_outlive_a_question_that_could_not_be_asked(
+    verb: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def missing() -> str:
+        raise CannotAskError("pulumi is not there")
+
+    monkeypatch.setattr(engine, "find", missing)
+    answer = tmp_path / "answer.json"
+    answer.write_text('{"ok": true}')
+    words = [verb, "--stack", "lab", "--json", *(["--kept"] if verb == "report" else [])]
+    done = CliRunner().invoke(main.app, [*words, "-o", str(answer)])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert json.loads(answer.read_text())["error"] == "pulumi is not there"
+    # Where there is no place for it, a program still gets it.
+    nowhere = CliRunner().invoke(main.app, [*words, "-o", str(tmp_path / "no" / "answer.json")])
+    assert (nowhere.exit_code, json.loads(nowhere.stdout)["ok"]) == (2, False)

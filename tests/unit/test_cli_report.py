@@ -223,7 +223,9 @@ def test_no_run_was_kept() -> None:
         report.collect("lab", example_report.standing({"oslo": 1}), [], [])
 
 
-@pytest.mark.parametrize("trouble", ["exit 255", "echo nonsense", "echo '[{]'"])
+@pytest.mark.parametrize(
+    "trouble", ["exit 255", "echo nonsense", "echo '[{]'", "echo null", 'echo \'[{"kind": "update"}]\'']
+)
 def test_an_engine_without_a_history_leaves_that_unknown(
     trouble: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
