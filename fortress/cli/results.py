@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -75,13 +75,3 @@ def _check(found: Mapping[str, Any]) -> Check:
     return Check(
         **{**found, "status": Status(found["status"]), "limit": tuple(limit) if isinstance(limit, list) else limit}
     )
-
-
-def history(runs: Sequence[Run], check: Check) -> list[tuple[float, float]]:
-    """The numbers that were measured for one check, with their times, oldest first."""
-    return [
-        (run.when, float(each.value))
-        for run in runs
-        for each in run.checks
-        if (each.name, each.host) == (check.name, check.host) and isinstance(each.value, int | float)
-    ]

@@ -58,12 +58,3 @@ def test_results_stand_beside_pulumi_yaml(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "deep" / "er").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "deep" / "er")
     assert results.path("lab") == tmp_path / ".fortress" / "verify-lab.jsonl"
-
-
-def test_history_is_the_numbers_of_one_check() -> None:
-    runs = [
-        Run(1.0, (ROUND_TRIP.ok(22.5), ANSWERS.ok(200))),
-        Run(2.0, (ROUND_TRIP.fail(None, "no answer"),)),
-        Run(3.0, (ROUND_TRIP.fail(31.0, "too long"),)),
-    ]
-    assert results.history(runs, ROUND_TRIP) == [(1.0, 22.5), (3.0, 31.0)]

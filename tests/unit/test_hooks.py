@@ -93,6 +93,8 @@ def test_make_check_looks_at_every_file_that_git_does_not_ignore(checkout: Path)
     (checkout / name).unlink()
     assert done.returncode == 2, done.stdout + done.stderr
     assert f"{name}:1:8" in done.stdout
+    # All the rest of this checkout is as it should be.
+    assert (done.stdout.count("Failed\n"), done.stdout.count("Found 1 error.\n")) == (1, 1), done.stdout
     assert [hook for hook, entry in HOOKS.items() if f"{entry['name']}..." not in done.stdout] == []
 
 
