@@ -178,6 +178,13 @@ Range = Annotated[str, Text("an address range without host bits, such as 192.0.2
 Network = Annotated[IPv4Network, BeforeValidator(_network), Field(title=_NETWORK)]
 HostPath = Annotated[str, Text("a plain absolute path on the host, such as /opt/app/app.py", _host_path)]
 ProjectPath = Annotated[OneLine, Text("a path inside this project, such as examples/app/app.py", _project_path)]
+FirewallTable = Annotated[
+    str,
+    matching(
+        r"(ip|ip6|inet|arp|bridge|netdev) [A-Za-z0-9._/-]{1,255}",
+        "the family and name of an nftables table and nothing else, such as inet f2b-table",
+    ),
+]
 Port = Annotated[int, Field(ge=1, le=65535)]
 Role = Literal["database", "edge", "worker"]
 

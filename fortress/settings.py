@@ -18,6 +18,7 @@ from fortress.setting_types import (
     Address,
     DnsName,
     Endpoint,
+    FirewallTable,
     HostKey,
     HostPath,
     Model,
@@ -287,6 +288,8 @@ class Verify(Model):
     """Most ms that 99 of 100 commits to disk (fdatasync) may take; etcd's documents ask for the same."""
     ports: list[Port] = [21, 22, 23, 25, 53, 80, 111, 139, 443, 445, 2375, 3306, 4444, 4567, 4568, 5432, 6443, 8080]
     """TCP ports tried on each host's outside address."""
+    firewall_tables: Annotated[list[FirewallTable], AfterValidator(distinct)] = []
+    """nftables tables that other tools keep on hosts, such as `ip nat`: `fortress drift` leaves them alone."""
 
 
 class Settings(Model):

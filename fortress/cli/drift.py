@@ -7,7 +7,7 @@ import binascii
 import difflib
 import re
 import shlex
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from fortress import firewall, mariadb
@@ -229,7 +229,7 @@ class _Visit:
         check = check.judge(not diff, "differs" if diff else "as pushed", detail)
         yield self._again(check, self.wanted.file(firewall.BASE), diff)
         for head in sorted(set(loaded) - set(tables)):
-            yield stray_table(head, loaded[head], self.name)
+            yield stray_table(head, loaded[head], self.name, self.standing.limits.firewall_tables)
 
     def _peers(self) -> Iterator[Finding]:
         if "wg0" not in self.wanted.tunnels:
@@ -394,12 +394,20 @@ def _lines(text: str) -> list[str]:
     return [f"{shown}\n{line}" for shown, line in zip(masked(text).splitlines(), text.splitlines(), strict=True)]
 
 
-def stray_table(head: str, body: str, host: str) -> Finding:
-    """A table that no push loaded: pushes leave it alone, whatever it lets in, drops or rewrites before their own."""
-    cure = shlex.join(["nft", "delete", *head.split()])
+def stray_table(head: str, body: str, host: str, others: Collection[str]) -> Finding:
+    """A table that no push loaded: pushes leave it alone, whatever it lets in, drops or rewrites before their own.
+
+    `others` are those that another tool keeps, each as family and name.
+    """
+    table = head.removeprefix("table ")
     check = Check(f"firewall {printable(head)}", host, limit="not there")
-    check = check.fail("not pushed", f"nothing that was brought up loads it; take it away by hand: {cure}")
-    return Finding(check, _diff("", body, "as pushed", f"live on {host}"))
+    if table in others:
+        return Finding(check.ok("of another tool", "verify.firewall_tables names it"))
+    why = (
+        f"nothing that was brought up loads it; if another tool keeps it, add '{table}' to verify.firewall_tables and "
+        f"`pulumi up`; else take it away by hand: {shlex.join(['nft', 'delete', *head.split()])}"
+    )
+    return Finding(check.fail("not pushed", why), _diff("", body, "as pushed", f"live on {host}"))
 
 
 def _tables(ruleset: str) -> dict[str, str]:

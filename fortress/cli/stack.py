@@ -87,6 +87,8 @@ class Limits(Facts):
     iops_16k: float = 0
     commit_ms: float = 0
     ports: tuple[int, ...]
+    firewall_tables: tuple[str, ...] = ()
+    """Tables of other tools, each as family and name."""
 
     def rtt(self, one: str, other: str) -> tuple[float, float] | None:
         """Least and most milliseconds between two sites, None where no limit is set."""

@@ -182,6 +182,7 @@ def test_outputs() -> None:
             "iops_16k": 1000,
             "commit_ms": 10.0,
             "ports": facts["limits"]["ports"],
+            "firewall_tables": [],
         },
     }
     assert json.loads(json.dumps(facts)) == facts, "other stacks read it as JSON"

@@ -120,11 +120,18 @@ def test_what_hands_changed_is_found_and_mended(whole: Fortress) -> None:
     }
     assert {(check["host"], check["name"]) for check in mended["mended"]} == {*FOUND} - {*wrong(mended)}
     on("fra-2", f"rm {STRAY}")
-    on("oslo-edge", f"nft delete table {TABLE}")
-    # The engine agrees: its state is true, and nothing is left to do.
-    assert "unchanged" in whole.up()
+    # The engine agrees: its state is true, and nothing is left to do. The table is another tool's by the settings now.
+    whole.change(lambda settings: settings["verify"].update(firewall_tables=[TABLE]))
+    try:
+        assert "unchanged" in whole.up()
+    finally:
+        whole.file.write_text(whole.original)
     assert NOTE not in whole.engine("stack", "export")
-    assert wrong(drift(whole, 0)) == {}
+    left = drift(whole, 0)
+    assert wrong(left) == {}
+    (foreign,) = (check for check in left["checks"] if check["name"] == f"firewall table {TABLE}")
+    assert (foreign["host"], foreign["value"]) == ("oslo-edge", "of another tool")
+    on("oslo-edge", f"nft delete table {TABLE}")
 
 
 def test_a_plain_up_mends_what_a_mend_could_not(whole: Fortress) -> None:

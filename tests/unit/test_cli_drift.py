@@ -710,11 +710,15 @@ esac"""
 
 
 def test_tables_and_files_that_nobody_pushed_are_told(tmp_path: Path) -> None:
-    """Tables as nft lists them: with the name of an owner, and with a word before what iptables made."""
+    """Tables as nft lists them: with the name of an owner, and with a word before what iptables made.
+
+    The one that the settings name is another tool's; the stack's own is compared whether they name it or not.
+    """
     (tmp_path / "f").mkdir()
     live = tmp_path / "live"
     live.write_text(
         "table inet early { # progname thing\n\tflags owner\n}\n"
+        "table ip docker {\n}\n"
         f"{TABLE}# Warning: table ip nat is managed by iptables-nft, do not touch!\n{NAT}"
     )
     # In a network of its own the pushed text alone is loaded, and `cat` gives it back.
@@ -722,10 +726,13 @@ def test_tables_and_files_that_nobody_pushed_are_told(tmp_path: Path) -> None:
     scripts = {"oslo-db": programs(tmp_path) | answers}
     with standing_fortress(tmp_path / "f", scripts=scripts) as fortress:
         fortress.facts["hosts"] = {"oslo-db": fortress.facts["hosts"]["oslo-db"]}
+        fortress.facts["limits"]["firewall_tables"] = ["ip docker", "inet fortress"]
         exported = state(host("oslo-db"), put("base", "oslo-db", firewall.BASE, TABLE))
         command = Command(tmp_path / "bin", fortress, exported)
         done = command.run("drift", "--stack", "lab", "--json")
         told = command.run("drift", "--stack", "lab")
+        live.write_text(TABLE.replace("input", "opened"))
+        edited = command.run("drift", "--stack", "lab")
     assert (done.returncode, done.stderr) == (1, "")
     checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
     assert checks["firewall"]["status"] == "ok", "what others made is not in its diff"
@@ -734,14 +741,19 @@ def test_tables_and_files_that_nobody_pushed_are_told(tmp_path: Path) -> None:
         "file /etc/nftables.d/?[2Jx.nft",
         "firewall",
         "firewall table inet early",
+        "firewall table ip docker",
         "firewall table ip nat",
     }
+    known = checks["firewall table ip docker"]
+    assert (known["status"], known["value"]) == ("ok", "of another tool")
     found = checks["firewall table ip nat"]
     assert (found["status"], found["value"]) == ("fail", "not pushed")
+    assert "if another tool keeps it, add 'ip nat' to verify.firewall_tables and `pulumi up`" in found["detail"]
     assert found["detail"].endswith("take it away by hand: nft delete table ip nat")
     assert "+\t\ttcp dport 3306 redirect to :22\n" in found["diff"]
     assert "FAIL  oslo-db  firewall table ip nat: not pushed (nothing that was brought up loads it;" in told.stdout
     assert "\x1b" not in told.stdout
+    assert "FAIL  oslo-db  firewall: differs" in edited.stdout
 
 
 def test_mended_is_what_differed_and_holds() -> None:

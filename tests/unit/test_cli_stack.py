@@ -87,6 +87,14 @@ def test_limits_are_by_the_pair_of_sites_in_any_order() -> None:
     assert limits.rtt("oslo", "oslo") is None
 
 
+def test_an_older_stack_without_tables_of_other_tools_is_read() -> None:
+    found = outputs()
+    found["fortress"]["limits"]["firewall_tables"] = ["ip nat"]
+    assert stack.parse(found, "lab").limits.firewall_tables == ("ip nat",)
+    del found["fortress"]["limits"]["firewall_tables"]
+    assert stack.parse(found, "lab").limits.firewall_tables == ()
+
+
 @pytest.mark.parametrize(
     ("found", "why"),
     [

@@ -126,6 +126,7 @@ def test_the_stack_files_fit_and_name_it(name: str) -> None:
         ("config/data-fortress:ssh/bastion", {"address": "198.51.100.1", "host_key": KEY}),
         ("config/data-fortress:hosts/fra-1/memory_mb", None),
         ("config/data-fortress:verify/rtt_ms", {"frankfurt-oslo": [20.5, 30]}),
+        ("config/data-fortress:verify/firewall_tables", ["ip nat", "inet f2b-table"]),
         ("secretsprovider", "passphrase"),
     ],
 )
@@ -147,6 +148,11 @@ def test_what_may_stand_there_fits(path: str, value: Any) -> None:
         ("config/data-fortress:sites/oslo/country", False, "config.data-fortress:sites.oslo.country: False is not"),
         ("config/data-fortress:sites/oslo/country", "Norway", "config.data-fortress:sites.oslo.country: 'Norway'"),
         ("config/data-fortress:workload/health", "health", "config.data-fortress:workload.health: 'health'"),
+        (
+            "config/data-fortress:verify/firewall_tables",
+            ["table ip nat"],
+            "config.data-fortress:verify.firewall_tables.0: 'table ip nat'",
+        ),
         ("config/data-fortress:database_password", "plain", "config.data-fortress:database_password: 'plain'"),
         ("config/region", "eu-central-1", "config: 'region'"),
         ("konfig", {}, ": Additional properties"),

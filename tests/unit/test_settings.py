@@ -644,6 +644,18 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"verify/rtt_ms": {"frankfurt-oslo": [20, float("inf")]}},
         ["verify.rtt_ms.frankfurt-oslo[1]: Infinity must be a number"],
     ),
+    "tables that are none": (
+        {"verify/firewall_tables": ["ip nat", "table ip nat", "nat", "ipx nat", "ip nat; flush ruleset", "ip nat\n"]},
+        [
+            f"verify.firewall_tables[{index}]: '{table}' must be the family and name of an nftables table and nothing "
+            "else, such as inet f2b-table"
+            for index, table in enumerate(["table ip nat", "nat", "ipx nat", "ip nat; flush ruleset", "ip nat\\n"], 1)
+        ],
+    ),
+    "a table twice": (
+        {"verify/firewall_tables": ["ip nat", "ip nat"]},
+        ['verify.firewall_tables: ["ip nat", "ip nat"] must name each once'],
+    ),
     "a handshake's age": ({"verify/handshake_s": 5}, ["verify.handshake_s: 5 must be at least 60"]),
 }
 
