@@ -11,6 +11,7 @@ UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 _PLUGINS = (
     r"(?m)^.*(warning: using pulumi-resource-|\+stand-in: this is the stand-in).*\n",
     r"(?m)^(plugin: |cannot ignore changes in).*\n",
+    r"(?m)^@ (previewing|updating) .*\n",  # a sign of life, between any two lines where a step takes long
 )
 _VERSIONS = (
     (r"\b[0-9a-f]{64}\b", "<sha256>"),
@@ -31,7 +32,7 @@ _TAIL = re.compile(r"(?m)^(?= *--outputs:--$|Resources:$)")
 
 
 def without_plugins(said: str) -> str:
-    """What the engine printed, without what it and the stand-ins say about plugins."""
+    """What the engine printed, without what it and the stand-ins say about plugins, and without signs of life."""
     for line in _PLUGINS:
         said = re.sub(line, "", said)
     return said
