@@ -26,6 +26,7 @@ READING_TAKES_S = 5.0
 
 MTU_FILE = "/etc/wireguard/wg0.d/mtu"
 PEERS = "/etc/wireguard/wg0.d"
+KEY = "/etc/wireguard/wg0.key"
 
 _FACTS = re.compile(r"[^,]+,[^,]+,[^,]+")
 
@@ -93,8 +94,10 @@ def look(
     unended = dict(pending)
 
     def ask(name: str, session: Session) -> None:
+        files = [host.file(f"{PEERS}/{name}.conf") for host in wanted.values()]
+        told = tuple(file.urn for file in files if file)
         try:
-            found[name] = list(_Visit(name, wanted[name], standing, session, unended).all())
+            found[name] = list(_Visit(name, wanted[name], standing, session, unended, told).all())
         except GARBLED as error:
             trouble[name] = f"{name} printed what cannot be read ({type(error).__name__})"
 
@@ -119,6 +122,8 @@ class _Visit:
     standing: Standing
     session: Session
     unended: Mapping[str, str]
+    told: tuple[str, ...]
+    """URNs of the files by which peers know the key of its tunnel."""
     guests: dict[str, Guest] = field(default_factory=dict)
     """By path; filled when files are read, which comes first."""
 
@@ -237,6 +242,7 @@ class _Visit:
         check = Check("peers", self.name, limit="as pushed")
         # The first line of a dump begins with the private key: it stays on the host.
         question = (
+            f"[ -s {KEY} ] || echo keyless; "
             "wg show wg0 dump | awk 'NR == 1 { print \"port\", $3; next } { print $1, $4, $NF }'"
             ' && echo mtu "$(cat /sys/class/net/wg0/mtu)"'
         )
@@ -244,10 +250,15 @@ class _Visit:
         if why := checks.not_asked(result, self.name):
             yield Finding(check.unknown(why))
             return
+        if result.stdout.startswith("keyless\n"):
+            # Whoever knows the old key is told in the same breath: nothing gets through until then.
+            lost = Check("tunnel key", self.name, limit="there")
+            why = f"the tunnel does not come back after a restart without {KEY}; a mend makes another, and tells peers"
+            yield Finding(lost.fail("not there", why), urns=(self.wanted.tunnels["wg0"], *self.told))
         should = tunnel(self.wanted, [guest.text for guest in self.guests.values()])
         there = live_tunnel(result.stdout)
         diff = _diff(should, there, "as pushed", f"live on {self.name}")
-        if not result.stdout.startswith("port"):
+        if "port " not in result.stdout:
             check = check.fail("not there", printable(result.stderr) or "there is no interface wg0")
             yield Finding(check, urns=(self.wanted.tunnels["wg0"],))
             return

@@ -234,7 +234,7 @@ def test_a_host_with_another_key_is_refused(fortress: Fortress) -> None:
         refused("--target", "**::fra-2-*")
         fortress.change(lambda s: s["ssh"].update(user="ops"))
 
-        # With a file less, and so another key of its tunnel: as docs/production.md has it renewed.
+        # With a file less, and so another key of its tunnel.
         tunnel_key = fortress.facts()["hosts"]["fra-2"]["public_key"]
         on("fra-2", "rm /etc/wireguard/wg0.key")
         fortress.change(lambda s: s["hosts"]["fra-2"].update(incarnation=2))

@@ -33,6 +33,7 @@ EDITS = {
     "oslo-db": f"""
         echo '# PrivateKey = {WORD}' >>/etc/nftables.conf
         mariadb -e 'set global max_connections = 77'
+        rm /etc/wireguard/wg0.key
     """,
     "fra-1": f"""
         systemctl stop app
@@ -54,6 +55,7 @@ FOUND = {
     ("oslo-edge", f"firewall table {TABLE}"): "not pushed",
     ("oslo-db", "file /etc/nftables.conf"): "edited by hand",
     ("oslo-db", "database variables"): "differ",
+    ("oslo-db", "tunnel key"): "not there",
     ("fra-1", "unit app"): "inactive",
     ("fra-1", "file /etc/fortress/app/database-password"): "edited by hand",
     ("fra-1", "peers"): "differs",
@@ -100,6 +102,7 @@ def whole(fortress: Fortress) -> Iterator[Fortress]:
 
 
 def test_what_hands_changed_is_found_and_mended(whole: Fortress) -> None:
+    key = on("oslo-db", "wg show wg0 public-key")
     for host, edits in EDITS.items():
         on(host, f"set -e\n{edits}")
     found = drift(whole, 1)
@@ -119,6 +122,8 @@ def test_what_hands_changed_is_found_and_mended(whole: Fortress) -> None:
         ("oslo-edge", f"firewall table {TABLE}"): "not pushed",
     }
     assert {(check["host"], check["name"]) for check in mended["mended"]} == {*FOUND} - {*wrong(mended)}
+    # Which the look after it found its peers to have, as docs/production.md has it renewed.
+    assert on("oslo-db", "wg show wg0 public-key") not in (key, "")
     on("fra-2", f"rm {STRAY}")
     # The engine agrees: its state is true, and nothing is left to do. The table is another tool's by the settings now.
     whole.change(lambda settings: settings["verify"].update(firewall_tables=[TABLE]))

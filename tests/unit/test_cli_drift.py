@@ -781,6 +781,36 @@ def test_a_bastion_that_shows_another_key_is_told_with_both(tmp_path: Path) -> N
     assert trouble == {"fra-1": f"fra-1 is not asked: the bastion shows {shown}"}
 
 
+def test_a_tunnel_without_its_key_gets_another_and_its_peers_are_told(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    key = tmp_path / "wg0.key"
+    # The script of read-back aside, what a host runs is the real question, of a key that is the test's own.
+    its_own = f'exec /bin/sh -c "$(printf %s "$2" | sed s,/etc/wireguard/wg0.key,{key},)"'
+    answers = programs(tmp_path) | {"sh": READ_BACK.replace('exec /bin/sh "$@"', its_own)}
+    config = render_interface(IPv4Address("10.100.0.1"), IPv4Network("10.100.0.0/24"), 51820)
+    with standing_fortress(tmp_path / "f", scripts={"oslo-db": answers}) as fortress:
+        exported = state(
+            *map(host, fortress.facts["hosts"]),
+            put("wg0.conf", "oslo-db", "/etc/wireguard/wg0.conf", config),
+            put("wg0.mtu", "oslo-db", drift.MTU_FILE, render_mtu(1360)),
+            resource("oslo-db-key", push.on("oslo-db.1", push.script("wireguard", "start", "wg0"))),
+            put("fra-1-peer-oslo-db", "fra-1", "/etc/wireguard/wg0.d/oslo-db.conf", "x\n"),
+            put("fra-1-peer-oslo-edge", "fra-1", "/etc/wireguard/wg0.d/oslo-edge.conf", "x\n"),
+        )
+        fortress.facts["hosts"] = {"oslo-db": fortress.facts["hosts"]["oslo-db"]}
+        command = Command(tmp_path / "bin", fortress, exported)
+        gone = command.run("drift", "--stack", "lab", "--mend", "--json")
+        key.write_text("x\n")
+        there = command.run("drift", "--stack", "lab", "--json")
+    checks = {check["name"]: check for check in json.loads(gone.stdout)["checks"]}
+    assert (checks["tunnel key"]["status"], checks["tunnel key"]["value"]) == ("fail", "not there"), gone.stderr
+    assert checks["peers"]["status"] == "ok"
+    assert "tunnel key" not in there.stdout
+    imported = json.loads(command.imported.read_text())["deployment"]["resources"]
+    noted = {each["urn"] for each in imported if f"{NOTE}tunnel key: not there" in str(each.get("inputs"))}
+    assert noted == {urn("oslo-db-key"), urn("fra-1-peer-oslo-db")}
+
+
 def test_a_host_that_does_not_answer_is_no_drift(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     behaviour = {"fra-1": Behaviour((), freezes_on="records=/var/lib/fortress/files")}
