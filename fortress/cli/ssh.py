@@ -218,7 +218,7 @@ class Session:
             with contextlib.closing(channel):
                 channel.set_environment_variable("LC_ALL", "C")  # words are read; sshd of Debian takes it
                 channel.exec_command(command)
-                if text:
+                with contextlib.suppress(OSError):  # it ended before it had read all; its status says why
                     channel.sendall(text.encode())
                 channel.shutdown_write()
                 stdout = _bounded(channel.makefile("rb"))

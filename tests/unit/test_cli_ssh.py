@@ -61,6 +61,14 @@ def test_commands_of_root_need_no_sudo(server: SshServer, key: tuple[Path, str])
     assert connect(target(server, user="root"), access, 5).sudo == []
 
 
+def test_a_command_that_does_not_read_its_input_has_its_say(server: SshServer, key: tuple[Path, str]) -> None:
+    session = connect(target(server), prepare(key[0], {}), 20)
+    more_than_a_window = "x" * (4 << 20)
+    found = session.run("echo early; echo it says why >&2; exit 3", text=more_than_a_window)
+    assert (found.status, found.stdout, found.stderr) == (3, "early\n", "it says why\n")
+    assert session.run("echo still there").stdout == "still there\n"
+
+
 def test_answers_line_by_line(server: SshServer, key: tuple[Path, str]) -> None:
     session = connect(target(server), prepare(key[0], {}), 5)
     assert list(session.lines("n=0; while read -r _; do n=$((n + 1)); echo $n; done", 3)) == [b"1\n", b"2\n", b"3\n"]
