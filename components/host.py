@@ -185,11 +185,11 @@ class Host(pulumi.ComponentResource):
             facts = command(
                 f"{name}-facts",
                 target,
-                lambda machine: push.on(machine, "awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo"),
+                lambda machine: push.on(machine, "awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo -"),
                 after(options, ready),
                 # A machine of another size has just restarted.
                 dials=GATE_DIALS,
-                # The command does not read it: another size of the same machine asks again.
+                # Read to its end and else of no use: another size of the same machine asks again.
                 stdin=_size(args),
                 ignore_changes=_CONNECTION_HABITS,
             )

@@ -107,7 +107,7 @@ def test_children_and_their_commands() -> None:
             "sudo env FORTRESS_MACHINE=db.1 /usr/local/lib/fortress/wireguard stop wg0",
         ),
         "db-facts": (
-            "sudo env FORTRESS_MACHINE=db.1 awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo",
+            "sudo env FORTRESS_MACHINE=db.1 awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo -",
             None,
         ),
     }

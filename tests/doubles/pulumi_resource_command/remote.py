@@ -70,13 +70,14 @@ def _session(transport: Transport) -> paramiko.Channel:
 
 def _execute(channel: paramiko.Channel, command: str, stdin: bytes, capture: Capture) -> str:
     """Why the command failed, empty when it did not."""
+    window = channel.out_window_size
     try:
         channel.exec_command(command)
     except (paramiko.SSHException, OSError, EOFError):
         return f"ssh: command {command} failed"
     unread = threading.Event()
     work = [
-        threading.Thread(target=_feed, args=(channel, stdin, unread)),
+        threading.Thread(target=_feed, args=(channel, stdin, window, unread)),
         threading.Thread(target=_pump, args=(channel, Stream.STDERR, capture)),
     ]
     for thread in work:
@@ -99,13 +100,14 @@ def _execute(channel: paramiko.Channel, command: str, stdin: bytes, capture: Cap
     )
 
 
-def _feed(channel: paramiko.Channel, data: bytes, unread: threading.Event) -> None:
+def _feed(channel: paramiko.Channel, data: bytes, window: int, unread: threading.Event) -> None:
     try:
         channel.sendall(data)
         channel.shutdown_write()
     except OSError:
-        # the command ended before it had read everything; only what the window did not hold is noticed
-        if data:
+        # The command ended before it had read everything. What the window holds is sent long before, but for a thread
+        # that started late.
+        if len(data) > window:
             unread.set()
 
 
