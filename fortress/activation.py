@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from itertools import pairwise
 
+from fortress.push import LIBRARY, PUSH
+
 
 class Effect(IntEnum):
     """What happens to a service, the gentlest first."""
@@ -100,6 +102,17 @@ def of_command(command: str | None) -> Activation:
     worst = max(found, key=lambda activation: activation.effect, default=Activation(Effect.UNTOUCHED))
     service = worst.service or push.unit or next((one.service for one in found if one.service), "")
     return Activation(worst.effect, "" if worst.effect is Effect.UNKNOWN and not push.unit else service)
+
+
+_LEAVES_SERVICES = re.compile(
+    r"(?:sudo )?(?:env FORTRESS_MACHINE=\S+ )?"
+    rf"(?:true$|awk '/\^MemTotal:|{PUSH} confirm |{LIBRARY}/(?:haproxy-drain|wait-healthy|mariadb-access ensure) )"
+)
+
+
+def leaves_services(command: str) -> bool:
+    """Whether a command that is no push of a file is one of those that look, wait or grant, and touch no service."""
+    return _LEAVES_SERVICES.match(command) is not None
 
 
 def _parts(script: str) -> list[str]:

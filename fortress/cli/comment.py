@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fortress import push
-from fortress.activation import Activation, Effect, of_command, push_in
+from fortress.activation import Activation, Effect, leaves_services, of_command, push_in
 from fortress.cli.forge import LIMITS, Forge
 from fortress.cli.markdown import block, code, fenced, fitting, fold, tag_code
 from fortress.cli.masking import SECRET
@@ -235,7 +235,8 @@ def _services(changes: Sequence[Change]) -> str:
     unknown = besides = 0
     for change in changes:
         if not _is_file(change):
-            besides += 1
+            run = change.before.get("delete") if change.op in ("delete", "leave") else change.after.get("create")
+            besides += not leaves_services(str(run or "true"))
             continue
         found = activation(change)
         if found.effect is Effect.UNKNOWN and not found.service:

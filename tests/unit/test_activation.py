@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fortress import firewall, push
-from fortress.activation import Effect, of_command, push_in
+from fortress.activation import Effect, leaves_services, of_command, push_in
+from tests import recorded
 
 
 def put(apply: str | None, unit: str | None = None) -> str:
@@ -63,3 +64,16 @@ def test_mode_and_owner_are_read_back() -> None:
     found = push_in("sudo " + push.put("/a b", machine="m", resource="r", mode="0640", owner="root:x"))
     assert found is not None
     assert (found.verb, found.path, found.mode, found.owner) == ("put", "/a b", "0640", "root:x")
+
+
+def test_what_looks_waits_or_grants_leaves_services_alone() -> None:
+    """Of all commands beside files that the program gives a stack."""
+    commands = {
+        resource["urn"].rpartition("-")[2]: resource["inputs"]["create"]
+        for stack in ("lab", "oslo")
+        for resource in recorded.read(stack)["deployment"]["resources"]
+        if resource["type"] == "command:remote:Command" and push_in(resource["inputs"]["create"]) is None
+    }
+    alone = {"ready", "facts", "confirmed", "account", "healthy", "drained"}
+    assert {name for name, create in commands.items() if leaves_services(create)} == alone
+    assert set(commands) - alone == {"push", "packages", "key", "mounted", "authority", "certificate"}

@@ -229,12 +229,17 @@ def test_a_machine_that_is_rebuilt_is_in_the_headline() -> None:
 def test_no_service_is_touched_is_only_said_where_nothing_else_runs() -> None:
     commands = "fortress:index:Host$command:remote:Command"
     mount = step("update", commands, "mount", {"create": "mount a"}, {"create": "mount b"}, parent=HOST)
+    script = "sudo env FORTRESS_MACHINE=a.1 " + push.script("wait-healthy", "http://10.100.0.2:80/health", "60", "app")
+    waits = step("update", commands, "healthy", {"create": script}, {"create": script}, parent=HOST)
+    forgotten = step("delete", commands, "healthy", {"create": script}, parent=HOST)
     untouched = pushed("update", file("a"), file("a"), diffReasons=["triggers"])
     restarts = pushed("update", file("a"), file("b"), diffReasons=["stdin"])
     for steps, said in (
         ([untouched], "No service is touched."),
         ([mount], "No file touches a service; commands below may."),
         ([untouched, mount], "No file touches a service; commands below may."),
+        ([waits], "No service is touched."),
+        ([forgotten], "No service is touched."),
         ([restarts], "`app` **restarts**."),
         ([restarts, mount], "`app` **restarts**. Commands below may touch others."),
     ):
