@@ -15,9 +15,6 @@ from typing import Any
 from fortress.cli.errors import clipped, printable
 from fortress.cli.ssh import Result
 
-ICMP_HEADERS = 28
-"""Bytes of a ping beside its load: 20 of IPv4, 8 of ICMP."""
-
 DAY_S = 86_400.0
 
 

@@ -170,8 +170,8 @@ class Questions:
 
         return Question((check,), ask)
 
-    def _ping(self, session: Session, other: str, count: int, *options: str) -> Result:
-        words = [*session.sudo, "ping", "-n", "-c", str(count), "-i", str(PING_EVERY_S), "-W", "1", *options]
+    def _ping(self, session: Session, other: str, count: int) -> Result:
+        words = [*session.sudo, "ping", "-n", "-c", str(count), "-i", str(PING_EVERY_S), "-W", "1"]
         address = self.standing.hosts[other].mesh_address
         return session.run(shlex.join([*words, address]), takes=PINGS_TAKE_S)
 
