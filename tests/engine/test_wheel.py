@@ -96,6 +96,11 @@ def test_it_asks_for_all_that_it_imports_and_for_nothing_else(wheel: Path) -> No
     assert asked == {where[name][0].replace("_", "-").lower() for name in foreign}
 
 
+def test_its_page_on_a_package_index_is_the_readme(wheel: Path) -> None:
+    assert metadata(wheel)["Description-Content-Type"] == "text/markdown"
+    assert metadata(wheel).get_payload(decode=True) == (ROOT / "README.md").read_bytes()
+
+
 def test_nothing_of_the_checkout_can_be_imported_there(environment: Path) -> None:
     program = (
         "import importlib.util as u, json, fortress, pulumi_fortress;"
