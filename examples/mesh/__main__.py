@@ -1,4 +1,4 @@
-"""A WireGuard mesh between hosts that one has: one that the others dial, and a backup that flows over it."""
+"""A WireGuard mesh between hosts you already have: one that the others dial, and a backup that flows over it."""
 
 import pulumi
 from pulumi_fortress import Host, WireGuardMesh

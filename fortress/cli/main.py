@@ -95,7 +95,8 @@ def fortress(
       fortress forget fra-1 --stack lab      take out a host that is lost
       fortress --install-completion          let the Tab key know stacks and hosts
 
-    `fortress COMMAND --help` has more examples, and the exit statuses. Ctrl-C ends each with 130, in order.
+    `fortress COMMAND --help` has more examples, and the exit statuses. Ctrl-C stops any of them cleanly, with
+    status 130.
     """
 
 
