@@ -11,8 +11,6 @@ from fortress import firewall, haproxy, push
 from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, after, child_options, command
 
-SELF_SIGNED_DAYS = 398
-RENEW_DAYS = 30
 DRAIN_S = 35
 """Seconds for requests that began under an older configuration: a little more than its hard-stop-after."""
 
@@ -115,12 +113,12 @@ class HAProxyEdge(pulumi.ComponentResource):
                 remove_apply="true",
             )
         else:
-            wanted = (edge.certificate, str(SELF_SIGNED_DAYS), str(RENEW_DAYS), edge.server_name)
+            wanted = haproxy.certificate_arguments(edge.certificate, edge.server_name)
             tool = put_script(f"{name}-certificate-tool", target, "edge-certificate", options)
             certificate = command(
                 f"{name}-certificate",
                 target,
-                lambda machine: push.on(machine, push.script("edge-certificate", "--reload", "haproxy", *wanted)),
+                lambda machine: push.on(machine, push.script("edge-certificate", *wanted)),
                 after(options, packages, tool),
                 delete=lambda machine: push.on(machine, f"rm -f {edge.certificate}"),
             )

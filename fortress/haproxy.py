@@ -48,6 +48,13 @@ TLS_CIPHERS = (
 )
 TLS_CIPHERSUITES = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 
+CERTIFICATE = "/etc/ssl/private/site.pem"
+SELF_SIGNED_NAME = "fortress edge"
+"""Subject of a certificate that edge-certificate made."""
+SELF_SIGNED_DAYS = 398
+RENEW_DAYS = 30
+"""Days before its end from which edge-certificate makes another one, and mariadb-authority too."""
+
 _NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
 _LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 _ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
@@ -188,7 +195,7 @@ class Edge:
     timeouts: Timeouts = dataclasses.field(default_factory=Timeouts)
     checks: Checks = dataclasses.field(default_factory=Checks)
     health_path: str = "/health"
-    certificate: str = "/etc/ssl/private/site.pem"
+    certificate: str = CERTIFICATE
     stats_socket: str = "/run/haproxy/admin.sock"
     bind_http: str = ":80"
     bind_https: str = ":443"
@@ -220,6 +227,11 @@ class Edge:
             _check_address(field, getattr(self, field), any_address=True)
         for field in ("user", "group"):
             _check_match(field, getattr(self, field), _ACCOUNT, "the name of an account")
+
+
+def certificate_arguments(certificate: str, server_name: str) -> tuple[str, ...]:
+    """Give the arguments of edge-certificate for the edge's own certificate, which haproxy then reads."""
+    return ("--reload", "haproxy", certificate, str(SELF_SIGNED_DAYS), str(RENEW_DAYS), server_name)
 
 
 def detection_bound_ms(checks: Checks, black_hole: bool) -> int:

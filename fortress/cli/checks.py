@@ -303,12 +303,14 @@ def interface_mtu(check: Check, result: Result, mtu: int) -> Check:
     return check.judge(found == mtu, found, "" if found == mtu else "differs from the setting mesh.mtu")
 
 
-def certificate_days(check: Check, not_after: float, now: float, limit_days: float, detail: str = "") -> Check:
-    """Days until a certificate ends; times in seconds since 1970."""
+def certificate_days(
+    check: Check, not_after: float, now: float, limit_days: float, cure: str, detail: str = ""
+) -> Check:
+    """Days until a certificate ends; times in seconds since 1970. `cure` is what renews it."""
     days = math.floor((not_after - now) / DAY_S * 10) / 10
     if days < 0:
-        return check.fail(days, "expired")
-    return check.judge(days >= limit_days, days, detail if days >= limit_days else "renew it")
+        return check.fail(days, f"expired: {cure}")
+    return check.judge(days >= limit_days, days, detail if days >= limit_days else cure)
 
 
 def database_over_tls(check: Check, answer: DatabaseAnswer) -> Check:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from fortress.cli import checks, outside
+from fortress.cli import checks, outside, renewal
 from fortress.cli.checks import Check
 from fortress.cli.outside import HttpsAnswer, RefusedError, SilentError
 from fortress.cli.stack import Standing
@@ -100,7 +100,8 @@ def _https(standing: Standing, seen: Seen, silence: Mapping[str, str], now: floa
         yield certificate.fail(None, f"is for {names}, not for {edge.server_name}")
         return
     signer = "self-signed" if found.self_signed else ""
-    yield checks.certificate_days(certificate, found.not_after, now, limit, signer)
+    cure = renewal.of_edge(standing) if found.made_there else renewal.OF_OTHERS
+    yield checks.certificate_days(certificate, found.not_after, now, limit, cure, signer)
 
 
 def _redirect(standing: Standing, seen: Seen, silence: Mapping[str, str]) -> Check:

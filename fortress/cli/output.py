@@ -20,6 +20,9 @@ STYLES = {Status.OK: "green", Status.FAIL: "bold red", Status.UNKNOWN: "yellow"}
 WORDS = {Status.OK: "ok", Status.FAIL: "FAIL", Status.UNKNOWN: "unknown"}
 """Told apart without colour too."""
 
+COMMAND = ": fortress ssh "
+"""Where a detail ends in a command, which is there to be copied."""
+
 
 def as_json(stack: str, checks: Sequence[Check], error: str | None = None) -> str:
     """One object; `ok` only when every check holds. `error` is there only when nothing could be asked."""
@@ -47,7 +50,8 @@ def as_table(stack: str, checks: Sequence[Check], *, terminal: bool, width: int 
         screen.print(_table(checks))
     screen.print()
     for (status, host, detail), names in reasons(checks).items():
-        screen.print(_line(status, f"{', '.join(names)} on {host}: {detail}", screen.width))
+        # Soft: only a command is longer than a line, and a terminal that breaks it copies it whole.
+        screen.print(_line(status, f"{', '.join(names)} on {host}: {detail}", screen.width), soft_wrap=True)
     screen.print(Text(f"{stack}: {tally(checks)}"))
     return text.getvalue()
 
@@ -82,9 +86,11 @@ def _table(checks: Sequence[Check]) -> Table:
 
 
 def _line(status: Status, said: str, width: int) -> Text:
-    """Something about a check, with what does not fit the line hanging below."""
+    """Something about a check, with what does not fit the line hanging below; a command at its end stays whole."""
     word = WORDS[status]
+    said, command, arguments = said.partition(COMMAND)
     line = Text(textwrap.fill(f"{word}  {said}", width, subsequent_indent="    ", break_on_hyphens=False))
+    line.append(command.replace(" ", "\n", 1) + arguments)
     line.stylize(STYLES[status], 0, len(word))
     return line
 

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from cryptography import x509
+from cryptography.x509.oid import NameOID
 
+from fortress import haproxy
 from fortress.cli.errors import printable
 
 PORT_ANSWERS_S = 2.5
@@ -24,6 +26,8 @@ HTTP_PORT, HTTPS_PORT = 80, 443
 AT_ONCE = 100
 """Ports tried at a time; a home router's tables hold thousands."""
 
+
+_MADE_THERE = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, haproxy.SELF_SIGNED_NAME)])
 
 _ODD_CERTIFICATE = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion)
 
@@ -71,6 +75,8 @@ class HttpsAnswer:
     names: tuple[str, ...]
     """DNS names and addresses that the certificate is for."""
     self_signed: bool
+    made_there: bool
+    """Whether the edge made it itself, by its script."""
 
 
 def https(url: str, server_name: str, path: str, timeout: float) -> HttpsAnswer:
@@ -94,6 +100,7 @@ def https(url: str, server_name: str, path: str, timeout: float) -> HttpsAnswer:
             certificate.not_valid_after_utc.timestamp(),
             _names(certificate),
             certificate.issuer == certificate.subject,
+            certificate.issuer == certificate.subject == _MADE_THERE,
         )
 
 

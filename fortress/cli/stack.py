@@ -104,6 +104,8 @@ class Standing(Facts):
     edge: Edge
     bastion: Bastion | None
     limits: Limits
+    stack: str = ""
+    """Its name, which no output says."""
 
     @property
     def older(self) -> bool:
@@ -145,7 +147,7 @@ def parse(outputs: Any, stack: str) -> Standing:
             f"{OUTPUT!r} must be made of values that are not"
         )
     try:
-        return Standing.model_validate(found)
+        return Standing.model_validate(found).model_copy(update={"stack": stack})
     except ValidationError as bad:
         first = bad.errors()[0]
         where = ".".join(str(part) for part in (OUTPUT, *first["loc"]))

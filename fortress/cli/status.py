@@ -26,6 +26,8 @@ from fortress.text import script
 LOOKING_TAKES_S = 5.0
 """Seconds that a busy host may need beside the time that an answer may take."""
 
+RENEW = "renew it; `fortress verify` says how"
+
 NAMES = ("up", "peers", "services", "certificate", "last push")
 """The checks of a host, each a column."""
 TITLES = {"certificate": "cert", "last push": "pushed"}
@@ -142,7 +144,7 @@ def judge(standing: Standing, name: str, answer: Answer) -> list[Check]:
     if answer.certificates:
         path, end = min(answer.certificates.items(), key=lambda each: each[1])
         check = Check(certificate.name, name, unit="days", limit=limits.certificate_days)
-        found.append(checks.certificate_days(check, end, answer.now, limits.certificate_days, path))
+        found.append(checks.certificate_days(check, end, answer.now, limits.certificate_days, RENEW, path))
     else:
         found.append(certificate.ok(None, "no certificate here"))
     when = None if answer.pushed is None else datetime.fromtimestamp(answer.pushed, UTC).strftime("%Y-%m-%d %H:%M UTC")

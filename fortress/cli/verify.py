@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
-from fortress.cli import checks, from_here, ssh
+from fortress.cli import checks, from_here, renewal, ssh
 from fortress.cli.checks import Check, DatabaseAnswer
 from fortress.cli.errors import GARBLED, CannotAskError
 from fortress.cli.from_here import Seen
@@ -184,9 +184,10 @@ class _Survey:
         """Every worker sees the same certificate; the first that saw one will do."""
         limit = self.standing.limits.certificate_days
         check = Check("database certificate", self.standing.database.host, unit="days", limit=limit)
+        cure = renewal.of_database(self.standing)
         for answer in self.database_seen.values():
             if answer.error is None:
-                return checks.certificate_days(check, answer.not_after, self.clock(), limit)
+                return checks.certificate_days(check, answer.not_after, self.clock(), limit, cure)
         return check.unknown("no worker could reach the database over TLS")
 
     def _failover(self) -> Check:

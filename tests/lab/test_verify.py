@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import subprocess
 import sys
 import time
@@ -114,6 +115,32 @@ def test_a_key_that_is_old(wrong: Checks) -> None:
     age = wrong["key age", "fra-2"]
     assert (age["status"], age["value"], age["limit"], age["unit"]) == ("fail", 400, 365, "days")
     assert age["detail"] == "renew it; docs/production.md says how"
+
+
+def ends_soon(key: str, made_with: str, reload: str) -> str:
+    """Put the certificate of a PEM file, which has its key too, as one of ten days in its place."""
+    request = f"openssl x509 -x509toreq -copy_extensions copyall -in {key} -signkey {key}"
+    certificate = f"openssl x509 -req -copy_extensions copyall -set_serial 1 -days 10 {made_with}"
+    return f"({request} | {certificate}; openssl pkey -in {key}) >/root/new.pem && mv /root/new.pem {key} && {reload}"
+
+
+def test_the_command_that_it_says_renews_a_certificate_about_to_end(fortress: Fortress) -> None:
+    edge, folder = "/etc/ssl/private/site.pem", "/etc/mysql/fortress"
+    on("oslo-edge", ends_soon(edge, f"-signkey {edge}", "systemctl reload haproxy"))
+    signed = f"-CA {folder}/ca.pem -CAkey {folder}/ca-key.pem"
+    reload = f"chown root:mysql {folder}/server.pem && chmod 640 {folder}/server.pem && mariadb -e 'flush local ssl'"
+    on("oslo-db", ends_soon(f"{folder}/server.pem", signed, reload))
+    both = (("edge certificate", "oslo-edge"), ("database certificate", "oslo-db"))
+    found = verify(fortress)
+    for which in both:
+        check = found[which]
+        assert (check["status"], check["value"]) == ("fail", 9.9), check
+        assert check["detail"].startswith("renew it: fortress ssh ")
+        done = fortress.command(*shlex.split(check["detail"].removeprefix("renew it: "))[1:])
+        assert done.returncode == 0, done.stderr
+        assert "PRIVATE" not in done.stdout
+    found = verify(fortress)
+    assert [(found[which]["status"], found[which]["value"]) for which in both] == [("ok", 397.9)] * 2
 
 
 def test_what_the_disk_does(disk: subprocess.Popen[str]) -> None:

@@ -306,9 +306,9 @@ def test_the_database_refuses_plain_connections() -> None:
     [(14 * 86400, Status.OK, 14.0), (14 * 86400 - 1, Status.FAIL, 13.9), (-1, Status.FAIL, -0.1)],
 )
 def test_days_of_a_certificate(left_s: float, status: Status, days: float) -> None:
-    found = checks.certificate_days(DAYS, 1_800_000_000 + left_s, 1_800_000_000, 14, "self-signed")
+    found = checks.certificate_days(DAYS, 1_800_000_000 + left_s, 1_800_000_000, 14, "renew it", "self-signed")
     assert (found.status, found.value) == (status, days)
-    assert found.detail == {14.0: "self-signed", 13.9: "renew it", -0.1: "expired"}[days]
+    assert found.detail == {14.0: "self-signed", 13.9: "renew it", -0.1: "expired: renew it"}[days]
 
 
 # Clocks

@@ -66,6 +66,15 @@ def test_one_reason_is_told_once() -> None:
     ]
 
 
+@pytest.mark.parametrize("width", [80, 40])
+def test_a_command_is_a_line_of_its_own_to_be_copied(width: int) -> None:
+    command = "fortress ssh oslo-edge --stack lab -- 'sudo /usr/local/lib/fortress/edge-certificate --reload haproxy'"
+    ends = Check("edge certificate", "oslo-edge", unit="days", limit=14).fail(9.2, f"expired: {command}")
+    *_, before, told, _ = output.as_table("lab", [ends], terminal=False, width=width).splitlines()
+    assert before.endswith("expired:")
+    assert told == command
+
+
 def test_colour_only_adds_to_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
     assert shown(80).isascii()
     assert "\x1b" not in shown(80)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from fortress import haproxy
 from fortress.cli import outside
 from fortress.cli.outside import RefusedError, SilentError
 from tests.doubles.certificates import issue
@@ -50,6 +51,15 @@ def test_https_asks_the_edge_itself_for_the_public_name(tmp_path: Path) -> None:
     assert asked == [(NAME, "/health")]
     assert (found.status, found.names, found.self_signed) == (200, (NAME, "192.0.2.12"), True)
     assert found.not_after == pytest.approx(time.time() + 30 * 86400, abs=60)
+
+
+def test_a_certificate_that_the_edge_made_is_told_from_others(tmp_path: Path) -> None:
+    name = haproxy.SELF_SIGNED_NAME
+    cases = {issue(name): True, issue(NAME): False, issue(name, signer=issue("authority", authority=True)): False}
+    for certificate, made_there in cases.items():
+        with edge_server(certificate.server_context(tmp_path)) as (port, _):
+            found = outside.https(f"https://127.0.0.1:{port}", NAME, "/health", 5)
+        assert found.made_there is made_there
 
 
 def test_https_tells_who_signed_and_what_was_answered(tmp_path: Path) -> None:

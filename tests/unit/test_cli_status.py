@@ -61,7 +61,7 @@ def test_a_host_that_is_well(fortress: Fortress) -> None:
         (f"peer {KEYS['oslo-db']} {NOW - 37}\n", "", "peers", "1/2", "silent: oslo-db"),
         (f"{NOW - 37}", "0", "peers", "1/2", "silent: oslo-db"),
         ("unit app active", "unit app failed", "services", "1/2", "app failed"),
-        ("Dec 24 10:00:00 2026", "Sep 25 00:00:00 2026", "certificate", 3.4, "renew it"),
+        ("Dec 24 10:00:00 2026", "Sep 25 00:00:00 2026", "certificate", 3.4, "renew it; `fortress verify` says how"),
         (f"pushed {NOW - 7300}\n", "", "last push", None, "nothing was ever pushed"),
         ("pushed ", "unfinished /etc/a b\npushed ", "last push", "2026-09-21 12:11 UTC", "not ended: /etc/a b; see"),
     ],

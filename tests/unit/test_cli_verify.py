@@ -19,13 +19,14 @@ import paramiko
 import pytest
 from typer.testing import CliRunner
 
-from fortress.cli import outside, questions, ssh, stack
+from fortress.cli import checks, outside, questions, renewal, ssh, stack
 from fortress.cli.checks import Check
 from fortress.cli.errors import CannotAskError
 from fortress.cli.main import app
 from fortress.cli.verify import measure
+from tests.doubles.certificates import issue
 from tests.doubles.ssh_server import Behaviour, public, silent_server, ssh_server
-from tests.doubles.standing_fortress import KEYS, Fortress, standing_fortress
+from tests.doubles.standing_fortress import KEYS, SERVER_NAME, Fortress, standing_fortress
 
 FORTRESS = Path(sys.executable).parent / "fortress"
 
@@ -261,6 +262,21 @@ def test_an_edge_that_is_down_fails_when_its_host_lives(fortress: Fortress) -> N
     edge = {**fortress.facts["edge"], "server_name": "other.example"}
     certificate = checked(fortress, changes={"edge": edge})["edge certificate", "oslo-edge"]
     assert certificate.detail == "is for lab.fortress.example, not for other.example"
+
+
+def test_a_certificate_about_to_end_comes_with_what_renews_it(
+    fortress: Fortress, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The command only for a certificate that a host made: another one's owner renews it."""
+    late_s = 290 * checks.DAY_S
+    found = checked(fortress, ahead_s=late_s)
+    database, edge = found["database certificate", "oslo-db"], found["edge certificate", "oslo-edge"]
+    assert (database.value, database.detail) == (9.9, renewal.of_database(stack.parse(fortress.outputs, "lab")))
+    assert (edge.value, edge.detail) == (-200.1, f"expired: {renewal.OF_OTHERS}")
+    monkeypatch.setattr(outside, "_MADE_THERE", issue(SERVER_NAME).certificate.subject)
+    edge = checked(fortress, ahead_s=80 * checks.DAY_S)["edge certificate", "oslo-edge"]
+    assert (edge.value, edge.detail) == (9.9, renewal.of_edge(stack.parse(fortress.outputs, "lab")))
+    assert "--stack lab" in edge.detail
 
 
 def test_a_host_that_is_set_as_gone_is_not_asked(fortress: Fortress) -> None:

@@ -10,6 +10,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
+from fortress import haproxy
+
 SCRIPT = Path(__file__).parents[2] / "fortress" / "scripts" / "edge-certificate"
 NAMES = ("lab.fortress.example", "192.0.2.12", "2001:db8::12")
 
@@ -51,6 +53,9 @@ def test_makes_a_certificate_and_shows_its_public_part_only(file: Path) -> None:
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     assert isinstance(key.curve, ec.SECP256R1)
     assert key.public_key() == certificate.public_key()
+    # By this it is told from a certificate that came from elsewhere.
+    assert certificate.subject == certificate.issuer
+    assert certificate.subject.rfc4514_string() == f"CN={haproxy.SELF_SIGNED_NAME}"
     alternative = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     assert list(alternative) == [
         x509.DNSName("lab.fortress.example"),
