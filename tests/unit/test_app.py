@@ -378,7 +378,7 @@ def test_sigterm_ends_it_after_the_requests_in_flight(tmp_path: Path) -> None:
             assert json.loads(response.read())["slept_ms"] == 700
             ended = time.monotonic()
             assert process.wait(5) == 0
-            assert time.monotonic() - ended < 1  # the kept connection, idle, does not hold it
+            assert time.monotonic() - ended < 3  # the kept connection, idle, does not hold it
         finally:
             process.kill()
 
