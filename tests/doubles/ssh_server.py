@@ -118,10 +118,20 @@ def _run(channel: paramiko.Channel, command: str, programs: str) -> None:
     assert stdin
     assert stdout
     assert stderr
-    _thread(lambda: _pump(channel.recv, stdin.write, stdin.close))
+    spoken = threading.Event()
+
+    def receive(size: int) -> bytes:
+        part = channel.recv(size)
+        spoken.set()
+        return part
+
+    _thread(lambda: _pump(receive, stdin.write, stdin.close))
     errors = _thread(lambda: _pump(stderr.read, channel.sendall_stderr, lambda: None))
     _pump(stdout.read, channel.sendall, lambda: None)
     errors.join()
+    # That the command was taken is answered after it began, and the client sends its input, or the end of it, after
+    # that: no real server closes the channel before.
+    spoken.wait(10)
     with contextlib.suppress(OSError, EOFError):
         channel.send_exit_status(process.wait())
         channel.close()
