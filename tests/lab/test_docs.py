@@ -20,7 +20,7 @@ MARK = "=== end of block "
 ONCE = "make lab"
 """Both documents begin with it; what it says the first time is held against both."""
 ASK = "python -m lab outside -- curl -sk https://192.0.2.12/"
-AGAIN = f"timeout 60 sh -c 'until {ASK} | grep -q oslo-web; do sleep 0.2; done'"
+AGAIN = f"timeout 60 sh -c 'until {ASK} | grep -q \"^{{.host.: .oslo-web\"; do sleep 0.2; done'"
 """What it would find the second time: the first document ends with a worker that has just got its power back."""
 
 
