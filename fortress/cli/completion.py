@@ -14,7 +14,7 @@ from typing import Any
 
 from fortress.cli.project import project_folder
 
-LONGEST_S = 1
+LONGEST_S = 2
 """Seconds, then the shell gets nothing: a folder may be on a disk that does not answer."""
 LARGEST = 1_000_000
 """Characters of a stack file that are read; those of this project have some thousand."""

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.ports import free_port
+
 _START_SECONDS = 10.0
 
 
@@ -57,8 +59,7 @@ def sshd(folder: Path, accept_env: str = "PULUMI_COMMAND_* GREETING") -> Iterato
     folder.mkdir(parents=True)
     host_key = generate_key(folder / "host")
     (folder / "authorized_keys").write_text(generate_key(folder / "user") + "\n")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = free_port()
     config = folder / "sshd_config"
     config.write_text(
         f"ListenAddress 127.0.0.1:{port}\nHostKey {folder / 'host'}\nAuthorizedKeysFile {folder / 'authorized_keys'}\n"

@@ -9,7 +9,6 @@ import dataclasses
 import fcntl
 import json
 import os
-import random
 import re
 import signal
 import socket
@@ -24,6 +23,7 @@ from pathlib import Path
 import pytest
 
 from fortress.haproxy import Backend, Checks, Edge, detection_bound_ms, render
+from tests.ports import free_port
 
 SCRIPTS = Path(__file__).parents[2] / "fortress" / "scripts"
 SERVER_NAME = "lab.fortress.example"
@@ -177,15 +177,6 @@ class Server:
 
 
 # The edge: HAProxy as Debian's unit runs it, with master and worker.
-
-
-def free_port() -> int:
-    """Give a port below those that outgoing connections take, so that none takes it before its server does."""
-    while True:
-        port = random.randrange(15_000, 32_000)  # noqa: S311 - no secret
-        with socket.socket() as probe, contextlib.suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
 
 
 @dataclasses.dataclass

@@ -166,10 +166,15 @@ def test_a_worker_comes_and_goes(fortress: Fortress) -> None:
             assert set(traces("fra-3")) == HUBS
             assert on("fra-3", LEFTOVERS) != plain
             processes.until("fra-3 up at the edge", 20, lambda: servers()["fra-3"]["status"] == "UP", every=0.2)
-            # More than Oslo takes at a time goes to Frankfurt, where it is one of three.
+            # More than Oslo takes at a time goes to Frankfurt, where it is one of three; how much more there is depends
+            # on how soon the clients come.
             found = traffic.burst("/slow?ms=500", 100)
-            print(found)
-            assert not found.failed
+            for _ in range(4):
+                print(found)
+                assert not found.failed
+                if found.hosts["fra-3"] > 5:
+                    break
+                found = traffic.burst("/slow?ms=500", 100)
             assert found.hosts["fra-3"] > 5
             before = ssh_contacts()
             began = time.monotonic()

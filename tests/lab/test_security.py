@@ -87,13 +87,14 @@ sys.stdin.read()
         return all(moments and moments[-1][1] for moments in self.seen.values())
 
     def lockouts(self) -> dict[str, list[float]]:
-        """For each host the seconds of each time that it let nobody in."""
+        """For each host the seconds of each time that it let nobody in; a try that was lost is none."""
         spans: dict[str, list[float]] = {}
         for host, moments in self.seen.items():
             turns = [
                 at for (at, now), (_, before) in zip(moments, [(0.0, True), *moments], strict=False) if now != before
             ]
-            spans[host] = [round(end - begin, 1) for begin, end in list(pairwise(turns))[::2]]
+            shut = [round(end - begin, 1) for begin, end in list(pairwise(turns))[::2]]
+            spans[host] = [seconds for seconds in shut if seconds >= 3]
         return spans
 
     def stop(self) -> None:

@@ -28,7 +28,7 @@ from tests.lab.inside import all_up, servers
 
 pytestmark = pytest.mark.usefixtures("fortress")
 
-SLACK_S = 0.5
+SLACK_S = 1.0
 """What a busy machine of two cores may add to a bound that counts configured waiting only."""
 HEALTHY_S = 20
 """Seconds for the workload of a host that has just started, or whose tunnel has."""
@@ -353,6 +353,22 @@ def verify(fortress: Fortress, *arguments: str) -> tuple[int, dict[str, Any], fl
     return done.returncode, json.loads(done.stdout), seconds
 
 
+def busy(found: dict[str, Any], without: str) -> bool:
+    """Whether something fails that a busy machine alone can make fail, beside all about one host."""
+    load = ("round trip ", "I/O wait", "clock offset")
+    failing = by_status(found, "fail", "unknown")
+    return any(name.startswith(load) and without not in host + name for host, name in failing)
+
+
+def verify_calmly(fortress: Fortress, *arguments: str, without: str) -> tuple[int, dict[str, Any], float]:
+    """The same as `verify`; up to three times while the machine is busy."""
+    answer = verify(fortress, *arguments)
+    for _ in range(2):
+        if busy(answer[1], without):
+            answer = verify(fortress, *arguments)
+    return answer
+
+
 def by_status(found: dict[str, Any], *statuses: str) -> set[tuple[str, str]]:
     """Host and name of the checks that ended so."""
     return {(check["host"], check["name"]) for check in found["checks"] if check["status"] in statuses}
@@ -377,7 +393,7 @@ def test_workers_are_dialled_when_the_edges_tunnel_comes_back(
         ages = dict(line.split() for line in on("oslo-edge", "wg show wg0 latest-handshakes").splitlines())
         return all(int(ages[key]) >= began for key in keys)
 
-    processes.until(f"a handshake with {', '.join(workers)}", 5, heard_since, every=0.1)
+    processes.until(f"a handshake with {', '.join(workers)}", 15, heard_since, every=0.1)
     assert on("oslo-edge", "wg show wg0 persistent-keepalive | cut -f 2 | sort -u") == "off"
 
 
@@ -387,6 +403,8 @@ def test_verify_finds_that_everything_holds(fortress: Fortress) -> None:
     before = {name: ssh_logins(name) for name in names}
     status, found, seconds = verify(fortress)
     assert {name: ssh_logins(name) - before[name] for name in names} == dict.fromkeys(names, 1)
+    if busy(found, "nobody"):
+        status, found, seconds = verify_calmly(fortress, without="nobody")
     wrong = [check for check in found["checks"] if check["status"] != "ok"]
     assert not wrong, wrong
     assert (status, found["ok"]) == (0, True)
@@ -400,7 +418,7 @@ def test_verify_names_what_a_stopped_tunnel_breaks(fortress: Fortress) -> None:
     try:
         on("oslo-web", "systemctl stop wg-quick@wg0")
         processes.until("the edge to see it", 15, lambda: servers()["oslo-web"]["status"] == "DOWN", every=0.2)
-        status, found, seconds = verify(fortress)
+        status, found, seconds = verify_calmly(fortress, without="oslo-web")
     finally:
         on("oslo-web", "systemctl start wg-quick@wg0")
         processes.until("oslo-web at the edge", HEALTHY_S, all_up, every=0.2)
@@ -419,7 +437,7 @@ def test_verify_names_what_a_stopped_tunnel_breaks(fortress: Fortress) -> None:
 
 def test_verify_goes_on_without_a_dead_host(fortress: Fortress) -> None:
     with dead("fra-2"):
-        status, found, seconds = verify(fortress, "--timeout", "5")
+        status, found, seconds = verify_calmly(fortress, "--timeout", "5", without="fra-2")
     assert status in (1, 2)
     assert found["ok"] is False
     assert seconds < 5 + 15

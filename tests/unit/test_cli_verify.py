@@ -149,14 +149,14 @@ def test_a_host_that_does_not_answer_leaves_its_checks_unknown_in_time(fortress:
     with silent_server("127.0.0.21") as silent:
         facts = {**fortress.facts["hosts"]["fra-1"], "port": silent.port, "open_tcp": []}
         started = time.monotonic()
-        found = checked(fortress, timeout=1.0, changes={"hosts": {**fortress.facts["hosts"], "fra-1": facts}})
+        found = checked(fortress, timeout=3.0, changes={"hosts": {**fortress.facts["hosts"], "fra-1": facts}})
         # Its own limit, and the scan's beside it.
-        assert time.monotonic() - started < 1.0 + outside.PORT_ANSWERS_S + 5.0
+        assert time.monotonic() - started < 3.0 + outside.PORT_ANSWERS_S + 5.0
     own = {name: str(check.status) for (name, host), check in found.items() if host == "fra-1"}
     # Nothing is open on it, as it should be; that can be seen from here.
     assert own.pop("open ports") == "ok"
     assert set(own.values()) == {"unknown"}
-    assert found["host key", "fra-1"].detail == f"fra-1 does not answer on 127.0.0.21:{silent.port} within 1 s"
+    assert found["host key", "fra-1"].detail == f"fra-1 does not answer on 127.0.0.21:{silent.port} within 3 s"
     others = {key: status for key, status in statuses(found).items() if key[1] != "fra-1"}
     assert others == {("database certificate", "oslo-db"): "unknown"}
 
@@ -164,10 +164,10 @@ def test_a_host_that_does_not_answer_leaves_its_checks_unknown_in_time(fortress:
 def test_a_host_that_freezes_or_hangs_up_keeps_what_it_said_before(tmp_path: Path) -> None:
     freezing = {"fra-1": Behaviour((), freezes_on="sys/class"), "oslo-edge": Behaviour((), hangs_up_on="sys/class")}
     with standing_fortress(tmp_path / "f", behaviour=freezing) as fortress:
-        found = checked(fortress, timeout=1.0)
+        found = checked(fortress, timeout=3.0)
     assert found["clock offset", "fra-1"].status == "ok"
-    assert found["interface MTU", "fra-1"].detail == "fra-1 gave no answer within 1 s"
-    assert found["database over TLS", "fra-1"].detail == "fra-1 gave no answer within 1 s"
+    assert found["interface MTU", "fra-1"].detail == "fra-1 gave no answer within 3 s"
+    assert found["database over TLS", "fra-1"].detail == "fra-1 gave no answer within 3 s"
     assert found["handshake with fra-1", "oslo-edge"].status == "ok"
     assert found["backend oslo/oslo-web", "oslo-edge"].detail.startswith("oslo-edge the connection broke")
 
@@ -179,11 +179,11 @@ def test_a_host_that_drips_or_stops_in_the_middle_is_given_up_in_time(tmp_path: 
     }
     with standing_fortress(tmp_path / "f", scripts=scripts) as fortress:
         started = time.monotonic()
-        found = checked(fortress, timeout=1.0)
-        assert time.monotonic() - started < 8
+        found = checked(fortress, timeout=3.0)
+        assert time.monotonic() - started < 15
     for host in scripts:
         assert found["clock offset", host].status == "ok"
-        assert found["interface MTU", host].detail == f"{host} gave no answer within 1 s"
+        assert found["interface MTU", host].detail == f"{host} gave no answer within 3 s"
     assert found["handshake with fra-1", "oslo-edge"].status == "ok"
 
 
