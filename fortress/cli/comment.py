@@ -166,7 +166,9 @@ def _is_file(change: Change) -> bool:
 
 def activation(change: Change) -> Activation:
     """What becomes of the service behind a file; nothing where the same file is pushed to the same machine again."""
-    if change.op in ("delete", "leave"):
+    if change.op == "leave":
+        return Activation(Effect.UNTOUCHED)
+    if change.op == "delete":
         return of_command(str(change.before.get("delete", "")))
     if change.op == "update" and _same_file(change):
         return Activation(Effect.UNTOUCHED)
@@ -235,8 +237,8 @@ def _services(changes: Sequence[Change]) -> str:
     unknown = besides = 0
     for change in changes:
         if not _is_file(change):
-            run = change.before.get("delete") if change.op in ("delete", "leave") else change.after.get("create")
-            besides += not leaves_services(str(run or "true"))
+            run = {"delete": change.before.get("delete"), "leave": None}.get(change.op, change.after.get("create"))
+            besides += run is not None and not leaves_services(str(run))
             continue
         found = activation(change)
         if found.effect is Effect.UNKNOWN and not found.service:

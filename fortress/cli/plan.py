@@ -26,9 +26,9 @@ _COLOUR = re.compile(r"<\{%.*?%\}>|\x1b\[[0-9;]*m")
 _REPLACING = ("replace", "create-replacement", "delete-replaced", "import-replacement", "read-replacement")
 _DELETING = ("delete", "discard", "discard-replaced")
 _HOLDS_DATA = re.compile(
-    r":(?:blockstorage/volume(?:V\d)?|ebs/(?:volume|snapshot)|sharedfilesystem/(?:share|snapshot)"
+    r":(?:blockstorage/volume(?:V\d)?|ebs/(?:volume|snapshot(?:Copy|Import)?)|sharedfilesystem/(?:share|snapshot)"
     r"|objectstorage/container(?:Object|V1)?|s3/bucket(?:V2|Object|Objectv2)?|efs/fileSystem"
-    r"|rds/(?:instance|cluster|clusterInstance|snapshot|clusterSnapshot)|dynamodb/(?:table|globalTable)"
+    r"|rds/(?:instance|cluster|clusterInstance|(?:clusterS|s)napshot(?:Copy)?)|dynamodb/(?:table(?:Item|Replica)?|globalTable)"
     r"|database/(?:instance|database)):",
     re.IGNORECASE,
 )

@@ -118,7 +118,7 @@ class _Survey:
 
     def _bastion(self, through: ssh.Session | ssh.SshError) -> Check:
         """The check of the bastion's key; it is asked nothing else."""
-        check = Check("host key", "bastion", limit="as pinned")
+        check = Check("host key", "the bastion", limit="as pinned")
         if isinstance(through, ssh.HostKeyError):
             return check.fail("another key", str(through))
         if isinstance(through, ssh.SshError) and not isinstance(through, ssh.LoginError):

@@ -29,6 +29,7 @@ def urn(kind: str, name: str) -> str:
 
 
 HOST = urn("fortress:index:Host", "a")
+RETAINED = {"retainOnDelete": True}
 
 
 def step(op: str, kind: str, name: str, old: Any = None, new: Any = None, **more: Any) -> dict[str, Any]:
@@ -210,7 +211,10 @@ def test_another_machine_for_the_database_is_said_first_and_once() -> None:
         ("docker:index/container:Container", False),
         ("aws:s3/bucketObjectv2:BucketObjectv2", True),
         ("aws:ebs/snapshot:Snapshot", True),
+        ("aws:ebs/snapshotCopy:SnapshotCopy", True),
         ("aws:rds/cluster:Cluster", True),
+        ("aws:rds/clusterSnapshotCopy:ClusterSnapshotCopy", True),
+        ("aws:dynamodb/tableItem:TableItem", True),
         ("aws:efs/fileSystem:FileSystem", True),
         ("aws:dynamodb/table:Table", True),
         ("openstack:sharedfilesystem/share:Share", True),
@@ -231,6 +235,9 @@ def test_no_service_is_touched_is_only_said_where_nothing_else_runs() -> None:
     mount = step("update", commands, "mount", {"create": "mount a"}, {"create": "mount b"}, parent=HOST)
     script = "sudo env FORTRESS_MACHINE=a.1 " + push.script("wait-healthy", "http://10.100.0.2:80/health", "60", "app")
     waits = step("update", commands, "healthy", {"create": script}, {"create": script}, parent=HOST)
+    left = step("delete", commands, "mount", {"create": "x", "delete": "y"}, parent=HOST, old_more=RETAINED)
+    removal = push.remove("/etc/x", machine="a.1", resource="x", apply="systemctl stop app")
+    file_left = pushed("delete", {**file("a"), "delete": removal}, old_more=RETAINED)
     forgotten = step("delete", commands, "healthy", {"create": script}, parent=HOST)
     untouched = pushed("update", file("a"), file("a"), diffReasons=["triggers"])
     restarts = pushed("update", file("a"), file("b"), diffReasons=["stdin"])
@@ -240,6 +247,8 @@ def test_no_service_is_touched_is_only_said_where_nothing_else_runs() -> None:
         ([untouched, mount], "No file touches a service; commands below may."),
         ([waits], "No service is touched."),
         ([forgotten], "No service is touched."),
+        ([left], "No service is touched."),
+        ([file_left], "No service is touched."),
         ([restarts], "`app` **restarts**."),
         ([restarts, mount], "`app` **restarts**. Commands below may touch others."),
     ):

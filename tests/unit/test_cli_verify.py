@@ -217,7 +217,7 @@ def test_a_fortress_behind_a_bastion(fortress: Fortress) -> None:
         assert statuses(checked(fortress, changes={"bastion": facts})) == {}
         assert jump.logins == 1
     found = checked(fortress, changes={"bastion": facts})
-    assert {str(found["host key", host].status) for host in (*fortress.hosts, "bastion")} == {"unknown"}
+    assert {str(found["host key", host].status) for host in (*fortress.hosts, "the bastion")} == {"unknown"}
     assert found["host key", "fra-1"].detail.startswith("fra-1 is not asked: the bastion does not answer on")
 
 
@@ -229,7 +229,7 @@ def test_a_bastion_with_another_key_is_the_failure_and_nobody_behind_it_is_asked
         found = checked(fortress, changes={"bastion": facts})
         assert jump.logins == 0
     shown = f"shows {ssh.fingerprint(jump.host_key)}, pinned is {ssh.fingerprint(other)}"
-    check = found["host key", "bastion"]
+    check = found["host key", "the bastion"]
     assert (str(check.status), check.value, check.detail) == ("fail", "another key", f"the host {shown}")
     check = found["host key", "fra-1"]
     assert (str(check.status), check.detail) == ("unknown", f"fra-1 is not asked: the bastion {shown}")
