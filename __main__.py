@@ -4,38 +4,41 @@ from pathlib import Path
 
 import pulumi
 
-from components import DataFortress, EphemeralWorker, HAProxyEdge, Host, WireGuardMesh, clouds, stack
+from components import DataFortress, EphemeralWorker, HAProxyEdge, Host, WireGuardMesh
+from program import arguments, clouds
+from program.facts import facts
+from program.load import load
 
-settings, secrets = stack.load(pulumi.Config(), Path(__file__).parent)
+settings, secrets = load(pulumi.Config(), Path(__file__).parent)
 
 sites = clouds.build(settings, secrets.project, pulumi.Config())
 hosts = {
-    name: Host(name, stack.host_args(settings, secrets, sites, name), stack.host_options(settings, sites, name))
+    name: Host(name, arguments.host_args(settings, secrets, sites, name), arguments.host_options(settings, sites, name))
     for name in settings.members
 }
 members = {name: host.member for name, host in hosts.items()}
-mesh = WireGuardMesh("mesh", stack.mesh_args(settings, secrets, members))
+mesh = WireGuardMesh("mesh", arguments.mesh_args(settings, secrets, members))
 
 
 def on(name: str, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
     """For a service on a host: it comes after the host's part of the mesh and what else it needs."""
     return pulumi.ResourceOptions.merge(
-        stack.lifetime(settings, sites, name),
+        arguments.lifetime(settings, sites, name),
         pulumi.ResourceOptions(depends_on=[hosts[name], mesh.members[name], *needs]),
     )
 
 
 database_host, edge_host = settings.database_host, settings.edge_host
-database = DataFortress("db", stack.database_args(settings, secrets, members), on(database_host))
+database = DataFortress("db", arguments.database_args(settings, secrets, members), on(database_host))
 workers: dict[str, EphemeralWorker] = {}
 for name in settings.rollout:
     workers[name] = EphemeralWorker(
         f"{settings.workload.name}-{name}",
-        stack.worker_args(settings, secrets, members, name, database),
+        arguments.worker_args(settings, secrets, members, name, database),
         # One after the other: a release that does not come up stops at the first, before the primary site.
         on(name, mesh.members[database_host], database, *list(workers.values())[-1:]),
     )
-edge = HAProxyEdge("edge", stack.edge_args(settings, secrets, members), on(edge_host, *workers.values()))
+edge = HAProxyEdge("edge", arguments.edge_args(settings, secrets, members), on(edge_host, *workers.values()))
 
 pulumi.export("url", edge.url)
-pulumi.export("fortress", stack.facts(settings, hosts, database, edge))
+pulumi.export("fortress", facts(settings, hosts, database, edge))

@@ -10,7 +10,9 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
-from fortress.settings import PROJECT, SECRETS, Settings
+from fortress.settings.model import Settings
+from fortress.settings.secrets import SECRETS
+from fortress.settings.types import PROJECT
 
 HERE = Path(__file__).parent
 Node = dict[str, Any]
@@ -19,7 +21,7 @@ UNITS = {"_ms": "milliseconds", "_s": "seconds", "_mb": "MB", "_gb": "GB", "_day
 """What a number is a number of, by the end of its setting's name."""
 
 HEAD = f"""\
-<!-- Made by `make docs` from fortress/settings.py and fortress/host_settings.py: change it there. -->
+<!-- Made by `make docs` from the models in fortress/settings/: change it there. -->
 
 # Every setting
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import shlex
 from dataclasses import dataclass
 from enum import IntEnum
-from itertools import pairwise
 
-from fortress.push import LIBRARY, PUSH
+from fortress.push import LIBRARY, PUSH, push_in
 
 
 class Effect(IntEnum):
@@ -41,36 +39,6 @@ class Activation:
         if self.effect is Effect.UNTOUCHED and not self.service:
             return "no service is touched"
         return f"{self.service} {WORDS[self.effect]}".strip()
-
-
-@dataclass(frozen=True)
-class Push:
-    """A command of `fortress-push` (fortress/push.py) that puts or removes a file."""
-
-    verb: str
-    path: str
-    mode: str
-    owner: str
-    apply: str
-    unit: str
-
-
-_OPTIONS = {"--apply", "--unit", "--check", "--confirm", "--resource", "--machine"}
-
-
-def push_in(command: str) -> Push | None:
-    """The push that a command is, None when it is something else or not known."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return None
-    if words[:1] == ["sudo"]:
-        words = words[1:]
-    if len(words) < 3 or not words[0].endswith("/fortress-push") or words[1] not in ("put", "remove"):
-        return None
-    options = {word: following for word, following in pairwise(words) if word in _OPTIONS}
-    mode, owner = (words[3], words[4]) if words[1] == "put" and len(words) > 4 else ("", "")
-    return Push(words[1], words[2], mode, owner, options.get("--apply", ""), options.get("--unit", ""))
 
 
 _SEPARATORS = re.compile(r"&&|\|\||;|\n")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import dataclass
+from itertools import pairwise
 
 PUSH = "/usr/local/sbin/fortress-push"
 LIBRARY = "/usr/local/lib/fortress"
@@ -10,6 +12,36 @@ LIBRARY = "/usr/local/lib/fortress"
 
 END = "# fortress-push: end of file\n"
 """The last line of what is sent: a connection that is cut shows as an end of input, and must not pass for the whole."""
+
+
+@dataclass(frozen=True)
+class Push:
+    """A command of `fortress-push` (fortress/push.py) that puts or removes a file."""
+
+    verb: str
+    path: str
+    mode: str
+    owner: str
+    apply: str
+    unit: str
+
+
+_OPTIONS = {"--apply", "--unit", "--check", "--confirm", "--resource", "--machine"}
+
+
+def push_in(command: str) -> Push | None:
+    """The push that a command is, None when it is something else or not known."""
+    try:
+        words = shlex.split(command)
+    except ValueError:
+        return None
+    if words[:1] == ["sudo"]:
+        words = words[1:]
+    if len(words) < 3 or not words[0].endswith("/fortress-push") or words[1] not in ("put", "remove"):
+        return None
+    options = {word: following for word, following in pairwise(words) if word in _OPTIONS}
+    mode, owner = (words[3], words[4]) if words[1] == "put" and len(words) > 4 else ("", "")
+    return Push(words[1], words[2], mode, owner, options.get("--apply", ""), options.get("--unit", ""))
 
 
 def content(text: str) -> str:

@@ -13,8 +13,12 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from lab import api, folders, hosts, machine, network, secure_shell, topology
-from lab.errors import LabError
+from lab import api
+from lab.base import folders, topology
+from lab.base.errors import LabError
+from lab.host import hosts, secure_shell
+from lab.image import machine
+from lab.net import network
 
 FAILED = 1
 NOT_OURS = 125

@@ -15,26 +15,17 @@ from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab import (
-    cgroups,
-    cloud_config,
-    folders,
-    images,
-    machine,
-    network,
-    processes,
-    repository,
-    secure_shell,
-    topology,
-    volumes,
-)
-from lab import hosts as hosts_
-from lab import link as link_
-from lab.commands import run
-from lab.errors import LabError, NotStandingError
-from lab.folders import Lab, current, locked
-from lab.hosts import HostState, Machine
-from lab.link import Settings as LinkSettings
+from lab.base import cgroups, folders, processes, topology
+from lab.base.commands import run
+from lab.base.errors import LabError, NotStandingError
+from lab.base.folders import Lab, current, locked
+from lab.host import cloud_config, secure_shell, volumes
+from lab.host import hosts as hosts_
+from lab.host.hosts import HostState, Machine
+from lab.image import images, machine
+from lab.net import link as link_
+from lab.net import network, repository
+from lab.net.link import Settings as LinkSettings
 
 __all__ = [
     "HostState",

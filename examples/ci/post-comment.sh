@@ -13,7 +13,7 @@ trap 'rm -rf "$work"' EXIT INT TERM
 umask 077
 if [ ! -e "$file" ]; then
     file=$work/comment
-    # The marker as fortress/cli/comment.py has it.
+    # The marker as fortress/cli/preview/comment.py has it.
     stack=$(printf '%.200s' "${STACK:?post-comment: there is no $2, and STACK is not set}" | tr -c 'A-Za-z0-9._/-' '?')
     # shellcheck disable=SC2016 # the backticks are Markdown
     printf '<!-- fortress preview: %s -->\n## Preview of `%s`: it could not be made\n\n%s\n' "$stack" "$stack" \

@@ -12,7 +12,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from fortress.cli.project import project_folder
+from fortress.cli.engine.project import project_folder
 
 LONGEST_S = 2
 """Seconds, then the shell gets nothing: a folder may be on a disk that does not answer."""

@@ -9,18 +9,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from fortress.cli import engine
-from fortress.cli.errors import CannotAskError
-
-HOST = "fortress:index:Host"
-COMMAND = "command:remote:Command"
-STACK = "pulumi:pulumi:Stack"
+from fortress.cli.base.errors import CannotAskError
+from fortress.cli.engine import run as engine
+from fortress.cli.engine.state import COMMAND, HOST, STACK, Resource, name_of, of_cloud
 
 _FOR_MACHINE = re.compile(r"(?:--machine |FORTRESS_MACHINE=)(\S+)")
 """How a command says which machine it is for (fortress/push.py). Its connection, being secret, cannot be read here."""
-
-Resource = Mapping[str, Any]
-"""One resource as `pulumi stack export` writes it."""
 
 
 class RefusedError(Exception):
@@ -46,16 +40,7 @@ class Plan:
     @property
     def left_behind(self) -> list[Resource]:
         """Machines, volumes and the like: made by this stack, and still there afterwards."""
-        return [
-            resource
-            for resource in self.resources
-            if resource.get("custom") and not resource["type"].startswith(("command:", "pulumi:"))
-        ]
-
-
-def name_of(urn: str) -> str:
-    """The name at the end of a URN."""
-    return urn.rsplit("::", 1)[-1]
+        return [resource for resource in self.resources if of_cloud(resource)]
 
 
 def plan(deployment: Mapping[str, Any], host: str) -> Plan:

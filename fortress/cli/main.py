@@ -15,13 +15,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from fortress.cli import completion
-from fortress.cli.errors import CannotAskError
-from fortress.cli.forge import Forge
-from fortress.cli.start import COULD_NOT_ASK, INTERRUPTED, complain
+from fortress.cli.base.errors import CannotAskError
+from fortress.cli.base.terminal import COULD_NOT_ASK, INTERRUPTED, complain
+from fortress.cli.preview.forge import Forge
 
 if TYPE_CHECKING:
-    from fortress.cli.checks import Check
-    from fortress.cli.results import Run
+    from fortress.cli.check.check import Check
+    from fortress.cli.check.history import Run
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -134,14 +134,15 @@ def verify(
          no SSH key, a silent host
     """
     # The command answers `--help` in a moment because what it stands on is only loaded when it is needed.
-    from fortress.cli import output, ssh
-    from fortress.cli import stack as stacks
-    from fortress.cli.checks import exit_status
-    from fortress.cli.verify import measure
+    from fortress.cli.check import show
+    from fortress.cli.check.check import exit_status
+    from fortress.cli.engine import outputs as stacks
+    from fortress.cli.hosts import ssh
+    from fortress.cli.verify.measure import measure
 
     def tell_in_json(error: CannotAskError) -> None:
         if json:
-            _say(output.as_json(stack, [], str(error)) + "\n")
+            _say(show.as_json(stack, [], str(error)) + "\n")
 
     with _orderly(tell_in_json):
         access = ssh.prepare(key, os.environ)
@@ -155,7 +156,7 @@ def verify(
                 io=io,
                 tell=lambda done, total: tell(f"asking {len(standing.hosts)} hosts: {done} of {total} answers"),
             )
-        _say(output.as_json(stack, checks) + "\n" if json else output.as_table(stack, checks, terminal=_is_terminal()))
+        _say(show.as_json(stack, checks) + "\n" if json else show.as_table(stack, checks, terminal=_is_terminal()))
         _keep(stack, checks)
         raise typer.Exit(exit_status(checks))
 
@@ -187,7 +188,7 @@ def preview(
       2  could not ask: no such stack, no engine, no passphrase, FILE cannot be
          written
     """
-    from fortress.cli import preview as previews
+    from fortress.cli.preview import run as previews
 
     def tell_in_json(error: CannotAskError) -> None:
         if json:
@@ -227,8 +228,8 @@ def forget(
          changed meanwhile
       2  could not ask: no such stack, no such host, no engine
     """
-    from fortress.cli import engine
     from fortress.cli import forget as forgetting
+    from fortress.cli.engine import run as engine
 
     with _orderly():
         with _progress(f"reading the state of {stack}"):
@@ -284,12 +285,13 @@ def drift(
       2  nothing differs, but something could not be asked: no such stack, no
          engine, no passphrase, no SSH key, a silent host
     """
-    from fortress.cli import differences, ssh
-    from fortress.cli.drifting import Drift
+    from fortress.cli.drift import show
+    from fortress.cli.drift.run import Drift
+    from fortress.cli.hosts import ssh
 
     def tell_in_json(error: CannotAskError) -> None:
         if json:
-            _say(differences.as_json(stack, [], str(error)) + "\n")
+            _say(show.as_json(stack, [], str(error)) + "\n")
 
     with _orderly(tell_in_json):
         access = ssh.prepare(key, os.environ)
@@ -299,7 +301,7 @@ def drift(
         after, refused = before, None
         if mend and drifting.can_mend:
             if not json:
-                _say(differences.as_text(stack, before, terminal=_is_terminal()))
+                _say(show.as_text(stack, before, terminal=_is_terminal()))
             with _progress("mending") as tell:
                 refused = drifting.mend(tell)
             with _progress("looking again") as tell:
@@ -307,9 +309,9 @@ def drift(
         if refused:
             complain(refused)
         if json:
-            _say(differences.as_json(stack, after, refused, before if mend else None) + "\n")
+            _say(show.as_json(stack, after, refused, before if mend else None) + "\n")
         else:
-            _say(differences.as_text(stack, after, terminal=_is_terminal(), cure=not mend))
+            _say(show.as_text(stack, after, terminal=_is_terminal(), cure=not mend))
         raise typer.Exit(1 if refused else drifting.exit_status)
 
 
@@ -337,14 +339,15 @@ def status(
          push did not end
       2  nothing of that, but some host could not be asked
     """
-    from fortress.cli import output, ssh
-    from fortress.cli import stack as stacks
     from fortress.cli import status as looking
-    from fortress.cli.checks import exit_status
+    from fortress.cli.check import show
+    from fortress.cli.check.check import exit_status
+    from fortress.cli.engine import outputs as stacks
+    from fortress.cli.hosts import ssh
 
     def tell_in_json(error: CannotAskError) -> None:
         if json:
-            _say(output.as_json(stack, [], str(error)) + "\n")
+            _say(show.as_json(stack, [], str(error)) + "\n")
 
     with _orderly(tell_in_json):
         access = ssh.prepare(key, os.environ)
@@ -354,7 +357,7 @@ def status(
                 standing, access, timeout=timeout, tell=lambda done, total: tell(f"{done} of {total} hosts answered")
             )
         text = looking.as_table(standing, stack, found, terminal=_is_terminal())
-        _say(output.as_json(stack, found) + "\n" if json else text)
+        _say(show.as_json(stack, found) + "\n" if json else text)
         raise typer.Exit(exit_status(found))
 
 
@@ -388,11 +391,12 @@ def report(
       2  it is not: no such stack, no engine, no SSH key, no run kept, FILE
          cannot be written
     """
-    from fortress.cli import report as reports
-    from fortress.cli import results, ssh
-    from fortress.cli import stack as stacks
     from fortress.cli import status as looking
-    from fortress.cli.verify import measure
+    from fortress.cli.check import history
+    from fortress.cli.engine import outputs as stacks
+    from fortress.cli.hosts import ssh
+    from fortress.cli.report import page as reports
+    from fortress.cli.verify.measure import measure
 
     def tell_in_json(error: CannotAskError) -> None:
         if json:
@@ -404,7 +408,7 @@ def report(
         access = None if kept else ssh.prepare(key, os.environ)
         with _progress(f"reading stack {stack}") as tell:
             standing = stacks.read(stack)
-            runs = results.kept(stack)
+            runs = history.kept(stack)
             looked: Sequence[Check] = ()
             if access is not None:
                 asking = f"asking {len(standing.hosts)} hosts"
@@ -447,13 +451,13 @@ def ssh_to(
       that of `ssh`: the command's, or 255 where it could not connect
       2  could not ask: no such stack, no such host, no engine, no `ssh`
     """
-    from fortress.cli import shell
-    from fortress.cli import stack as stacks
+    from fortress.cli.engine import outputs as stacks
+    from fortress.cli.hosts import openssh
 
     with _orderly():
         with _progress(f"reading stack {stack}"):
             standing = stacks.read(stack)
-        words = shell.command(standing, host, command or [], key)
+        words = openssh.command(standing, host, command or [], key)
         try:
             os.execvp(words[0], words)  # noqa: S606 - no shell is wanted: signals and terminal are ssh's own
         except OSError as error:
@@ -505,7 +509,7 @@ def _put(file: Path | None, text: str) -> None:
     if file is None or str(file) == "-":
         _say(text)
     else:
-        from fortress.cli.preview import save
+        from fortress.cli.preview.run import save
 
         save(file, text)
 
@@ -520,11 +524,11 @@ def _put_unasked(file: Path | None, text: str) -> None:
 
 def _keep(stack: str, checks: Sequence[Check]) -> Run:
     """Keep what was measured for the history of `fortress report`; where that cannot be, one word and no more."""
-    from fortress.cli import results
+    from fortress.cli.check import history
 
-    run = results.Run(time.time(), tuple(checks))
+    run = history.Run(time.time(), tuple(checks))
     try:
-        results.keep(stack, run)
+        history.keep(stack, run)
     except OSError as error:
         complain(f"the result is not kept for `fortress report`: {error.filename}: {error.strerror}")
     return run

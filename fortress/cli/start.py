@@ -8,10 +8,7 @@ import signal
 import sys
 from types import FrameType
 
-INTERRUPTED = 130
-"""128 + SIGINT, as shells have it."""
-
-COULD_NOT_ASK = 2
+from fortress.cli.base.terminal import COULD_NOT_ASK, INTERRUPTED, complain
 
 
 def main() -> None:
@@ -40,14 +37,6 @@ def main() -> None:
 def _end(number: int, _frame: FrameType | None) -> None:
     """End in order, and take the engine along."""
     sys.exit(128 + number)
-
-
-def complain(text: str) -> None:
-    """Say on standard error what is wrong, if anybody is there to hear it."""
-    try:
-        print(f"fortress: {text}", file=sys.stderr, flush=True)
-    except OSError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 2)
 
 
 def _settle_streams() -> None:

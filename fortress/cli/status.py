@@ -14,13 +14,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from fortress.cli import checks, ssh
-from fortress.cli.checks import DAY_S, Check, Status
-from fortress.cli.errors import GARBLED
-from fortress.cli.output import NARROW, STYLES, WORDS, tally
-from fortress.cli.questions import Question
-from fortress.cli.stack import Standing
-from fortress.cli.visit import Tell, visit
+from fortress.cli.base.errors import GARBLED
+from fortress.cli.check.certificate import certificate_days
+from fortress.cli.check.check import DAY_S, Check, Status
+from fortress.cli.check.question import Question
+from fortress.cli.check.show import NARROW, STYLES, WORDS, tally
+from fortress.cli.engine.outputs import Standing
+from fortress.cli.hosts import ssh
+from fortress.cli.hosts.ssh import not_asked
+from fortress.cli.hosts.visit import Tell, visit
 from fortress.text import script
 
 LOOKING_TAKES_S = 5.0
@@ -115,7 +117,7 @@ def question(standing: Standing, name: str) -> Question:
         try:
             return judge(standing, name, read(result.stdout))
         except GARBLED:
-            why = checks.not_asked(result, name) or result.stderr or f"{name} printed {result.stdout!r}"
+            why = not_asked(result, name) or result.stderr or f"{name} printed {result.stdout!r}"
             return [check.unknown(why) for check in checks_of_host]
 
     return Question(checks_of_host, ask)
@@ -144,7 +146,7 @@ def judge(standing: Standing, name: str, answer: Answer) -> list[Check]:
     if answer.certificates:
         path, end = min(answer.certificates.items(), key=lambda each: each[1])
         check = Check(certificate.name, name, unit="days", limit=limits.certificate_days)
-        found.append(checks.certificate_days(check, end, answer.now, limits.certificate_days, RENEW, path))
+        found.append(certificate_days(check, end, answer.now, limits.certificate_days, RENEW, path))
     else:
         found.append(certificate.ok(None, "no certificate here"))
     when = None if answer.pushed is None else datetime.fromtimestamp(answer.pushed, UTC).strftime("%Y-%m-%d %H:%M UTC")

@@ -15,8 +15,10 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from components.lookups import look_up
-from fortress.settings import PROJECT, Settings, parse
+from fortress.settings.model import Settings
+from fortress.settings.parse import parse
+from fortress.settings.types import PROJECT
+from program.clouds import look_up
 from tests.components.catalogue import DEBIAN_12, Catalogue
 from tests.doubles.pulumi_mocks import Answers, Refused, Run, plain, run
 from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab, oslo, with_key_files

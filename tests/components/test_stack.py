@@ -16,7 +16,8 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from fortress.settings import SECRETS, SettingsError, parse
+from fortress.settings.parse import SettingsError, parse
+from fortress.settings.secrets import SECRETS
 from tests.components import whole_stack
 from tests.components.engine import LOCAL, REMOTE, sent, ssh_key
 from tests.components.whole_stack import PASSWORD, PEM, PRIVATE, commands, made_of, made_once

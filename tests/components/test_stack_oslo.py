@@ -16,8 +16,9 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from components import clouds, stack
-from fortress.settings import PROJECT
+from fortress.settings.types import PROJECT
+from program import clouds
+from program.load import load
 from tests.components import whole_stack
 from tests.components.catalogue import DEBIAN_12, DEBIAN_13, Catalogue
 from tests.components.engine import REMOTE, sent, ssh_key
@@ -719,7 +720,7 @@ def run_in(project: Path, values: Mapping[str, Any]) -> Run:
     """The clouds alone, of settings whose files are in another project."""
 
     def program() -> None:
-        settings, _ = stack.load(pulumi.Config(PROJECT), project)
+        settings, _ = load(pulumi.Config(PROJECT), project)
         clouds.build(settings, project, pulumi.Config(PROJECT))
 
     return run(

@@ -14,8 +14,8 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
-from components import stack
-from fortress.settings import PROJECT
+from fortress.settings.types import PROJECT
+from program.load import load
 from tests.components.engine import REMOTE, ssh_key
 from tests.doubles.pulumi_mocks import Answers, Registration, Run, nothing_is_asked, run
 from tests.unit.stack_file import ROOT
@@ -102,11 +102,11 @@ def stopped(
     names = [f"{PROJECT}:{name}" for name in (hidden if secret_names is None else secret_names)]
     done = Run()
 
-    def load() -> None:
-        stack.load(pulumi.Config(PROJECT), project)
+    def program() -> None:
+        load(pulumi.Config(PROJECT), project)
 
     with pytest.raises(pulumi.RunError) as refused:
-        run(load, preview=preview, config=config(settings, hidden), secrets=names, done=done)
+        run(program, preview=preview, config=config(settings, hidden), secrets=names, done=done)
     assert not done.resources
     first, *rest = str(refused.value).split("\n")
     assert first == "these settings cannot stand:"

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fortress import settings
+from fortress.settings import model as settings
 from tests.doubles.certificates import issue
 from tests.doubles.edge_server import edge_server
 from tests.doubles.mariadb_server import mariadb_server

@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from fortress.settings import PROJECT
+from fortress.settings.types import PROJECT
 from tests.engine.command_stack import Stack
 from tests.unit.stack_file import ROOT
 

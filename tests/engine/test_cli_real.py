@@ -13,9 +13,10 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from fortress.cli import engine, stack
-from fortress.cli.errors import CannotAskError
-from fortress.cli.ssh import Access, HostKeyError, LoginError, Target, connect, fingerprint, prepare
+from fortress.cli.base.errors import CannotAskError
+from fortress.cli.engine import outputs
+from fortress.cli.engine import run as engine
+from fortress.cli.hosts.ssh import Access, HostKeyError, LoginError, Target, connect, fingerprint, prepare
 from tests.engine.command_stack import Stack
 from tests.engine.openssh import Server, generate_key, sshd
 
@@ -161,24 +162,24 @@ def test_what_the_engine_says_of_stacks(
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(running.project)
     with pytest.raises(CannotAskError, match=r"^there is no stack 'nope' in this backend; `pulumi stack ls` names"):
-        stack.read("nope")
+        outputs.read("nope")
     running.run("stack", "init", "fresh", "--no-select")
     with pytest.raises(
         CannotAskError, match=r"^stack 'fresh' is not up: never brought up, or destroyed; `pulumi up --stack"
     ):
-        stack.read("fresh")
+        outputs.read("fresh")
     # Without the passphrase too: outputs are read without secrets.
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "wrong")
     assert json.loads(engine.run("stack", "output", "--json", stack="dev"))["fortress"]["hosts"]
     with pytest.raises(CannotAskError, match=r"^output fortress\.key of stack 'dev' is secret"):
-        stack.read("dev")
+        outputs.read("dev")
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")
     with pytest.raises(CannotAskError, match=r"no Pulumi\.yaml here or above; run this in the folder that holds it"):
-        stack.read("dev")
+        outputs.read("dev")
     monkeypatch.setenv("PULUMI_BACKEND_URL", "file:///nowhere/at/all")
     with pytest.raises(CannotAskError, match=r"^pulumi: unable to open bucket file:///nowhere/at/all"):
-        stack.read("dev")
+        outputs.read("dev")
 
 
 def test_ssh_to_a_real_sshd(tmp_path: Path) -> None:

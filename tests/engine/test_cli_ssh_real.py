@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fortress import settings
+from fortress.settings import model as settings
 from tests.engine.openssh import Server, sshd
 
 FORTRESS = Path(sys.executable).parent / "fortress"

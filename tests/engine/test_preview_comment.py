@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from fortress import push
-from fortress.cli.masking import SECRET
+from fortress.cli.base.masking import SECRET
 from tests import recorded
 from tests.engine.previews import UNKNOWN, masked
 from tests.engine.project_stack import ProjectStack

@@ -15,7 +15,7 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
-from fortress.cli import report
+from fortress.cli.report import page as report
 from tests.engine import chromium
 from tests.unit import example_report
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-from fortress.settings import PROJECT, SECRETS
+from fortress.settings.secrets import SECRETS
+from fortress.settings.types import PROJECT
 from tests.engine.project_stack import ProjectStack
 from tests.unit.stack_file import changed, lab
 

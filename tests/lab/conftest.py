@@ -10,8 +10,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from lab import api, images, machine
-from lab.folders import Lab
+from lab import api
+from lab.base.folders import Lab
+from lab.image import images, machine
 from tests.lab.fortress import Fortress
 
 

@@ -15,7 +15,7 @@ from typing import Any
 import yaml
 
 from lab import api
-from lab.folders import Lab
+from lab.base.folders import Lab
 
 ROOT = Path(__file__).parents[2]
 PREFIX = "data-fortress:"

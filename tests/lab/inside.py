@@ -14,7 +14,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from lab import api, cgroups, topology
+from lab import api
+from lab.base import cgroups, topology
 
 HOSTS = topology.STANDARD
 

@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from lab import api, processes, topology
+from lab import api
+from lab.base import processes, topology
 from tests.lab import traffic
 from tests.lab.fortress import Fortress, Settings, on, running_again, ssh_contacts, ssh_logins
 from tests.lab.inside import servers

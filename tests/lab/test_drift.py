@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fortress import push
-from fortress.cli.pushed import NOTE
+from fortress.cli.drift.pushed import NOTE
 from lab import api
 from tests.lab.fortress import ROOT, Fortress, ssh_logins
 from tests.lab.inside import on, until

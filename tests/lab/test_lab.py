@@ -16,7 +16,11 @@ from threading import Thread
 
 import pytest
 
-from lab import api, cgroups, folders, hosts, images, network, processes, secure_shell, sources, topology
+from lab import api
+from lab.base import cgroups, folders, processes, topology
+from lab.host import hosts, secure_shell
+from lab.image import images, sources
+from lab.net import network
 from tests.lab.conftest import StandingLab
 
 pytestmark = pytest.mark.usefixtures("plain")

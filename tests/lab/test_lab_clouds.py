@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import api, network, topology, volumes
+from lab import api
+from lab.base import topology
+from lab.host import volumes
+from lab.net import network
 from tests.lab.conftest import StandingLab
 
 USER_DATA = "#cloud-config\nhostname: db-1\npreserve_hostname: false\nssh_pwauth: false\ndisable_root: true\n"

@@ -12,8 +12,9 @@ from typing import Any
 
 import pytest
 
-from lab import api, topology
-from lab.processes import until
+from lab import api
+from lab.base import topology
+from lab.base.processes import until
 from tests.doubles.pulumi_resource_aws import behind
 from tests.doubles.pulumi_resource_openstack import behind as openstack
 from tests.engine.previews import in_order, masked

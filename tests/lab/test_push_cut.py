@@ -13,7 +13,9 @@ from subprocess import PIPE
 import pytest
 
 from fortress import push
-from lab import api, secure_shell, topology
+from lab import api
+from lab.base import topology
+from lab.host import secure_shell
 from tests.lab.fortress import Fortress
 from tests.lab.inside import on, until
 

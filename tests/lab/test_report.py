@@ -7,20 +7,20 @@ import re
 from html import unescape
 from pathlib import Path
 
-from fortress.cli import results
-from fortress.cli.checks import Status
+from fortress.cli.check import history
+from fortress.cli.check.check import Status
 from tests.lab.fortress import Fortress, ssh_logins
 
 
 def test_the_page_holds_what_was_measured(fortress: Fortress, tmp_path: Path) -> None:
     page = tmp_path / "lab.html"
-    before = len(results.kept("lab", fortress.project))
+    before = len(history.kept("lab", fortress.project))
     hosts = ("oslo-db", "oslo-edge", "oslo-web", "fra-1", "fra-2")
     logins = {host: ssh_logins(host) for host in hosts}
     for times in range(1, 4):
         done = fortress.command("report", "--stack", "lab", "-o", str(page))
         assert (done.returncode, done.stdout) == (0, ""), done.stderr
-        runs = results.kept("lab", fortress.project)
+        runs = history.kept("lab", fortress.project)
         assert len(runs) == before + times
         assert {host: ssh_logins(host) - logins[host] for host in hosts} == dict.fromkeys(hosts, times)
         if all(check.status is Status.OK for check in runs[-1].checks if check.name.startswith("round trip ")):

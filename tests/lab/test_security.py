@@ -18,7 +18,9 @@ from typing import Any
 
 import pytest
 
-from lab import api, network, topology
+from lab import api
+from lab.base import topology
+from lab.net import network
 from tests.lab import traffic
 from tests.lab.fortress import Fortress
 from tests.lab.inside import HOSTS, all_up, each, found, holding, on, on_disk, private_keys, processes, until

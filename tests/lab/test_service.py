@@ -20,8 +20,13 @@ from typing import Any
 import pytest
 import yaml
 
-from fortress import haproxy, settings
-from lab import api, hosts, processes, topology
+from fortress import haproxy
+from fortress.settings import model as settings
+from fortress.settings.parse import parse
+from fortress.settings.types import PROJECT
+from lab import api
+from lab.base import processes, topology
+from lab.host import hosts
 from tests.lab import traffic
 from tests.lab.fortress import ROOT, Fortress, Settings, ssh_logins
 from tests.lab.inside import all_up, servers
@@ -69,9 +74,9 @@ def on(host: str, command: str, text: str | None = None) -> str:
 def stack_settings(fortress: Fortress) -> settings.Settings:
     """The settings that the fortress was brought up with."""
     config = yaml.safe_load(fortress.file.read_text())["config"]
-    plain = {key.removeprefix(f"{settings.PROJECT}:"): value for key, value in config.items()}
+    plain = {key.removeprefix(f"{PROJECT}:"): value for key, value in config.items()}
     del plain["database_password"]
-    return settings.parse(plain, fortress.project)
+    return parse(plain, fortress.project)
 
 
 def health_checks(fortress: Fortress) -> haproxy.Checks:

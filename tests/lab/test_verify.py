@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from fortress.cli import copies, results
-from lab import network
+from fortress.cli.check import history
+from fortress.cli.verify import replication
+from lab.net import network
 from tests.lab.fortress import Fortress
 from tests.lab.inside import on, until
 
@@ -66,7 +67,7 @@ def wrong(fortress: Fortress, disk: subprocess.Popen[str], strangers: dict[str, 
         on("oslo-db", f"fortress-push put {path} 0600 root:root {apply}", f"{guest}# fortress-push: end of file\n")
         on("oslo-db", f"wg set wg0 peer {strangers['nobody']}")
         on("oslo-db", f"systemd-run --quiet --unit=copy {copy} --result-file=/dev/null {log}")
-        until("the copy is connected", 10, lambda: "copy_state" in on("oslo-db", f'mariadb -Be "{copies.QUERY}"'))
+        until("the copy is connected", 10, lambda: "copy_state" in on("oslo-db", f'mariadb -Be "{replication.QUERY}"'))
         return verify(fortress)
     finally:
         on("fra-1", f"ip link set {out} mtu 1500")
@@ -105,7 +106,7 @@ def test_a_copy_of_the_database(wrong: Checks) -> None:
 
 
 def test_what_was_measured_is_kept_for_the_report(fortress: Fortress, wrong: Checks) -> None:
-    (run,) = [run for run in results.kept("lab", fortress.project) if len(run.checks) == len(wrong)][-1:]
+    (run,) = [run for run in history.kept("lab", fortress.project) if len(run.checks) == len(wrong)][-1:]
     assert time.time() - 600 < run.when <= time.time()
     printed = json.loads(json.dumps({f"{check.name}, {check.host}": check.as_json() for check in run.checks}))
     assert printed == {f"{name}, {host}": check for (name, host), check in wrong.items()}

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import api, topology
+from lab import api
+from lab.base import topology
 from tests.lab.conftest import StandingLab
 from tests.lab.fortress import ROOT, EngineError
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import time
 
-from lab import api, topology
+from lab import api
+from lab.base import topology
 from tests.lab.fortress import Fortress, on, running_again
 
 LEFT = (

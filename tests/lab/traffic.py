@@ -21,8 +21,11 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from lab import api, hosts, network, topology
-from lab.processes import until
+from lab import api
+from lab.base import topology
+from lab.base.processes import until
+from lab.host import hosts
+from lab.net import network
 
 
 @dataclass(frozen=True)

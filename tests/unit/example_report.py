@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from fortress import settings
-from fortress.cli.checks import Check, Status
-from fortress.cli.report import Facts, Touched, Up
-from fortress.cli.results import Run
-from fortress.cli.stack import Standing
+from fortress.cli.check.check import Check, Status
+from fortress.cli.check.history import Run
+from fortress.cli.engine.outputs import Standing
+from fortress.cli.report.page import Facts
+from fortress.cli.report.up import Touched, Up
+from fortress.settings import model as settings
 
 NOW = 1_795_000_000.0
 DAY_S = 86_400.0

@@ -9,7 +9,8 @@ from typing import Any
 
 import yaml
 
-from fortress.settings import PROJECT, SECRETS
+from fortress.settings.secrets import SECRETS
+from fortress.settings.types import PROJECT
 
 ROOT = Path(__file__).parents[2]
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"

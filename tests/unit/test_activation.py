@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from fortress import firewall, push
-from fortress.activation import Effect, leaves_services, of_command, push_in
+from fortress.activation import Effect, leaves_services, of_command
+from fortress.push import push_in
 from tests import recorded
 
 

@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from examples.app import app
-from fortress.settings import Checks
+from fortress.settings.model import Checks
 from tests.ports import free_port
 
 PASSWORD = "correct horse battery staple"

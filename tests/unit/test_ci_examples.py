@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from fortress.cli.comment import marker
-from fortress.cli.preview import LONGEST_S
+from fortress.cli.preview.comment import marker
+from fortress.cli.preview.run import LONGEST_S
 from tests.unit.stack_file import ROOT
 
 CI = ROOT / "examples" / "ci"

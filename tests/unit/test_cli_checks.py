@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fortress.cli import checks, copies, disk
-from fortress.cli.checks import Check, ClockSample, Status
-from fortress.cli.errors import GARBLED
-from fortress.cli.ssh import Result
+from fortress.cli.base.errors import GARBLED
+from fortress.cli.check.certificate import certificate_days
+from fortress.cli.check.check import Check, Status, exit_status
+from fortress.cli.hosts.ssh import Result, not_asked
+from fortress.cli.verify import disk, replication, verdicts
+from fortress.cli.verify.verdicts import ClockSample
 
 RECORDED = Path(__file__).parent / "recorded"
 FRA_1, FRA_2, STRANGER = (
@@ -43,7 +45,7 @@ def printed(stdout: str, stderr: str = "", status: int = 0) -> Result:
     ],
 )
 def test_exit_status(found: list[Status], status: int) -> None:
-    assert checks.exit_status([Check("a", "b", one) for one in found]) == status
+    assert exit_status([Check("a", "b", one) for one in found]) == status
 
 
 def test_a_check_as_json_has_exactly_the_promised_keys() -> None:
@@ -79,7 +81,7 @@ def test_what_a_host_says_cannot_move_the_cursor() -> None:
     ],
 )
 def test_what_was_not_even_asked(result: Result, why: str | None) -> None:
-    assert checks.not_asked(result, "fra-1") == why
+    assert not_asked(result, "fra-1") == why
 
 
 # Handshakes
@@ -89,7 +91,7 @@ def handshakes(text: str, *, status: int = 0, stderr: str = "") -> dict[str, Che
     rows = {name: Check(f"handshake with {name}", "oslo-db", unit="s", limit=180) for name in ("fra-1", "fra-2")}
     keys = {"fra-1": FRA_1, "fra-2": FRA_2, "oslo-db": "own"}
     strangers, age = Check("unknown peers", "oslo-db", limit=0), Check("key age", "oslo-db", unit="days", limit=365)
-    found = checks.tunnel(rows, strangers, age, printed(text, stderr, status), keys, 180, 365)
+    found = verdicts.tunnel(rows, strangers, age, printed(text, stderr, status), keys, 180, 365)
     return {check.name: check for check in found}
 
 
@@ -151,7 +153,7 @@ RTT = Check("round trip to fra-1", "oslo-db", unit="ms")
 
 
 def test_round_trip_is_the_median_so_one_slow_ping_does_not_count() -> None:
-    found = checks.round_trip(RTT, printed(recorded("ping-ten.txt")), (20.0, 30.0))
+    found = verdicts.round_trip(RTT, printed(recorded("ping-ten.txt")), (20.0, 30.0))
     assert (found.status, found.value, found.detail) == (Status.OK, 23.3, "9 of 10 answered")
 
 
@@ -160,13 +162,13 @@ def test_round_trip_is_the_median_so_one_slow_ping_does_not_count() -> None:
     [(None, Status.OK), ((23.3, 23.3), Status.OK), ((23.4, 30.0), Status.FAIL), ((1.0, 23.2), Status.FAIL)],
 )
 def test_round_trips_have_a_least_and_a_most(limit: tuple[float, float] | None, status: Status) -> None:
-    assert checks.round_trip(RTT, printed(recorded("ping-ten.txt")), limit).status is status
+    assert verdicts.round_trip(RTT, printed(recorded("ping-ten.txt")), limit).status is status
 
 
 def test_no_answer_fails_and_no_ping_is_unknown() -> None:
-    lost = checks.round_trip(RTT, printed(recorded("ping-unreachable.txt"), status=1), None)
+    lost = verdicts.round_trip(RTT, printed(recorded("ping-unreachable.txt"), status=1), None)
     assert (lost.status, lost.detail) == (Status.FAIL, "no answer through the tunnel")
-    broken = checks.round_trip(RTT, printed("", "ping: socktype: SOCK_RAW\nOperation not permitted\n", 2), None)
+    broken = verdicts.round_trip(RTT, printed("", "ping: socktype: SOCK_RAW\nOperation not permitted\n", 2), None)
     assert (broken.status, broken.detail) == (Status.UNKNOWN, "ping: socktype: SOCK_RAW; Operation not permitted")
 
 
@@ -176,49 +178,51 @@ def path(largest: int) -> Result:
 
 def test_the_tunnel_carries_its_mtu_and_not_a_byte_more() -> None:
     check = Check("tunnel MTU to fra-1", "oslo-db", unit="bytes", limit=1360)
-    assert checks.tunnel_mtu(check, path(1360), 1360) == check.ok(1360)
-    narrow = checks.tunnel_mtu(check, path(1280), 1360)
+    assert verdicts.tunnel_mtu(check, path(1360), 1360) == check.ok(1360)
+    narrow = verdicts.tunnel_mtu(check, path(1280), 1360)
     assert (narrow.status, narrow.value) == (Status.FAIL, 1280)
     assert narrow.detail == "a packet of 1360 bytes does not pass; lower mesh.mtu"
-    wide = checks.tunnel_mtu(check, path(1420), 1360)
+    wide = verdicts.tunnel_mtu(check, path(1420), 1360)
     assert (wide.status, wide.value, wide.detail) == (Status.FAIL, 1420, "the tunnel is wider than set")
-    assert checks.tunnel_mtu(check, path(0), 1360) == check.fail(None, "no answer through the tunnel")
+    assert verdicts.tunnel_mtu(check, path(0), 1360) == check.fail(None, "no answer through the tunnel")
 
 
 def test_the_path_outside_is_as_wide_as_set_or_wider() -> None:
     check = Check("path MTU to oslo-db", "fra-1", unit="bytes", limit=1450)
-    assert checks.path_mtu(check, path(1450), 1450, 80) == check.ok(1450)
-    assert checks.path_mtu(check, path(1500), 1450, 80) == check.ok(1500)
-    narrow = checks.path_mtu(check, path(1400), 1450, 80)
+    assert verdicts.path_mtu(check, path(1450), 1450, 80) == check.ok(1450)
+    assert verdicts.path_mtu(check, path(1500), 1450, 80) == check.ok(1500)
+    narrow = verdicts.path_mtu(check, path(1400), 1450, 80)
     assert (narrow.status, narrow.value) == (Status.FAIL, 1400)
     assert narrow.detail == "set mesh.path_mtu to 1400, and mesh.mtu to at most 1320"
     # The tunnel may work where pings are dropped.
-    assert checks.path_mtu(check, path(0), 1450, 80).status is Status.UNKNOWN
+    assert verdicts.path_mtu(check, path(0), 1450, 80).status is Status.UNKNOWN
 
 
 def test_a_path_that_could_not_be_measured_is_unknown() -> None:
     check = Check("path MTU to oslo-db", "fra-1")
     for result in (printed("", "Network is unreachable", 1), printed("?"), printed("{}"), printed("[]")):
-        assert checks.path_mtu(check, result, 1450, 80).status is Status.UNKNOWN
-        assert checks.tunnel_mtu(check, result, 1360).status is Status.UNKNOWN
-    assert checks.path_mtu(check, printed("", "Network is unreachable", 1), 1450, 80).detail == "Network is unreachable"
+        assert verdicts.path_mtu(check, result, 1450, 80).status is Status.UNKNOWN
+        assert verdicts.tunnel_mtu(check, result, 1360).status is Status.UNKNOWN
+    assert (
+        verdicts.path_mtu(check, printed("", "Network is unreachable", 1), 1450, 80).detail == "Network is unreachable"
+    )
 
 
 def test_failover_is_what_the_settings_make_it() -> None:
     check = Check("failover", "oslo-edge", unit="s", limit=3.0)
-    found = checks.failover(check, 2400, 1600, 3.0)
+    found = verdicts.failover(check, 2400, 1600, 3.0)
     assert (found.status, found.value) == (Status.OK, 2.4)
     assert found.detail == "computed from edge.checks; 1.6 s where the host lives and refuses"
-    assert checks.failover(check, 3001, 1600, 3.0).status is Status.FAIL
+    assert verdicts.failover(check, 3001, 1600, 3.0).status is Status.FAIL
 
 
 def test_the_interfaces_mtu() -> None:
     check = Check("interface MTU", "fra-1", unit="bytes", limit=1360)
-    assert checks.interface_mtu(check, printed("1360\n"), 1360) == check.ok(1360)
-    assert checks.interface_mtu(check, printed("1420\n"), 1360).status is Status.FAIL
+    assert verdicts.interface_mtu(check, printed("1360\n"), 1360) == check.ok(1360)
+    assert verdicts.interface_mtu(check, printed("1420\n"), 1360).status is Status.FAIL
     missing = printed("", "cat: /sys/class/net/wg0/mtu: No such file or directory\n", 1)
-    assert checks.interface_mtu(check, missing, 1360).status is Status.FAIL
-    assert checks.interface_mtu(check, printed("wide\n"), 1360).status is Status.UNKNOWN
+    assert verdicts.interface_mtu(check, missing, 1360).status is Status.FAIL
+    assert verdicts.interface_mtu(check, printed("wide\n"), 1360).status is Status.UNKNOWN
 
 
 # HAProxy
@@ -233,7 +237,7 @@ SERVERS = {
 
 def backends(text: str, servers: dict[tuple[str, str], str] = SERVERS) -> dict[str, Check]:
     rows = {key: Check(key[1], "oslo-edge", limit="UP") for key in servers}
-    return {check.name: check for check in checks.backends(rows, servers, text)}
+    return {check.name: check for check in verdicts.backends(rows, servers, text)}
 
 
 def test_servers_as_haproxy_sees_them() -> None:
@@ -279,26 +283,26 @@ DAYS = Check("edge certificate", "oslo-edge", unit="days", limit=14)
 
 
 def test_the_database_over_tls() -> None:
-    answer = checks.read_database(
+    answer = verdicts.read_database(
         '{"server": "10.11.19-MariaDB-0+deb12u1", "tls": "TLSv1.3", "cipher": "TLS_AES_256_GCM_SHA384",'
         ' "not_after": 1826947450}\n'
     )
     assert answer.not_after == 1826947450
-    found = checks.database_over_tls(TLS, answer)
+    found = verdicts.database_over_tls(TLS, answer)
     assert found == TLS.ok("TLSv1.3", "TLS_AES_256_GCM_SHA384, MariaDB 10.11.19-MariaDB-0+deb12u1")
-    refused = checks.database_over_tls(TLS, checks.read_database('{"error": "the server does not offer TLS"}'))
+    refused = verdicts.database_over_tls(TLS, verdicts.read_database('{"error": "the server does not offer TLS"}'))
     assert (refused.status, refused.detail) == (Status.FAIL, "the server does not offer TLS")
     for bad in ("", "[1]", '{"surprise": 1}', "Traceback"):
         with pytest.raises(ValueError):  # noqa: PT011 - whatever reads it words it
-            checks.read_database(bad)
+            verdicts.read_database(bad)
 
 
 def test_the_database_refuses_plain_connections() -> None:
     check = Check("database without TLS", "oslo-db", limit="refused")
-    assert checks.database_without_tls(check, printed("1\n")) == check.ok("refused")
-    assert checks.database_without_tls(check, printed("0\n")).status is Status.FAIL
+    assert verdicts.database_without_tls(check, printed("1\n")) == check.ok("refused")
+    assert verdicts.database_without_tls(check, printed("0\n")).status is Status.FAIL
     down = printed("", "ERROR 2002 (HY000): Can't connect to local server through socket\n", 1)
-    assert checks.database_without_tls(check, down).status is Status.UNKNOWN
+    assert verdicts.database_without_tls(check, down).status is Status.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -306,7 +310,7 @@ def test_the_database_refuses_plain_connections() -> None:
     [(14 * 86400, Status.OK, 14.0), (14 * 86400 - 1, Status.FAIL, 13.9), (-1, Status.FAIL, -0.1)],
 )
 def test_days_of_a_certificate(left_s: float, status: Status, days: float) -> None:
-    found = checks.certificate_days(DAYS, 1_800_000_000 + left_s, 1_800_000_000, 14, "renew it", "self-signed")
+    found = certificate_days(DAYS, 1_800_000_000 + left_s, 1_800_000_000, 14, "renew it", "self-signed")
     assert (found.status, found.value) == (status, days)
     assert found.detail == {14.0: "self-signed", 13.9: "renew it", -0.1: "expired: renew it"}[days]
 
@@ -336,7 +340,7 @@ def test_a_clock_offset_is_judged_by_the_quickest_answer(ahead_s: float, status:
     now = 1_800_000_000.0
     slow = ClockSample(now, now + 3.0, now + 3.2)
     quick = ClockSample(now, now + 0.011 + ahead_s, now + 0.022)
-    found = checks.clock_offset(OFFSET, [slow, quick, slow], 100)
+    found = verdicts.clock_offset(OFFSET, [slow, quick, slow], 100)
     assert found.status is status
     assert found.value == round(ahead_s * 1000, 1)
     assert "within 11.0 ms either way" in found.detail
@@ -352,7 +356,7 @@ PORTS = Check("open ports", "oslo-edge", limit="22 80 443")
 
 def ports(*seen: int, silence: str | None = None, not_from_here: tuple[int, ...] = ()) -> Check:
     found = {port: port in seen for port in (22, 23, 80, 443, 3306)}
-    return checks.open_ports(PORTS, found, (22, 80, 443), silence=silence, not_from_here=not_from_here)
+    return verdicts.open_ports(PORTS, found, (22, 80, 443), silence=silence, not_from_here=not_from_here)
 
 
 def test_exactly_the_expected_ports_are_open() -> None:
@@ -405,7 +409,7 @@ def test_a_number_that_is_none_is_never_a_measured_value(number: float) -> None:
 )
 def test_an_empty_answer_is_no_connection_to_the_database(text: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        checks.read_database(text)
+        verdicts.read_database(text)
 
 
 TEXTS = st.text(max_size=60) | st.sampled_from(["{}", "[]", "null", "1e999", "[" * 5000, '{"largest": Infinity}'])
@@ -417,16 +421,16 @@ def test_whatever_a_host_prints_is_read_or_is_garbled(text: str) -> None:
     """`verify` makes the second unknown; nothing else may come out of a reader."""
     rows = {("oslo", "web"): Check("backend", "edge")}
     for read in (
-        checks.read_tunnel,
-        checks.read_database,
-        checks.read_path,
-        checks.read_pings,
-        lambda said: checks.tunnel({}, RTT, RTT, printed(said), {}, 180, 365),
-        lambda said: checks.round_trip(RTT, printed(said), None),
-        lambda said: checks.backends(rows, {("oslo", "web"): "10.100.0.4:80"}, f"# pxname,svname,{said}"),
+        verdicts.read_tunnel,
+        verdicts.read_database,
+        verdicts.read_path,
+        verdicts.read_pings,
+        lambda said: verdicts.tunnel({}, RTT, RTT, printed(said), {}, 180, 365),
+        lambda said: verdicts.round_trip(RTT, printed(said), None),
+        lambda said: verdicts.backends(rows, {("oslo", "web"): "10.100.0.4:80"}, f"# pxname,svname,{said}"),
         lambda said: disk.io_wait(RTT, printed(said), 5.0),
         lambda said: disk.benchmark([RTT, RTT, RTT], printed(said), {"4k": 1, "16k": 1}, 10.0),
-        lambda said: copies.lag(RTT, printed(said), 10.0, wanted=True),
+        lambda said: replication.lag(RTT, printed(said), 10.0, wanted=True),
     ):
         with contextlib.suppress(*GARBLED):
             read(text)

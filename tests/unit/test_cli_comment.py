@@ -13,12 +13,15 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from fortress import push
-from fortress.cli import comment, engine, main, preview
-from fortress.cli.comment import render
-from fortress.cli.errors import CannotAskError
-from fortress.cli.forge import LIMITS, Forge
-from fortress.cli.markdown import code
-from fortress.cli.plan import Change, Plan, parse
+from fortress.cli import main
+from fortress.cli.base.errors import CannotAskError
+from fortress.cli.engine import run as engine
+from fortress.cli.preview import comment
+from fortress.cli.preview import run as preview
+from fortress.cli.preview.comment import render
+from fortress.cli.preview.forge import LIMITS, Forge
+from fortress.cli.preview.markdown import code
+from fortress.cli.preview.plan import Change, Plan, parse
 
 UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 NASTY = "@everyone #1 !2 <script>alert(1)</script> </details> https://evil.example GH-1 ``` \u202e\x1b[31m\r"

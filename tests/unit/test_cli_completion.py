@@ -9,7 +9,8 @@ import sys
 from pathlib import Path
 
 from fortress.cli import completion
-from fortress.settings import PROJECT, Settings
+from fortress.settings.model import Settings
+from fortress.settings.types import PROJECT
 from tests.unit.stack_file import ROOT, lab, oslo
 
 FORTRESS = Path(sys.executable).with_name("fortress")

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from fortress.cli import copies
-from fortress.cli.checks import Check, Status
-from fortress.cli.ssh import Result
+from fortress.cli.check.check import Check, Status
+from fortress.cli.hosts.ssh import Result
+from fortress.cli.verify import replication
 
 LAG = Check("replication lag", "oslo-db", unit="s", limit=10.0)
 SOURCE = """*************************** 1. row ***************************
@@ -26,7 +26,7 @@ COPY = """*************************** 1. row ***************************
 
 
 def lag(text: str, *, wanted: bool = False, status: int = 0) -> list[Check]:
-    return copies.lag(LAG, Result(status, text, "ERROR 2002: no socket" if status else ""), 10.0, wanted=wanted)
+    return replication.lag(LAG, Result(status, text, "ERROR 2002: no socket" if status else ""), 10.0, wanted=wanted)
 
 
 def test_without_a_copy_there_is_nothing_to_check_unless_one_is_wanted() -> None:
@@ -41,8 +41,8 @@ def test_a_source_knows_whether_it_has_sent_all() -> None:
     assert (sent.status, sent.value) == (Status.OK, 0.0)
     assert sent.detail == "all sent to 10.100.0.2:41234, 10.100.0.2:41234"
     sending = COPY.replace("Master has sent all binlog to slave; waiting for more updates", "Writing to net")
-    assert copies.sending(Result(0, COPY + sending, ""))
-    assert not copies.sending(Result(0, COPY, ""))
+    assert replication.sending(Result(0, COPY + sending, ""))
+    assert not replication.sending(Result(0, COPY, ""))
     (behind,) = lag(COPY + sending)
     assert (behind.status, behind.value) == (Status.UNKNOWN, None)
 

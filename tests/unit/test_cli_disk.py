@@ -6,9 +6,9 @@ import json
 
 import pytest
 
-from fortress.cli import disk
-from fortress.cli.checks import Check, Status
-from fortress.cli.ssh import Result
+from fortress.cli.check.check import Check, Status
+from fortress.cli.hosts.ssh import Result
+from fortress.cli.verify import disk
 
 WAIT = Check("I/O wait", "oslo-db", unit="%", limit=5.0)
 LOAD = {"iowait_percent": 1.26, "seconds": 2.0, "disk": "vdb", "r_await_ms": 0.21, "w_await_ms": None, "queue": 0.031}

@@ -9,14 +9,15 @@ from collections.abc import Mapping, Sequence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fortress.cli import drawing, report
-from fortress.cli.drawing import Box, Drawing, Link, Place, lay_out
+from fortress.cli.report import drawing
+from fortress.cli.report.drawing import Box, Drawing, Link, Place, lay_out
+from fortress.cli.report.pairs import draw, pairs
 from tests.unit import example_report
 
 
 def drawn(workers: Mapping[str, int]) -> Drawing:
     facts = example_report.standing(workers)
-    return report.draw(facts, report.pairs(facts, example_report.measured(facts)))
+    return draw(facts, pairs(facts, example_report.measured(facts)))
 
 
 def overlapping(boxes: Sequence[Box]) -> list[tuple[Box, Box]]:

@@ -21,12 +21,15 @@ import paramiko
 import pytest
 
 from fortress import firewall, mariadb, push, text
-from fortress.cli import drift, mend, pushed, ssh, stack
-from fortress.cli.checks import Check, Status
-from fortress.cli.differences import as_json, as_text
-from fortress.cli.drift import Finding, Guest, Read
-from fortress.cli.pushed import NOTE, File
-from fortress.cli.visit import visit
+from fortress.cli.check.check import Check, Status
+from fortress.cli.drift import pushed, readback, repair
+from fortress.cli.drift.pushed import NOTE, File
+from fortress.cli.drift.readback import Finding, Guest, Read
+from fortress.cli.drift.show import as_json, as_text
+from fortress.cli.engine import outputs
+from fortress.cli.engine.state import SECRET, interrupted
+from fortress.cli.hosts import ssh
+from fortress.cli.hosts.visit import visit
 from fortress.wireguard import Peer, render_interface, render_mtu, render_peer
 from tests.doubles.ssh_server import Behaviour, public, ssh_server
 from tests.doubles.standing_fortress import Fortress, standing_fortress
@@ -43,7 +46,7 @@ def urn(name: str, kind: str = "command:remote:Command") -> str:
 
 
 def secret(value: object) -> dict[str, object]:
-    return {**pushed.SECRET, "plaintext": json.dumps(value)}
+    return {**SECRET, "plaintext": json.dumps(value)}
 
 
 def host(name: str) -> dict[str, Any]:
@@ -134,7 +137,7 @@ def test_the_firewall_as_one_text_is_the_base_with_its_fragments_in_the_place_wh
 def test_operations_that_the_engine_never_ended() -> None:
     exported = state()
     exported["deployment"]["pending_operations"] = [{"resource": {"urn": urn("a")}, "type": "updating"}]
-    assert dict(pushed.interrupted(exported)) == {urn("a"): "updating"}
+    assert dict(interrupted(exported)) == {urn("a"): "updating"}
 
 
 # --- what stands: push.sh and read-back, run for real
@@ -153,11 +156,11 @@ def read_back(machine: PushHost, *files: File) -> tuple[list[Read], set[str], di
     lines = "".join(f"{f.standing.split(',')[0]} {'secret' if f.secret else 'plain'} {f.path}\n" for f in files)
     done = machine.run("/usr/bin/dash", "-c", text.script("read-back"), stdin=lines.encode())
     assert (done.returncode, done.stderr) == (0, "")
-    return drift.answers(done.stdout, len(files))
+    return readback.answers(done.stdout, len(files))
 
 
 def judged(machine: PushHost, file: File) -> Finding:
-    return drift.judge(file, read_back(machine, file)[0][0])
+    return readback.judge(file, read_back(machine, file)[0][0])
 
 
 def said(finding: Finding) -> tuple[object, str]:
@@ -201,7 +204,7 @@ def test_of_a_secret_only_that_it_differs(machine: PushHost) -> None:
     target.write_text("another-word-of-somebody\n")
     (read,), *_ = read_back(machine, file)
     assert read.text is None, "what stands there did not leave the host"
-    found = drift.judge(file, read)
+    found = readback.judge(file, read)
     assert said(found) == ("edited by hand", "the secret in it differs")
     target.unlink()
     missing = judged(machine, file)
@@ -236,7 +239,7 @@ def test_a_private_key_in_a_plain_file_is_neither_shown_nor_written(machine: Pus
         "+AllowedIPs = 10.100.0.9/32",
         *["+[secret]"] * 3,
     )
-    written = mend.with_findings(exported, [found])
+    written = repair.with_findings(exported, [found])
     assert WORD not in shown_of(found) + json.dumps(written)
     # All but the text is: the engine puts the file again, and push.sh sees that it differs.
     command = written["deployment"]["resources"][2]["inputs"]
@@ -251,8 +254,8 @@ def test_a_private_key_that_is_another_differs_and_is_not_shown() -> None:
     file = wanted(Path("/etc/a"), should)
     hand = should.replace(f"{WORD}=", f"not{WORD}").replace(f"{WORD}5", f"{WORD}five")
     digest = hashlib.sha256(hand.encode()).hexdigest()
-    changed = drift.judge(file, Read(f"{digest},0644,root:root", file.standing, frozenset({"path"}), hand))
-    gone = drift.judge(file, Read(None, file.standing, frozenset({"path"})))
+    changed = readback.judge(file, Read(f"{digest},0644,root:root", file.standing, frozenset({"path"}), hand))
+    gone = readback.judge(file, Read(None, file.standing, frozenset({"path"})))
     assert [line for line in changed.diff[2:] if line[0] in "-+"] == [
         "-PrivateKey = [secret]",
         "+PrivateKey = [secret]",
@@ -293,8 +296,8 @@ def test_other_ways_in_which_a_push_is_not_what_it_seems(machine: PushHost) -> N
     machine.push("put", target, "0644", "root:root", "--confirm", "45", text=b"text\n")
     assert said(judged(machine, file)) == ("unfinished push", "nobody confirmed it")
     (read,), *_ = read_back(machine, file)
-    assert drift.judge(file, Read(read.standing, read.standing, frozenset({"path"}))).check.status is Status.OK
-    found = drift.judge(file, Read(read.standing, read.standing, frozenset({"path"})), "updating")
+    assert readback.judge(file, Read(read.standing, read.standing, frozenset({"path"}))).check.status is Status.OK
+    found = readback.judge(file, Read(read.standing, read.standing, frozenset({"path"})), "updating")
     assert said(found) == ("unfinished push", "the engine began its updating and never ended it")
     # What no push can replace is not tried.
     target.unlink()
@@ -317,7 +320,7 @@ def test_a_record_that_no_state_knows_is_told(machine: PushHost) -> None:
 def test_a_peer_of_another_stack_is_told_from_one_by_hand() -> None:
     text = "[Peer]\nPublicKey = abc=\nAllowedIPs = 10.100.0.8/32\n"
     encoded = base64.b64encode(text.encode()).decode()
-    _, also, guests = drift.answers(
+    _, also, guests = readback.answers(
         "also /etc/wireguard/wg0.d/by-hand.conf\nalso /etc/wireguard/wg0.d/fra-8.conf\n"
         f"guest workers-fra-8 /etc/wireguard/wg0.d/fra-8.conf {encoded}\n",
         0,
@@ -325,8 +328,8 @@ def test_a_peer_of_another_stack_is_told_from_one_by_hand() -> None:
     assert also == {f"/etc/wireguard/wg0.d/{name}.conf" for name in ("by-hand", "fra-8")}
     assert guests == {"/etc/wireguard/wg0.d/fra-8.conf": Guest("workers-fra-8", text)}
     own = pushed.Host([])
-    assert drift.live_tunnel("abc= 10.100.0.8/32 off\n") == drift.tunnel(own, [text])
-    assert drift.live_tunnel("abc= 10.100.0.8/32 off\n") != drift.tunnel(own)
+    assert readback.live_tunnel("abc= 10.100.0.8/32 off\n") == readback.tunnel(own, [text])
+    assert readback.live_tunnel("abc= 10.100.0.8/32 off\n") != readback.tunnel(own)
 
 
 @pytest.mark.parametrize(
@@ -345,7 +348,7 @@ def test_a_peer_of_another_stack_is_told_from_one_by_hand() -> None:
 )
 def test_an_answer_that_is_none_is_no_finding(answer: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        drift.answers(answer, 1)
+        readback.answers(answer, 1)
 
 
 @pytest.mark.parametrize("command", ["stat", "sha256sum", "head"])
@@ -374,7 +377,7 @@ def test_a_damaged_record_is_a_push_that_did_not_end(machine: PushHost, record: 
 
 
 def renew(machine: PushHost, *targets: Path) -> None:
-    done = machine.run("/usr/bin/dash", "-c", mend._RENEW, stdin="".join(f"{each}\n" for each in targets).encode())
+    done = machine.run("/usr/bin/dash", "-c", repair._RENEW, stdin="".join(f"{each}\n" for each in targets).encode())
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -423,8 +426,8 @@ def test_only_what_push_would_leave_alone_is_renewed() -> None:
     file = wanted(Path("/etc/a"), "x\n")
     other = f"{'0' * 64},0644,root:root"
     path, pushed_whole = frozenset({"path"}), file.standing
-    unended = drift.judge(file, Read(pushed_whole, pushed_whole, path), "updating")
-    noted = drift.judge(replace(file, noted="unit app: inactive"), Read(pushed_whole, pushed_whole, path))
+    unended = readback.judge(file, Read(pushed_whole, pushed_whole, path), "updating")
+    noted = readback.judge(replace(file, noted="unit app: inactive"), Read(pushed_whole, pushed_whole, path))
     assert (unended.renew, noted.renew) == (("/etc/a",), ("/etc/a",))
     for read in (
         Read(other, pushed_whole, path, "by hand\n"),
@@ -433,7 +436,7 @@ def test_only_what_push_would_leave_alone_is_renewed() -> None:
         Read(pushed_whole, other, path),
         Read(other, other, path),
     ):
-        found = drift.judge(file, read)
+        found = readback.judge(file, read)
         assert (found.check.status, found.urns, found.renew) == (Status.FAIL, (file.urn,), ())
 
 
@@ -459,9 +462,9 @@ def test_variables_that_the_server_has_otherwise() -> None:
         return "".join(f"{key}\t{value}\n" for key, value in values.items())
 
     assert len(live) > 20
-    assert drift.variables(config, shown(as_server_says)) == ()
+    assert readback.variables(config, shown(as_server_says)) == ()
     changed = as_server_says | {"max_connections": "77", "local_infile": "ON"}
-    assert drift.variables(config, shown(changed)) == (
+    assert readback.variables(config, shown(changed)) == (
         "- local_infile = OFF",
         "+ local_infile = ON",
         "- max_connections = 1000",
@@ -478,12 +481,12 @@ def test_the_tunnel_by_its_files_and_by_itself() -> None:
         "/etc/wireguard/wg0.d/web.conf": render_peer(dials, "keyB=", None, 25),
     }
     wanted = pushed.Host([File("a", "", path, "0644", "root:root", content) for path, content in texts.items()])
-    should = drift.tunnel(wanted)
+    should = readback.tunnel(wanted)
     live = "port 51820\nkeyB= 10.100.0.9/32 off\nkeyA= 10.100.0.4/32,10.100.0.1/32 25\n"
-    assert drift.live_tunnel(live + "mtu 1360\n") == should
-    assert drift.live_tunnel(live + "mtu 1420\n") != should
-    assert drift.live_tunnel(live + "stranger= 10.100.0.9/32 off\nmtu 1360\n") != should
-    assert drift.live_tunnel(live.replace("25", "off") + "mtu 1360\n") != should
+    assert readback.live_tunnel(live + "mtu 1360\n") == should
+    assert readback.live_tunnel(live + "mtu 1420\n") != should
+    assert readback.live_tunnel(live + "stranger= 10.100.0.9/32 off\nmtu 1360\n") != should
+    assert readback.live_tunnel(live.replace("25", "off") + "mtu 1360\n") != should
 
 
 # --- what is written, so that the engine mends it
@@ -501,11 +504,11 @@ def test_the_state_says_what_was_found_until_it_is_mended() -> None:
     a, b = pushed.read(exported)["oslo-db"].files[:2]
     digest = hashlib.sha256(b"hand\n").hexdigest()
     findings = [
-        drift.judge(a, Read(f"{digest},0666,daemon:root", a.standing, frozenset({"path"}), "hand\n")),
-        drift.judge(b, Read(f"{digest},{b.mode},{b.owner}", b.standing, frozenset({"path"}))),
+        readback.judge(a, Read(f"{digest},0666,daemon:root", a.standing, frozenset({"path"}), "hand\n")),
+        readback.judge(b, Read(f"{digest},{b.mode},{b.owner}", b.standing, frozenset({"path"}))),
         Finding(Check("unit wg-quick@wg0", "oslo-db").fail("inactive", "it does not run"), urns=(urn("key"),)),
     ]
-    found = mend.with_findings(exported, findings)
+    found = repair.with_findings(exported, findings)
     assert exported == before
     resources = {r["urn"]: r for r in found["deployment"]["resources"]}
     for values in (resources[urn("a")]["inputs"], resources[urn("a")]["outputs"]):
@@ -526,16 +529,16 @@ def test_the_state_says_what_was_found_until_it_is_mended() -> None:
     again = pushed.read(found)["oslo-db"]
     assert again.tunnels == {"wg0": urn("key")}
     (noted, *_) = again.files
-    standing = drift.judge(noted, Read(noted.standing, None, frozenset({"path"})))
+    standing = readback.judge(noted, Read(noted.standing, None, frozenset({"path"})))
     assert standing.check.value == "not mended yet"
-    twice = mend.with_findings(found, [standing])
+    twice = repair.with_findings(found, [standing])
     assert str(twice).count(f"{NOTE}file /etc/a") == 2  # in its inputs and its outputs
 
 
 def test_a_state_that_changed_meanwhile_is_refused() -> None:
     finding = Finding(Check("unit x", "oslo-db").fail("inactive", ""), urns=(urn("gone"),))
-    with pytest.raises(mend.RefusedError, match="the state changed in the meantime"):
-        mend.with_findings(state(), [finding])
+    with pytest.raises(repair.RefusedError, match="the state changed in the meantime"):
+        repair.with_findings(state(), [finding])
 
 
 # --- the command
@@ -775,7 +778,7 @@ def test_a_bastion_that_shows_another_key_is_told_with_both(tmp_path: Path) -> N
     with standing_fortress(tmp_path / "f") as fortress, ssh_server(Behaviour(())) as jump:
         bastion = {"address": jump.address, "port": jump.port, "user": "ops", "host_key": pinned}
         fortress.facts["bastion"] = bastion
-        facts = stack.parse(fortress.outputs, "lab")
+        facts = outputs.parse(fortress.outputs, "lab")
         trouble = visit(facts, ssh.prepare(fortress.key, {}), 5, lambda _name, _session: None, hosts=["fra-1"])
     shown = f"{ssh.fingerprint(jump.host_key)}, pinned is {ssh.fingerprint(pinned)}"
     assert trouble == {"fra-1": f"fra-1 is not asked: the bastion shows {shown}"}
@@ -792,7 +795,7 @@ def test_a_tunnel_without_its_key_gets_another_and_its_peers_are_told(tmp_path: 
         exported = state(
             *map(host, fortress.facts["hosts"]),
             put("wg0.conf", "oslo-db", "/etc/wireguard/wg0.conf", config),
-            put("wg0.mtu", "oslo-db", drift.MTU_FILE, render_mtu(1360)),
+            put("wg0.mtu", "oslo-db", readback.MTU_FILE, render_mtu(1360)),
             resource("oslo-db-key", push.on("oslo-db.1", push.script("wireguard", "start", "wg0"))),
             put("fra-1-peer-oslo-db", "fra-1", "/etc/wireguard/wg0.d/oslo-db.conf", "x\n"),
             put("fra-1-peer-oslo-edge", "fra-1", "/etc/wireguard/wg0.d/oslo-edge.conf", "x\n"),
@@ -833,18 +836,18 @@ def test_an_odd_answer_leaves_its_host_unknown_and_the_others_as_they_are(
     """One that is half a line, and one that nobody thought of."""
     (tmp_path / "f").mkdir()
     half = """case "$2" in *records=/var/lib/fortress/files*) echo 'file 0123, - + -' ;; *) exec /bin/sh "$@" ;; esac"""
-    judge = drift.judge
+    judge = readback.judge
 
     def surprised(file: File, read: Read, unended: str | None = None) -> Finding:
         if file.host == "fra-1":
             raise IndexError("none of it is shown")
         return judge(file, read, unended)
 
-    monkeypatch.setattr(drift, "judge", surprised)
+    monkeypatch.setattr(readback, "judge", surprised)
     with standing_fortress(tmp_path / "f", scripts={"oslo-db": {"sh": half}}) as fortress:
         exported = state(*(each for name in fortress.hosts for each in (host(name), pushed_file(tmp_path, name)[1])))
-        facts = stack.parse(fortress.outputs, "lab")
-        found = drift.look(facts, pushed.read(exported), ssh.prepare(fortress.key, {}), timeout=5)
+        facts = outputs.parse(fortress.outputs, "lab")
+        found = readback.look(facts, pushed.read(exported), ssh.prepare(fortress.key, {}), timeout=5)
     files = {each.check.host: each.check for each in found if each.check.name.startswith("file ")}
     assert {name: check.status for name, check in files.items()} == {
         "oslo-db": Status.UNKNOWN,
@@ -867,7 +870,7 @@ def test_what_cannot_be_asked(tmp_path: Path) -> None:
 
 def test_shown_in_colour_and_without_width() -> None:
     file = File("oslo-db", urn("a"), "/etc/a", "0644", "root:root", "one\n")
-    finding = drift.judge(
+    finding = readback.judge(
         file, Read(f"{'0' * 64},0644,root:root", file.standing, frozenset({"path"}), "x" * 300 + "\n")
     )
     colours = as_text("lab", [finding], terminal=True, width=40)

@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 
-from fortress.cli.errors import CannotAskError
-from fortress.cli.forget import Plan, farewell, listing, name_of, plan, without
+from fortress.cli.base.errors import CannotAskError
+from fortress.cli.engine.state import name_of
+from fortress.cli.forget import Plan, farewell, listing, plan, without
 
 FORTRESS = Path(sys.executable).parent / "fortress"
 ROOT = "urn:pulumi:lab::data-fortress::pulumi:pulumi:Stack::data-fortress-lab"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fortress.cli.masking import SECRET, masked
+from fortress.cli.base.masking import SECRET, masked
 
 FORTRESS = Path(__file__).parents[2] / "fortress"
 

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from fortress.cli import output
-from fortress.cli.checks import Check
+from fortress.cli.check import show
+from fortress.cli.check.check import Check
 from tests.unit.golden import check_golden
 
 CHECKS = [
@@ -26,7 +26,7 @@ CHECKS = [
 
 
 def shown(width: int) -> str:
-    return output.as_table("lab", CHECKS, terminal=False, width=width)
+    return show.as_table("lab", CHECKS, terminal=False, width=width)
 
 
 @pytest.fixture(autouse=True)
@@ -58,7 +58,7 @@ def test_nothing_is_cut_off_at_any_width(width: int) -> None:
 def test_one_reason_is_told_once() -> None:
     silent = [Check(name, "fra-1").unknown("fra-1 does not answer") for name in ("host key", "clock offset")]
     silent.append(Check("host key", "fra-2").unknown("fra-2 does not answer"))
-    told = output.as_table("lab", silent, terminal=False, width=80).splitlines()[-3:]
+    told = show.as_table("lab", silent, terminal=False, width=80).splitlines()[-3:]
     assert told == [
         "unknown  host key, clock offset on fra-1: fra-1 does not answer",
         "unknown  host key on fra-2: fra-2 does not answer",
@@ -70,7 +70,7 @@ def test_one_reason_is_told_once() -> None:
 def test_a_command_is_a_line_of_its_own_to_be_copied(width: int) -> None:
     command = "fortress ssh oslo-edge --stack lab -- 'sudo /usr/local/lib/fortress/edge-certificate --reload haproxy'"
     ends = Check("edge certificate", "oslo-edge", unit="days", limit=14).fail(9.2, f"expired: {command}")
-    *_, before, told, _ = output.as_table("lab", [ends], terminal=False, width=width).splitlines()
+    *_, before, told, _ = show.as_table("lab", [ends], terminal=False, width=width).splitlines()
     assert before.endswith("expired:")
     assert told == command
 
@@ -80,13 +80,13 @@ def test_colour_only_adds_to_the_words(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\x1b" not in shown(80)
     assert "FAIL" in shown(80)
     monkeypatch.setenv("TERM", "xterm")
-    assert "\x1b[32mok" in output.as_table("lab", CHECKS, terminal=True, width=80)
+    assert "\x1b[32mok" in show.as_table("lab", CHECKS, terminal=True, width=80)
     monkeypatch.setenv("NO_COLOR", "1")
-    assert "\x1b[32m" not in output.as_table("lab", CHECKS, terminal=True, width=80)
+    assert "\x1b[32m" not in show.as_table("lab", CHECKS, terminal=True, width=80)
 
 
 def test_json_is_one_object() -> None:
-    found = json.loads(output.as_json("lab", CHECKS))
+    found = json.loads(show.as_json("lab", CHECKS))
     assert found.keys() == {"ok", "stack", "checks"}
     assert (found["ok"], found["stack"]) == (False, "lab")
     assert [set(check) for check in found["checks"]] == [
@@ -94,12 +94,12 @@ def test_json_is_one_object() -> None:
     ] * len(CHECKS)
     assert {check["status"] for check in found["checks"]} == {"ok", "fail", "unknown"}
     held = [check for check in CHECKS if check.status == "ok"]
-    assert json.loads(output.as_json("lab", held))["ok"] is True
-    assert json.loads(output.as_json("lab", []))["ok"] is False
+    assert json.loads(show.as_json("lab", held))["ok"] is True
+    assert json.loads(show.as_json("lab", []))["ok"] is False
 
 
 def test_json_of_what_could_not_be_asked() -> None:
-    assert json.loads(output.as_json("lab", [], "no such stack")) == {
+    assert json.loads(show.as_json("lab", [], "no such stack")) == {
         "ok": False,
         "stack": "lab",
         "checks": [],
@@ -108,5 +108,5 @@ def test_json_of_what_could_not_be_asked() -> None:
 
 
 def test_the_tally() -> None:
-    assert output.tally(CHECKS) == "9 checks, 6 ok, 2 fail, 1 unknown"
-    assert output.tally(CHECKS[:2]) == "2 checks, 2 ok"
+    assert show.tally(CHECKS) == "9 checks, 6 ok, 2 fail, 1 unknown"
+    assert show.tally(CHECKS[:2]) == "2 checks, 2 ok"

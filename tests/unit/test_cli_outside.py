@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from fortress import haproxy
-from fortress.cli import outside
-from fortress.cli.outside import RefusedError, SilentError
+from fortress.cli.verify import outside
+from fortress.cli.verify.outside import RefusedError, SilentError
 from tests.doubles.certificates import issue
 from tests.doubles.edge_server import edge_server
 from tests.doubles.ssh_server import silent_server

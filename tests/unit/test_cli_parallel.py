@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from fortress.cli.parallel import in_parallel
+from fortress.cli.hosts.parallel import in_parallel
 
 
 def test_all_jobs_run_at_the_same_time() -> None:

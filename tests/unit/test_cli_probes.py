@@ -17,12 +17,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import fortress.cli
-from fortress.cli import probe_disk, probe_load, probe_path
+import fortress.cli.probes
+from fortress.cli.probes import disk as probe_disk
+from fortress.cli.probes import load as probe_load
+from fortress.cli.probes import path as probe_path
 from tests.doubles.certificates import Certificate, issue
 from tests.doubles.mariadb_server import BLOCKED, mariadb_server
 
-PROGRAMS = Path(fortress.cli.__file__).parent
+PROGRAMS = Path(fortress.cli.probes.__file__).parent
 
 
 def probe(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -34,7 +36,7 @@ def probe(program: str, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 
 def database(port: int, ca: Certificate) -> dict[str, object]:
-    done = probe("probe_database.py", "127.0.0.1", str(port), ca.pem)
+    done = probe("database.py", "127.0.0.1", str(port), ca.pem)
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert isinstance(found, dict)
@@ -111,13 +113,13 @@ def test_haproxys_statistics(tmp_path: Path) -> None:
                 connection.sendall(recorded.encode())
 
         threading.Thread(target=serve, daemon=True).start()
-        done = probe("probe_haproxy.py", path)
+        done = probe("haproxy.py", path)
     assert (done.returncode, done.stdout, done.stderr) == (0, recorded, "")
     assert asked == [b"show stat\n"]
 
 
 def test_no_haproxy_behind_the_socket(tmp_path: Path) -> None:
-    done = probe("probe_haproxy.py", str(tmp_path / "none.sock"))
+    done = probe("haproxy.py", str(tmp_path / "none.sock"))
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == f"{tmp_path}/none.sock: No such file or directory\n"
 
@@ -143,14 +145,14 @@ def test_a_path_on_which_nothing_is_answered() -> None:
 
 
 def test_the_path_to_this_machine_itself() -> None:
-    done = probe("probe_path.py", "127.0.0.1", "1360")
+    done = probe("path.py", "127.0.0.1", "1360")
     found = json.loads(done.stdout)
     # IPv4's own limit, above which ping builds no packet.
     assert found["largest"] == min(65535, int(Path("/sys/class/net/lo/mtu").read_text()))
 
 
 def test_a_path_that_has_no_route() -> None:
-    done = probe("probe_path.py", "not-an-address", "1360")
+    done = probe("path.py", "not-an-address", "1360")
     assert done.returncode == 1
     assert "not-an-address" in done.stderr
     assert "Traceback" not in done.stderr
@@ -160,7 +162,7 @@ def test_a_path_that_has_no_route() -> None:
 
 
 def test_the_load_of_this_machine(tmp_path: Path) -> None:
-    done = probe("probe_load.py", str(tmp_path), "0.2")
+    done = probe("load.py", str(tmp_path), "0.2")
     assert (done.returncode, done.stderr) == (0, "")
     found = json.loads(done.stdout)
     assert abs(found["iowait_percent"]) <= 100  # the kernel's counter may go back (proc(5))
@@ -169,7 +171,7 @@ def test_the_load_of_this_machine(tmp_path: Path) -> None:
 
 
 def test_the_load_under_a_folder_that_is_not_there() -> None:
-    done = probe("probe_load.py", "/nowhere", "0.2")
+    done = probe("load.py", "/nowhere", "0.2")
     assert (done.returncode, done.stderr) == (1, "/nowhere: No such file or directory\n")
 
 
@@ -201,7 +203,7 @@ def test_a_disk_without_room_is_left_alone(tmp_path: Path, monkeypatch: pytest.M
 def test_without_fio_its_name_is_said_and_nothing_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(tmp_path / "none"))
     (tmp_path / "data").mkdir()
-    done = probe("probe_disk.py", str(tmp_path / "data"))
+    done = probe("disk.py", str(tmp_path / "data"))
     assert (done.returncode, done.stderr) == (127, "fio: command not found\n")
     assert list((tmp_path / "data").iterdir()) == []
 
@@ -210,7 +212,7 @@ def test_one_run_at_a_time(tmp_path: Path) -> None:
     folder = os.open(tmp_path, os.O_RDONLY)
     fcntl.flock(folder, fcntl.LOCK_EX)
     try:
-        done = probe("probe_disk.py", str(tmp_path))
+        done = probe("disk.py", str(tmp_path))
     finally:
         os.close(folder)
     assert (done.returncode, done.stderr) == (1, "another run measures this disk now\n")
@@ -221,7 +223,7 @@ def test_fio_ends_with_whoever_asked(tmp_path: Path, monkeypatch: pytest.MonkeyP
     """As where the connection breaks: nobody reads what the probe will print."""
     (tmp_path / "fio").write_text(f"#!/bin/sh\necho $$ >{tmp_path}/pid\nexec sleep 60\n")
     (tmp_path / "fio").chmod(0o755)
-    text = (PROGRAMS / "probe_disk.py").read_text().replace("2**30, 2**24", "2**20, 2**20")
+    text = (PROGRAMS / "disk.py").read_text().replace("2**30, 2**24", "2**20, 2**20")
     words = [sys.executable, "-I", "-", str(tmp_path)]
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
     with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fortress import haproxy, mariadb
-from fortress.cli import renewal
-from fortress.cli.stack import Standing
+from fortress.cli.engine.outputs import Standing
+from fortress.cli.verify import renewal
 from fortress.text import script
 from tests.unit import example_report
 

@@ -14,10 +14,16 @@ import pytest
 from typer.testing import CliRunner
 
 from fortress import push
-from fortress.cli import main, plots, preview, report, results
-from fortress.cli.checks import Check, Status
-from fortress.cli.errors import CannotAskError
-from fortress.cli.results import Run
+from fortress.cli import main
+from fortress.cli.base.errors import CannotAskError
+from fortress.cli.check import history
+from fortress.cli.check.check import Check, Status
+from fortress.cli.check.history import Run
+from fortress.cli.preview import run as preview
+from fortress.cli.report import page as report
+from fortress.cli.report import plots
+from fortress.cli.report.pairs import between_sites, link, pairs
+from fortress.cli.report.up import Touched, read_up
 from tests.doubles.standing_fortress import standing_fortress
 from tests.unit import example_report
 
@@ -78,33 +84,30 @@ STATE: dict[str, Any] = {
 
 
 def test_the_last_up() -> None:
-    up = report.read_up(HISTORY, STATE)
+    up = read_up(HISTORY, STATE)
     assert up is not None
     assert (up.took_s, up.result, up.commit, up.dirty) == (36.0, "succeeded", "b17bb234f9", True)
     assert (up.message, up.author) == ("Narrow the tunnel", "A. Operator")
     assert up.counted == "2 updated, 1 deleted, 100 unchanged, 1 import"
     assert up.touched == (
-        report.Touched("fra-1", files=("/etc/wireguard/wg0.d/mtu",), commands=("db-tunnel",)),
-        report.Touched("", resources=("vm",)),
+        Touched("fra-1", files=("/etc/wireguard/wg0.d/mtu",), commands=("db-tunnel",)),
+        Touched("", resources=("vm",)),
     )
     assert [touched.said for touched in up.touched] == ["1 file, 1 command", "1 cloud resource"]
 
 
 def test_an_up_that_never_ended_and_none_at_all() -> None:
     entry = {key: value for key, value in HISTORY[1].items() if key != "endTime"}
-    up = report.read_up([entry], STATE)
+    up = read_up([entry], STATE)
     assert up is not None
     assert up.took_s is None
     assert "after" in up.touched[0].commands
-    assert report.read_up([HISTORY[0]], STATE) is None
+    assert read_up([HISTORY[0]], STATE) is None
 
 
 def test_a_pair_has_its_tunnel_and_what_flows_through_it() -> None:
     facts = example_report.facts(instead=example_report.BROKEN)
-    links = {
-        (link.source, link.target): link
-        for link in (report.link(pair) for pair in report.pairs(facts.standing, facts.checks))
-    }
+    links = {(link.source, link.target): link for link in (link(pair) for pair in pairs(facts.standing, facts.checks))}
     assert len(links) == 6
     well = links["oslo-edge", "oslo-1"]
     assert (well.tunnel, well.flow, well.above, well.below) == (Status.OK, Status.OK, "0.5 ms", "UP")
@@ -119,7 +122,7 @@ def test_a_tunnel_without_a_flow_is_there_too() -> None:
     facts = example_report.standing({"oslo": 1})
     hosts = dict(facts.hosts)
     hosts["oslo-db"] = hosts["oslo-db"].model_copy(update={"peers": ("oslo-1", "oslo-edge")})
-    found = report.pairs(facts.model_copy(update={"hosts": hosts}), ())
+    found = pairs(facts.model_copy(update={"hosts": hosts}), ())
     assert [(pair.source, pair.target, pair.carries) for pair in found] == [
         ("oslo-edge", "oslo-1", "requests"),
         ("oslo-1", "oslo-db", "queries"),
@@ -133,16 +136,16 @@ def test_a_host_that_is_lost_leaves_the_rest_to_be_drawn(lost: str) -> None:
     facts = example_report.facts()
     hosts = {name: host for name, host in facts.standing.hosts.items() if name != lost}
     standing = facts.standing.model_copy(update={"hosts": hosts})
-    pairs = report.pairs(standing, facts.checks)
-    assert pairs
-    assert all(lost not in (pair.source, pair.target) for pair in pairs)
+    found = pairs(standing, facts.checks)
+    assert found
+    assert all(lost not in (pair.source, pair.target) for pair in found)
     page = report.as_html(replace(facts, standing=standing))
     assert all(f">{name}</text>" in page for name in hosts)
 
 
 def test_round_trips_between_sites() -> None:
     facts = example_report.facts()
-    found = report.between_sites(facts.standing, report.pairs(facts.standing, facts.checks))
+    found = between_sites(facts.standing, pairs(facts.standing, facts.checks))
     assert found == {("frankfurt", "oslo"): "23.09 ms"}
 
 
@@ -277,7 +280,7 @@ def test_the_command(tmp_path: Path) -> None:
     found = json.loads(kept.stdout)
     assert {check["name"] for check in found["checks"]} >= {"clock offset", "round trip to oslo-db"}
     assert found["up"]["touched"][0]["files"] == ["/etc/wireguard/wg0.d/mtu"]
-    assert len(results.kept("lab", tmp_path)) == 1
+    assert len(history.kept("lab", tmp_path)) == 1
     assert found["looked"] == []
     assert kept.returncode == 0
     assert (unwritable.returncode, unwritable.stdout) == (2, "")
@@ -307,7 +310,7 @@ def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
 def test_what_cannot_be_kept_costs_a_word(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    (tmp_path / results.FOLDER).write_text("in the way")
+    (tmp_path / history.FOLDER).write_text("in the way")
     monkeypatch.chdir(tmp_path)
     run = main._keep("lab", [ROUND_TRIP])
     assert run.checks == (ROUND_TRIP,)

@@ -11,9 +11,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from fortress.cli import report
-from fortress.cli.checks import Check, Status
-from fortress.cli.stack import Standing
+from fortress.cli.check.check import Check, Status
+from fortress.cli.engine.outputs import Standing
+from fortress.cli.report import page as report
+from fortress.cli.report.up import Touched, Up
 from tests.unit import example_report
 
 EVIL = "\"><script>alert(1)</script><img src=x onerror='alert(1)'> & {{ 7*7 }}"
@@ -96,14 +97,14 @@ def test_the_verdict(checks: tuple[Check, ...], verdict: str) -> None:
 @pytest.mark.parametrize(
     ("up", "said"),
     [
-        (report.Up(0.0, 4.0, "succeeded", {"same": 120}), "Nothing: every resource was as stated."),
-        (report.Up(0.0, 4.0, "succeeded", {"same": 9, "delete": 1}), "It wrote nothing that still stands."),
-        (report.Up(0.0, 4.0, "failed", {"same": 9}), '<dd class="fail">failed</dd>'),
-        (report.Up(0.0, None, ""), "not ended"),
+        (Up(0.0, 4.0, "succeeded", {"same": 120}), "Nothing: every resource was as stated."),
+        (Up(0.0, 4.0, "succeeded", {"same": 9, "delete": 1}), "It wrote nothing that still stands."),
+        (Up(0.0, 4.0, "failed", {"same": 9}), '<dd class="fail">failed</dd>'),
+        (Up(0.0, None, ""), "not ended"),
         (None, "The engine knows of none."),
     ],
 )
-def test_what_the_last_up_did(up: report.Up | None, said: str) -> None:
+def test_what_the_last_up_did(up: Up | None, said: str) -> None:
     page = report.as_html(replace(example_report.facts({"oslo": 1}, runs=1), up=up))
     assert said in page.partition('<section id="up"')[2]
 
@@ -140,9 +141,7 @@ def renamed(found: Standing, name: str, other: str) -> Standing:
 def test_whatever_comes_from_elsewhere_is_text() -> None:
     facts = example_report.facts({"oslo": 1}, runs=1)
     plain = Page(report.as_html(facts))
-    up = report.Up(
-        0.0, 1.0, EVIL, {EVIL: 1}, EVIL, True, EVIL, EVIL, (report.Touched(EVIL, (EVIL,), (EVIL,), (EVIL,)),)
-    )
+    up = Up(0.0, 1.0, EVIL, {EVIL: 1}, EVIL, True, EVIL, EVIL, (Touched(EVIL, (EVIL,), (EVIL,), (EVIL,)),))
     evil = report.Facts(
         stack=EVIL,
         when=facts.when,

@@ -13,8 +13,9 @@ from typing import Any
 
 import pytest
 
-from fortress.cli import shell, stack
-from fortress.cli.errors import CannotAskError
+from fortress.cli.base.errors import CannotAskError
+from fortress.cli.engine import outputs
+from fortress.cli.hosts import openssh
 from tests.doubles.standing_fortress import Fortress, standing_fortress
 
 FORTRESS = Path(sys.executable).parent / "fortress"
@@ -38,7 +39,7 @@ def options(words: list[str]) -> dict[str, str]:
 
 
 def words(fortress: Fortress, *command: str, **changes: Any) -> list[str]:
-    return shell.command(stack.parse({"fortress": {**fortress.facts, **changes}}, "lab"), "fra-1", command)
+    return openssh.command(outputs.parse({"fortress": {**fortress.facts, **changes}}, "lab"), "fra-1", command)
 
 
 def test_the_pinned_key_and_no_other(fortress: Fortress) -> None:
@@ -59,7 +60,7 @@ def test_a_bastion_has_a_pinned_key_of_its_own(fortress: Fortress) -> None:
 
 def test_a_host_that_is_not_there_is_named_with_those_that_are(fortress: Fortress) -> None:
     with pytest.raises(CannotAskError, match=r"^the stack has no host 'fra-9'; it has oslo-db, oslo-edge, fra-1$"):
-        shell.command(stack.parse(fortress.outputs, "lab"), "fra-9", [])
+        openssh.command(outputs.parse(fortress.outputs, "lab"), "fra-9", [])
 
 
 def test_the_command_becomes_ssh(fortress: Fortress, tmp_path: Path) -> None:

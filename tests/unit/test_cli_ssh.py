@@ -14,17 +14,8 @@ from pathlib import Path
 import paramiko
 import pytest
 
-from fortress.cli.errors import CannotAskError
-from fortress.cli.ssh import (
-    Access,
-    HostKeyError,
-    LoginError,
-    SshError,
-    Target,
-    connect,
-    fingerprint,
-    prepare,
-)
+from fortress.cli.base.errors import CannotAskError
+from fortress.cli.hosts.ssh import Access, HostKeyError, LoginError, SshError, Target, connect, fingerprint, prepare
 from tests.doubles.ssh_server import Behaviour, SshServer, public, silent_server, ssh_server, write_key
 
 # `ssh-keygen -lf` of this very key says 256 SHA256:QeUnTrouBmpEbOzPCDHSRj8VwcbEbl5tZAQdReLQ3AA (ED25519).
@@ -217,7 +208,7 @@ def test_a_dead_agent_is_found_first_and_a_key_does_without(key: tuple[Path, str
 
 
 def test_a_frozen_agent_is_dead(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("fortress.cli.ssh.AGENT_ANSWERS_S", 0.2)
+    monkeypatch.setattr("fortress.cli.hosts.ssh.AGENT_ANSWERS_S", 0.2)
     with socket.socket(socket.AF_UNIX) as frozen:
         frozen.bind(str(tmp_path / "frozen"))
         frozen.listen()

@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
-from fortress import settings
-from fortress.cli import engine, stack
-from fortress.cli.errors import CannotAskError
+from fortress.cli.base.errors import CannotAskError
+from fortress.cli.engine import outputs as stack
+from fortress.cli.engine import run as engine
+from fortress.settings import model as settings
 
 
 def host(name: str, site: str, peers: list[str]) -> dict[str, Any]:

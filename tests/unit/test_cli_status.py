@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from fortress import text
-from fortress.cli import ssh, stack, status
-from fortress.cli.checks import Check
+from fortress.cli import status
+from fortress.cli.check.check import Check
+from fortress.cli.engine import outputs
+from fortress.cli.hosts import ssh
 from tests.doubles.ssh_server import Behaviour
 from tests.doubles.standing_fortress import KEYS, Fortress, standing_fortress
 from tests.unit.push_host import PushHost
@@ -40,7 +42,7 @@ def fortress(tmp_path: Path) -> Fortress:
 
 
 def judged(fortress: Fortress, answer: str) -> dict[str, Check]:
-    standing = stack.parse(fortress.outputs, "lab")
+    standing = outputs.parse(fortress.outputs, "lab")
     return {check.name: check for check in status.judge(standing, "fra-1", status.read(answer))}
 
 
@@ -109,7 +111,7 @@ def test_hosts_are_asked_once_each_and_a_silent_one_is_said_to_be(
     monkeypatch.setattr(status, "LOOKING_TAKES_S", 1)
     (tmp_path / "f").mkdir()
     with standing_fortress(tmp_path / "f", behaviour={"fra-1": Behaviour((), freezes_on="host-state")}) as standing:
-        facts = stack.parse(standing.outputs, "lab")
+        facts = outputs.parse(standing.outputs, "lab")
         found = status.ask(facts, ssh.prepare(standing.key, {}), timeout=2)
         assert {name: server.logins for name, server in standing.hosts.items()} == dict.fromkeys(standing.hosts, 1)
         assert {len(server.commands) for server in standing.hosts.values()} == {1}

@@ -19,11 +19,13 @@ import paramiko
 import pytest
 from typer.testing import CliRunner
 
-from fortress.cli import checks, outside, questions, renewal, ssh, stack
-from fortress.cli.checks import Check
-from fortress.cli.errors import CannotAskError
+from fortress.cli.base.errors import CannotAskError
+from fortress.cli.check.check import DAY_S, Check
+from fortress.cli.engine import outputs
+from fortress.cli.hosts import ssh
 from fortress.cli.main import app
-from fortress.cli.verify import measure
+from fortress.cli.verify import outside, questions, renewal
+from fortress.cli.verify.measure import measure
 from tests.doubles.certificates import issue
 from tests.doubles.ssh_server import Behaviour, public, silent_server, ssh_server
 from tests.doubles.standing_fortress import KEYS, SERVER_NAME, Fortress, standing_fortress
@@ -50,7 +52,7 @@ def checked(
 ) -> dict[tuple[str, str], Check]:
     """Every check by (name, host), measured with a clock of ours that is `ahead_s` wrong."""
     facts = {**fortress.facts, **(changes or {})}
-    standing = stack.parse({"fortress": facts}, "lab")
+    standing = outputs.parse({"fortress": facts}, "lab")
     found = measure(standing, ssh.prepare(fortress.key, {}), timeout=timeout, clock=lambda: time.time() + ahead_s)
     by_name = {(check.name, check.host): check for check in found}
     assert len(by_name) == len(found), "a name and a host must name one check"
@@ -268,14 +270,14 @@ def test_a_certificate_about_to_end_comes_with_what_renews_it(
     fortress: Fortress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command only for a certificate that a host made: another one's owner renews it."""
-    late_s = 290 * checks.DAY_S
+    late_s = 290 * DAY_S
     found = checked(fortress, ahead_s=late_s)
     database, edge = found["database certificate", "oslo-db"], found["edge certificate", "oslo-edge"]
-    assert (database.value, database.detail) == (9.9, renewal.of_database(stack.parse(fortress.outputs, "lab")))
+    assert (database.value, database.detail) == (9.9, renewal.of_database(outputs.parse(fortress.outputs, "lab")))
     assert (edge.value, edge.detail) == (-200.1, f"expired: {renewal.OF_OTHERS}")
     monkeypatch.setattr(outside, "_MADE_THERE", issue(SERVER_NAME).certificate.subject)
-    edge = checked(fortress, ahead_s=80 * checks.DAY_S)["edge certificate", "oslo-edge"]
-    assert (edge.value, edge.detail) == (9.9, renewal.of_edge(stack.parse(fortress.outputs, "lab")))
+    edge = checked(fortress, ahead_s=80 * DAY_S)["edge certificate", "oslo-edge"]
+    assert (edge.value, edge.detail) == (9.9, renewal.of_edge(outputs.parse(fortress.outputs, "lab")))
     assert "--stack lab" in edge.detail
 
 

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from fortress.settings import declared, parse
+from fortress.settings.model import declared
+from fortress.settings.parse import parse
 from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab, oslo, with_key_files
 from tests.unit.verdicts import HOSTILE, accepted, every_text, refused
 

@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from lab import api, cloud_config, hosts, topology, volumes
-from lab.errors import LabError
-from lab.folders import Lab
+from lab import api
+from lab.base import topology
+from lab.base.errors import LabError
+from lab.base.folders import Lab
+from lab.host import cloud_config, hosts, volumes
 
 CONFIG = """#cloud-config
 hostname: "oslo-db"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import images, sources
-from lab.errors import LabError
-from lab.folders import cache
-from lab.sources import Source
+from lab.base.errors import LabError
+from lab.base.folders import cache
+from lab.image import images, sources
+from lab.image.sources import Source
 
 KEY = ("signed-by", "/usr/share/keyrings/debian-archive-keyring.gpg")
 

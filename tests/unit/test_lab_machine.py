@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from lab import cgroups, folders, images, machine
-from lab.errors import LabError
-from lab.folders import Lab
+from lab.base import cgroups, folders
+from lab.base.errors import LabError
+from lab.base.folders import Lab
+from lab.image import images, machine
 
 
 @pytest.fixture(autouse=True)

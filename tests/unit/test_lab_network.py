@@ -8,8 +8,10 @@ from itertools import combinations
 
 import pytest
 
-from lab import hosts, link, network, topology
-from lab.errors import LabError
+from lab.base import topology
+from lab.base.errors import LabError
+from lab.host import hosts
+from lab.net import link, network
 
 
 def test_every_address_is_in_its_network_and_nobody_elses() -> None:

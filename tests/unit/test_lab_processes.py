@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab import cgroups, folders, processes
-from lab.errors import LabError
+from lab.base import cgroups, folders, processes
+from lab.base.errors import LabError
 
 
 def test_stat_with_a_name_that_holds_brackets_and_spaces() -> None:

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fortress import mariadb, settings
+from fortress import mariadb
 from fortress.mariadb import Access, Server, access_arguments, authority_arguments, buffer_pool_mb, render
+from fortress.settings import model as settings
 from tests.unit.golden import check_golden
 
 LAB = Server(address="10.100.0.1", ram_mb=1024)

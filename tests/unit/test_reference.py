@@ -13,7 +13,9 @@ import yaml
 
 from docs import reference
 from fortress import mariadb
-from fortress.settings import SECRETS, Settings, parse
+from fortress.settings.model import Settings
+from fortress.settings.parse import parse
+from fortress.settings.secrets import SECRETS
 from tests.unit.stack_file import KEY, ROOT, changed, lab
 from tests.unit.verdicts import refused
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fortress import haproxy, mariadb, workload
-from fortress.settings import parse
+from fortress.settings.parse import parse
 from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab
 from tests.unit.verdicts import HOSTILE, accepted, every_text, refused
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from fortress import wireguard
-from fortress.cli.checks import read_tunnel
+from fortress.cli.verify.verdicts import read_tunnel
 from tests.doubles.ssh_server import programs
 
 SCRIPT = Path(__file__).parents[2] / "fortress/scripts/tunnel-state"

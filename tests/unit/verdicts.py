@@ -9,7 +9,9 @@ from typing import Any
 import pytest
 from hypothesis import strategies as st
 
-from fortress.settings import PROJECT, Settings, SettingsError, parse
+from fortress.settings.model import Settings
+from fortress.settings.parse import SettingsError, parse
+from fortress.settings.types import PROJECT
 from tests.unit.stack_file import ROOT
 
 HOSTILE = st.text(max_size=12) | st.sampled_from(

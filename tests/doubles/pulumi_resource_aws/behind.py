@@ -5,7 +5,8 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from lab import api, folders
+from lab import api
+from lab.base import folders
 
 from . import instance
 from .catalogue import ACCESS_KEY, REGION, SECRET_KEY

@@ -14,8 +14,9 @@ import boto3
 import botocore.session
 from botocore.config import Config
 
-from lab import cgroups, folders, network, processes
-from lab.errors import LabError
+from lab.base import cgroups, folders, processes
+from lab.base.errors import LabError
+from lab.net import network
 
 from ..cloud_plugin.kinds import CloudError
 from . import catalogue, moto_server

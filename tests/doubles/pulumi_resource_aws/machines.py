@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from lab import api, cloud_config, topology
-from lab.errors import LabError
+from lab import api
+from lab.base import topology
+from lab.base.errors import LabError
+from lab.host import cloud_config
 
 from ..cloud_plugin.kinds import CloudError
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from lab.folders import locked
+from lab.base.folders import locked
 
 
 @dataclass

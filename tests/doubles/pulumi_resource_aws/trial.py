@@ -13,7 +13,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab import processes
+from lab.base import processes
 
 from . import catalogue, moto_server
 from .cloud import ROOT, Cloud, client, own_endpoint

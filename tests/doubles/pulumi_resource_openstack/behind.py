@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab import folders
+from lab.base import folders
 
 from . import catalogue, machines
 from .cloud import Cloud

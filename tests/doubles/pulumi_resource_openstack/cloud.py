@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab import folders
+from lab.base import folders
 
 from ..cloud_plugin.kinds import CloudError
 from . import catalogue

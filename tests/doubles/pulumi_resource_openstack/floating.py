@@ -9,7 +9,7 @@ from typing import Any
 
 import pulumi_openstack
 
-from lab.topology import CLOUD, OSLO
+from lab.base.topology import CLOUD, OSLO
 
 from ..cloud_plugin.kinds import CloudError, Properties
 from . import catalogue

@@ -6,8 +6,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from lab import api, cloud_config, folders, network
-from lab.errors import LabError
+from lab import api
+from lab.base import folders
+from lab.base.errors import LabError
+from lab.host import cloud_config
+from lab.net import network
 
 from ..cloud_plugin.kinds import CloudError
 from .cloud import Cloud

@@ -1,0 +1,1 @@
+"""Checks: what they are, how they are shown and kept."""

@@ -1,0 +1,77 @@
+"""What `fortress verify` measured, kept for `fortress report`: a line of JSON a run, beside Pulumi.yaml."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from fortress.cli.base.errors import CannotAskError
+from fortress.cli.check.check import Check, Status
+from fortress.cli.engine.project import project_folder
+
+FOLDER = ".fortress"
+MOST_RUNS = 500
+"""How many runs are kept; older ones go. A run of sixty checks is about 10 kB."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One `fortress verify` of a stack."""
+
+    when: float
+    """Seconds since 1970."""
+    checks: tuple[Check, ...]
+
+
+def path(stack: str, project: Path | None = None) -> Path:
+    """The file of a stack's runs. `project` is the folder of Pulumi.yaml, looked for upwards when not given."""
+    return (project or project_folder()) / FOLDER / f"verify-{quote(stack, safe='')}.jsonl"
+
+
+def keep(stack: str, run: Run, project: Path | None = None) -> None:
+    """Add a run to those that are kept. Raises OSError where that cannot be written."""
+    file = path(stack, project)
+    file.parent.mkdir(exist_ok=True)
+    line = json.dumps({"when": run.when, "checks": [check.as_json() for check in run.checks]}) + "\n"
+    older = file.read_text("utf-8", "replace").splitlines(keepends=True) if file.exists() else []
+    if len(older) < MOST_RUNS and all(text.endswith("\n") for text in older):
+        with file.open("a", encoding="utf-8") as end:
+            end.write(line)
+        return
+    new = file.with_suffix(".new")
+    new.write_text("".join([*(text for text in older[1 - MOST_RUNS :] if text.endswith("\n")), line]), encoding="utf-8")
+    new.replace(file)
+
+
+def kept(stack: str, project: Path | None = None) -> list[Run]:
+    """The runs that were kept, oldest first; none where there is no file. A line that was cut is left out.
+
+    Raises CannotAskError where the file cannot be read.
+    """
+    file = path(stack, project)
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError) as error:
+        raise CannotAskError(f"{file} cannot be read: {error}; move it away to begin anew") from None
+    return sorted((run for line in lines if (run := _run(line))), key=lambda run: run.when)
+
+
+def _run(line: str) -> Run | None:
+    try:
+        found = json.loads(line)
+        return Run(float(found["when"]), tuple(_check(each) for each in found["checks"]))
+    except (ValueError, KeyError, TypeError):
+        return None
+
+
+def _check(found: Mapping[str, Any]) -> Check:
+    limit = found["limit"]
+    return Check(
+        **{**found, "status": Status(found["status"]), "limit": tuple(limit) if isinstance(limit, list) else limit}
+    )

@@ -1,0 +1,1 @@
+"""`fortress drift`: pushed files against their hosts."""

@@ -1,0 +1,498 @@
+"""`fortress drift`: what stands on the hosts, read back and held against what was pushed."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import difflib
+import re
+import shlex
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from fortress import firewall, mariadb
+from fortress.cli.base.errors import GARBLED, printable
+from fortress.cli.base.masking import masked
+from fortress.cli.check.check import Check, Status
+from fortress.cli.drift.pushed import File, Host
+from fortress.cli.engine.outputs import Standing
+from fortress.cli.hosts import ssh
+from fortress.cli.hosts.ssh import Result, Session, not_asked
+from fortress.cli.hosts.visit import Tell, visit
+from fortress.text import script
+
+READING_TAKES_S = 5.0
+"""Seconds that a busy host may need beside the time that an answer may take."""
+
+MTU_FILE = "/etc/wireguard/wg0.d/mtu"
+PEERS = "/etc/wireguard/wg0.d"
+KEY = "/etc/wireguard/wg0.key"
+
+_FACTS = re.compile(r"[^,]+,[^,]+,[^,]+")
+
+_SIZES = {"K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
+_SWITCHES = {"0": "OFF", "1": "ON", "FALSE": "OFF", "TRUE": "ON", "NO": "OFF", "YES": "ON"}
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at; `diff` says line by line what differs.
+
+    What mends it: `urns` are the resources to put again, `renew` the paths of files that stand as they should but
+    have to take effect once more; `text` is what was found of a file with `urn`, None where it may not be written: a
+    secret, a private key in it, or another kind.
+    """
+
+    check: Check
+    diff: tuple[str, ...] = ()
+    urns: tuple[str, ...] = ()
+    renew: tuple[str, ...] = ()
+    file: File | None = field(default=None, repr=False)
+    text: str | None = field(default=None, repr=False)
+    standing: str | None = None
+    """SHA256,MODE,OWNER:GROUP as found."""
+
+    def as_json(self) -> dict[str, object]:
+        return self.check.as_json() | ({"diff": "\n".join(self.diff) + "\n"} if self.diff else {})
+
+
+@dataclass(frozen=True)
+class Read:
+    """What read-back says of one file."""
+
+    standing: str | None
+    recorded: str | None
+    marks: frozenset[str]
+    text: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class Guest:
+    """A peer's file that stands as it was pushed, and not by this stack."""
+
+    by: str
+    """Name of the resource that pushed it."""
+    text: str
+
+
+def look(
+    standing: Standing,
+    wanted: Mapping[str, Host],
+    access: ssh.Access,
+    *,
+    timeout: float,
+    pending: Iterable[tuple[str, str]] = (),
+    tell: Tell = lambda _done, _total: None,
+) -> list[Finding]:
+    """Read everything back. A host that does not answer leaves what is on it unknown; nothing raises because of one.
+
+    `pending` are operations that the engine began and never ended, by URN.
+    """
+    hosts = [name for name in standing.hosts if name in wanted]
+    found: dict[str, list[Finding]] = {}
+    trouble: dict[str, str] = {}
+    unended = dict(pending)
+
+    def ask(name: str, session: Session) -> None:
+        files = [host.file(f"{PEERS}/{name}.conf") for host in wanted.values()]
+        told = tuple(file.urn for file in files if file)
+        try:
+            found[name] = list(_Visit(name, wanted[name], standing, session, unended, told).all())
+        except GARBLED as error:
+            trouble[name] = f"{name} printed what cannot be read ({type(error).__name__})"
+
+    trouble |= visit(standing, access, timeout, ask, hosts=hosts, tell=tell)
+    for name, why in trouble.items():
+        names = [f"file {file.path}" for file in wanted[name].files] or ["files"]
+        found[name] = [Finding(Check(each, name).unknown(why)) for each in [*names, "services", "firewall", "peers"]]
+    missing = [
+        Finding(Check("files", name).unknown(f"the state knows no host {name}; run `pulumi up`"))
+        for name in standing.hosts
+        if name not in wanted
+    ]
+    return [*(each for name in hosts for each in found[name]), *missing]
+
+
+@dataclass(frozen=True)
+class _Visit:
+    """The questions to one host."""
+
+    name: str
+    wanted: Host
+    standing: Standing
+    session: Session
+    unended: Mapping[str, str]
+    told: tuple[str, ...]
+    """URNs of the files by which peers know the key of its tunnel."""
+    guests: dict[str, Guest] = field(default_factory=dict)
+    """By path; filled when files are read, which comes first."""
+
+    def all(self) -> Iterator[Finding]:
+        yield from self._files()
+        yield from self._units()
+        yield from self._firewall()
+        yield from self._peers()
+        yield from self._variables()
+
+    def _run(self, command: Sequence[str], text: str = "") -> Result:
+        return self.session.run(shlex.join([*self.session.sudo, *command]), text=text, takes=READING_TAKES_S)
+
+    def _files(self) -> Iterator[Finding]:
+        lines = []
+        for file in self.wanted.files:
+            sha256 = file.standing.partition(",")[0]
+            lines.append(f"{sha256} {'secret' if file.secret else 'plain'} {file.path}\n")
+        result = self._run(["sh", "-c", script("read-back")], "".join(lines))
+        why = not_asked(result, self.name)
+        try:
+            read, also, guests = answers(result.stdout, len(self.wanted.files))
+        except GARBLED:
+            why = why or printable(result.stderr) or "the host's answer cannot be read"
+        if why:
+            yield from (Finding(Check(f"file {file.path}", self.name).unknown(why)) for file in self.wanted.files)
+            return
+        for file, found in zip(self.wanted.files, read, strict=True):
+            yield self._with_confirmation(judge(file, found, self.unended.get(file.urn)))
+        known = {file.path for file in self.wanted.files}
+        self.guests.update({path: guest for path, guest in guests.items() if path not in known})
+        for path in sorted(also - known):
+            check = Check(f"file {printable(path)}", self.name, limit="not there")
+            if path in self.guests:
+                who = f"a peer that {self.guests[path].by} pushed, which another stack has or this one had"
+                yield Finding(check.ok("of another stack", who))
+            else:
+                why = "nothing that was brought up puts it there; remove it by hand"
+                yield Finding(check.fail("not in the state", why))
+
+    def _with_confirmation(self, finding: Finding) -> Finding:
+        """A file that must be confirmed after it is put again."""
+        if finding.file is None or (confirmation := self.wanted.confirms.get(finding.file.path)) is None:
+            return finding
+        return Finding(**{**vars(finding), "urns": (*finding.urns, confirmation)})
+
+    def _again(self, check: Check, file: File | None, diff: tuple[str, ...] = ()) -> Finding:
+        """Something that a file of the host makes, and that is to be made again."""
+        if file is None or check.status is not Status.FAIL:
+            return Finding(check, diff)
+        confirmation = self.wanted.confirms.get(file.path)
+        return Finding(check, diff, (file.urn, *([confirmation] if confirmation else [])), (file.path,))
+
+    def _units(self) -> Iterator[Finding]:
+        owners: dict[str, File | str] = {}
+        enabled = set()
+        for file in self.wanted.files:
+            if file.unit:
+                owners[file.unit] = file
+                if file.enables:
+                    enabled.add(file.unit)
+        for interface, urn in self.wanted.tunnels.items():
+            owners[f"wg-quick@{interface}"] = urn
+            enabled.add(f"wg-quick@{interface}")
+        if not owners:
+            return
+        result = self._run(["systemctl", "show", "-p", "ActiveState", "-p", "UnitFileState", "--", *owners])
+        states = [
+            dict(line.split("=", 1) for line in part.splitlines() if "=" in line)
+            for part in result.stdout.split("\n\n")
+        ]
+        for index, (unit, owner) in enumerate(owners.items()):
+            check = Check(f"unit {unit}", self.name, limit="active")
+            state = states[index] if len(states) == len(owners) else {}
+            if "ActiveState" not in state:
+                yield Finding(check.unknown(result.stderr or "systemctl did not say"))
+                continue
+            active, kind = state["ActiveState"], state.get("UnitFileState", "")
+            said = active if kind in ("", "enabled") or unit not in enabled else f"{active}, {kind}"
+            wrong = "it does not run" if active != "active" else "it does not start at boot" if said != active else ""
+            check = check.judge(not wrong, said, wrong)
+            if isinstance(owner, File):
+                yield self._again(check, owner)
+            else:
+                yield Finding(check, urns=(owner,) if wrong else ())
+
+    def _firewall(self) -> Iterator[Finding]:
+        text = self.wanted.ruleset()
+        if text is None:
+            return
+        check = Check("firewall", self.name, limit="as pushed")
+        # What the files say, in the kernel's own words: loaded where it touches nothing, a network of its own.
+        loading = "nft -f - && nft -s list ruleset"
+        should = self._run(["unshare", "-n", "sh", "-c", loading], text)
+        if should.status != 0:
+            yield Finding(check.unknown(not_asked(should, self.name) or should.stderr or "nft failed"))
+            return
+        live = self._run(["nft", "-s", "list", "ruleset"])
+        if live.status != 0:
+            yield Finding(check.unknown(not_asked(live, self.name) or live.stderr or "nft failed"))
+            return
+        tables = _tables(should.stdout)
+        loaded = _tables(live.stdout)
+        there = {head: body for head, body in loaded.items() if head in tables}
+        diff = _diff(_joined(tables), _joined(there), "as pushed", f"live on {self.name}")
+        missing = sorted(set(tables) - set(there))
+        detail = f"{', '.join(missing)} is not loaded" if missing else "rules differ" if diff else ""
+        check = check.judge(not diff, "differs" if diff else "as pushed", detail)
+        yield self._again(check, self.wanted.file(firewall.BASE), diff)
+        for head in sorted(set(loaded) - set(tables)):
+            yield stray_table(head, loaded[head], self.name, self.standing.limits.firewall_tables)
+
+    def _peers(self) -> Iterator[Finding]:
+        if "wg0" not in self.wanted.tunnels:
+            return
+        check = Check("peers", self.name, limit="as pushed")
+        # The first line of a dump begins with the private key: it stays on the host.
+        question = (
+            f"[ -s {KEY} ] || echo keyless; "
+            "wg show wg0 dump | awk 'NR == 1 { print \"port\", $3; next } { print $1, $4, $NF }'"
+            ' && echo mtu "$(cat /sys/class/net/wg0/mtu)"'
+        )
+        result = self._run(["sh", "-c", question])
+        if why := not_asked(result, self.name):
+            yield Finding(check.unknown(why))
+            return
+        if result.stdout.startswith("keyless\n"):
+            # Whoever knows the old key is told in the same breath: nothing gets through until then.
+            lost = Check("tunnel key", self.name, limit="there")
+            why = f"the tunnel does not come back after a restart without {KEY}; a mend makes another, and tells peers"
+            yield Finding(lost.fail("not there", why), urns=(self.wanted.tunnels["wg0"], *self.told))
+        should = tunnel(self.wanted, [guest.text for guest in self.guests.values()])
+        there = live_tunnel(result.stdout)
+        diff = _diff(should, there, "as pushed", f"live on {self.name}")
+        if "port " not in result.stdout:
+            check = check.fail("not there", printable(result.stderr) or "there is no interface wg0")
+            yield Finding(check, urns=(self.wanted.tunnels["wg0"],))
+            return
+        check = check.judge(not diff, "differs" if diff else "as pushed", "the tunnel differs" if diff else "")
+        yield self._again(check, self.wanted.file(MTU_FILE), diff)
+
+    def _variables(self) -> Iterator[Finding]:
+        file = self.wanted.file(mariadb.CONFIG_PATH)
+        if file is None:
+            return
+        check = Check("database variables", self.name, limit="as pushed")
+        words = ["mariadb", "--batch", "--skip-column-names", "--execute", "show global variables"]
+        result = self._run(words)
+        if result.status != 0:
+            yield Finding(check.unknown(not_asked(result, self.name) or result.stderr or "mariadb failed"))
+            return
+        diff = variables(file.text, result.stdout)
+        wrong = [line.split()[1] for line in diff if line.startswith("+ ")]
+        check = check.judge(
+            not diff, "differ" if diff else "as pushed", f"set by hand: {', '.join(wrong)}" if diff else ""
+        )
+        yield self._again(check, file, diff)
+
+
+def answers(text: str, count: int) -> tuple[list[Read], set[str], dict[str, Guest]]:
+    """What read-back printed of so many files, the paths it found besides, and the guests of these by path.
+
+    Raises ValueError.
+    """
+    read, also, guests = [], set(), {}
+    for line in text.splitlines():
+        kind, _, rest = line.partition(" ")
+        if kind == "also":
+            also.add(rest)
+            continue
+        words = rest.split(" ")
+        if kind == "guest" and len(words) == 3:
+            guests[words[1]] = Guest(words[0], _decoded(words[2]))
+            continue
+        if kind != "file" or len(words) != 4:
+            raise ValueError(f"not an answer: {line!r}")
+        standing, recorded, marks, encoded = (None if word == "-" else word for word in words)
+        for facts in (standing, recorded):
+            if facts is not None and not _FACTS.fullmatch(facts):
+                raise ValueError(f"not SHA256,MODE,OWNER:GROUP: {facts!r}")
+        content = _decoded(encoded) if encoded else None
+        read.append(Read(standing, recorded, frozenset((marks or "+").split(",")[1:]), content))
+    if len(read) != count:
+        raise ValueError(f"{len(read)} answers for {count} files")
+    return read, also, guests
+
+
+def _decoded(text: str) -> str:
+    try:
+        return base64.b64decode(text, validate=True).decode(errors="replace")
+    except binascii.Error:
+        raise ValueError("not base64") from None
+
+
+def judge(file: File, read: Read, unended: str | None = None) -> Finding:
+    """One file: as pushed, edited by hand, or left by a push that did not end.
+
+    push.sh writes `applied` last and keeps `old` until then, so a file that is not what `applied` says was touched by
+    somebody else, and one without `applied` by a push that was cut.
+    """
+    check = Check(f"file {file.path}", file.host, limit="as pushed")
+    wanted = file.standing
+    unfinished = (
+        file.by_push
+        and "path" in read.marks
+        and (read.recorded is None or bool(read.marks & {"old", "old.none", "confirm"}))
+    )
+    if read.marks & {"link", "other"}:
+        what = "a symbolic link" if "link" in read.marks else "a folder or another thing that is no file"
+        return Finding(check.fail("edited by hand", f"{what} stands there, which no push replaces; remove it by hand"))
+    if file.noted:
+        found = check.fail("not mended yet", f"it was found {file.noted}; the next `pulumi up` puts it right")
+        return _mended_by(found, file, read)
+    if read.standing == wanted:
+        if unended:
+            return _mended_by(
+                check.fail("unfinished push", f"the engine began its {unended} and never ended it"), file, read
+            )
+        if unfinished:
+            why = "nobody confirmed it" if "confirm" in read.marks else "it was put in place, but perhaps not applied"
+            return _mended_by(check.fail("unfinished push", why), file, read)
+        if file.by_push and "path" not in read.marks:
+            return _mended_by(check.fail("no record", "it stands, but the host has no record of its push"), file, read)
+        if file.by_push and read.recorded != wanted:
+            return _mended_by(check.fail("another push", "its record on the host is of another text"), file, read)
+        return Finding(check.ok("as pushed"))
+    how = _how(file, read)
+    if unended or unfinished:
+        value, detail = "unfinished push", f"a push was cut before its end: {how}"
+    elif file.by_push and read.standing and read.recorded == read.standing:
+        value, detail = "another push", f"pushed, and not by what this state knows: {how}"
+    elif read.standing is None and not file.by_push:
+        value, detail = "missing", how
+    elif read.standing is None:
+        value, detail = ("removed by hand" if "path" in read.marks else "never pushed"), how
+    else:
+        value, detail = "edited by hand", how
+    diff: tuple[str, ...] = ()
+    if read.text is not None:
+        diff = _diff(file.text, read.text, "as pushed", f"on {file.host}")
+    elif read.standing is None and not file.secret:
+        diff = _diff(file.text, "", "as pushed", f"on {file.host}")
+    return _mended_by(check.fail(value, detail), file, read, diff)
+
+
+def _mended_by(check: Check, file: File, read: Read, diff: tuple[str, ...] = ()) -> Finding:
+    text = "" if read.standing is None and not file.secret else read.text
+    if text is not None and masked(text) != text:
+        text = None
+    # Where the record says that all is well, push.sh would do nothing; elsewhere it acts of itself.
+    renew = (file.path,) if file.by_push and read.recorded == read.standing == file.standing else ()
+    return Finding(check, diff, (file.urn,), renew, file, text, read.standing)
+
+
+def _how(file: File, read: Read) -> str:
+    """In which respects a file differs, without a word of its text."""
+    if read.standing is None:
+        return "it is not there"
+    said = []
+    for kind, should, is_now in zip(
+        ("text", "mode", "owner"), file.standing.split(","), read.standing.split(","), strict=True
+    ):
+        if should != is_now:
+            differs = "the secret in it differs" if file.secret else "its text differs"
+            said.append(differs if kind == "text" else f"{kind} {is_now} instead of {should}")
+    return ", ".join(said)
+
+
+def _diff(should: str, found: str, before: str, after: str) -> tuple[str, ...]:
+    lines = difflib.unified_diff(_lines(should), _lines(found), before, after, lineterm="", n=2)
+    said = tuple(line.partition("\n")[0] for line in lines)
+    if not said and should != found:
+        return (f"--- {before}", f"+++ {after}", "  only the end of the last line differs")
+    return said
+
+
+def _lines(text: str) -> list[str]:
+    """Its lines as they may be shown; behind a line feed each as it is, so that what is masked differs all the same."""
+    return [f"{shown}\n{line}" for shown, line in zip(masked(text).splitlines(), text.splitlines(), strict=True)]
+
+
+def stray_table(head: str, body: str, host: str, others: Collection[str]) -> Finding:
+    """A table that no push loaded: pushes leave it alone, whatever it lets in, drops or rewrites before their own.
+
+    `others` are those that another tool keeps, each as family and name.
+    """
+    table = head.removeprefix("table ")
+    check = Check(f"firewall {printable(head)}", host, limit="not there")
+    if table in others:
+        return Finding(check.ok("of another tool", "verify.firewall_tables names it"))
+    why = (
+        f"nothing that was brought up loads it; if another tool keeps it, add '{table}' to verify.firewall_tables and "
+        f"`pulumi up`; else take it away by hand: {shlex.join(['nft', 'delete', *head.split()])}"
+    )
+    return Finding(check.fail("not pushed", why), _diff("", body, "as pushed", f"live on {host}"))
+
+
+def _tables(ruleset: str) -> dict[str, str]:
+    """What `nft list ruleset` prints, by the words that name each table: table FAMILY NAME."""
+    text = re.sub(r"^#.*\n", "", ruleset, flags=re.MULTILINE)  # it warns of what iptables made
+    parts = re.split(r"^(?=table )", text, flags=re.MULTILINE)
+    return {" ".join(part.split()[:3]): part for part in parts if part.startswith("table ")}
+
+
+def _joined(tables: Mapping[str, str]) -> str:
+    return "".join(tables[head] for head in sorted(tables))
+
+
+def tunnel(wanted: Host, guests: Iterable[str] = ()) -> str:
+    """Port, MTU and peers as the pushed files say, those of this stack and of `guests`, a line each."""
+    own = wanted.file("/etc/wireguard/wg0.conf")
+    mtu = wanted.file(MTU_FILE)
+    texts = [*(file.text for file in wanted.under(PEERS, ".conf")), *guests]
+    lines = [f"peer {_peer(text)}" for text in texts if text]
+    if own and (port := _value(own.text, "ListenPort")):
+        lines.append(f"port {port}")
+    if mtu and (number := _value(mtu.text, "mtu")):
+        lines.append(f"mtu {number}")
+    return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def _peer(text: str) -> str:
+    ranges = ",".join(sorted((_value(text, "AllowedIPs") or "").replace(" ", "").split(",")))
+    return f"{_value(text, 'PublicKey')} {ranges} keepalive {_value(text, 'PersistentKeepalive') or 'off'}"
+
+
+def _value(text: str, key: str) -> str | None:
+    found = re.search(rf"^{key}\s*=\s*(.+?)\s*$", text, re.MULTILINE)
+    return found[1] if found else None
+
+
+def live_tunnel(text: str) -> str:
+    """The same lines as `tunnel`, from what the interface says of itself."""
+    lines = []
+    for line in text.splitlines():
+        words = line.split()
+        if words[:1] in (["port"], ["mtu"]):
+            lines.append(line)
+        elif len(words) == 3:
+            lines.append(f"peer {words[0]} {','.join(sorted(words[1].split(',')))} keepalive {words[2]}")
+    return "".join(f"{line}\n" for line in sorted(lines))
+
+
+def variables(config: str, shown: str) -> tuple[str, ...]:
+    """Settings of MariaDB's file that its server does not have, each as a line that goes and one that came."""
+    live = dict(line.partition("\t")[::2] for line in shown.splitlines())
+    diff = []
+    for line in config.splitlines():
+        key, equals, value = (part.strip() for part in line.partition("="))
+        if not equals or line.lstrip().startswith(("#", "[")):
+            continue
+        found = live.get(key.replace("-", "_"))
+        # log_bin takes a name, and says ON.
+        if found is None or _same(value, found) or (key == "log_bin" and found == "ON"):
+            continue
+        diff += [f"- {key} = {value}", f"+ {key} = {found}"]
+    return tuple(diff)
+
+
+def _same(one: str, other: str) -> bool:
+    return _normal(one) == _normal(other)
+
+
+def _normal(value: str) -> str:
+    if size := re.fullmatch(r"(\d+)([KMGT])", value.upper()):
+        return str(int(size[1]) * _SIZES[size[2]])
+    return _SWITCHES.get(value.upper(), value)
+
+
+def drifted(findings: Iterable[Finding]) -> list[Finding]:
+    """Those that differ."""
+    return [finding for finding in findings if finding.check.status is Status.FAIL]

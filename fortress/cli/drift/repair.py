@@ -1,0 +1,163 @@
+"""`fortress drift --mend`: what was found is written into the state, and the engine puts it right.
+
+The engine compares what the program wants with what its state says, and never asks a host. So the state is made to say
+what was read back, as a refresh would: a preview then shows the very lines that drifted, and `pulumi up` undoes them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from fortress import push
+from fortress.cli.base.errors import CannotAskError, printable
+from fortress.cli.drift.pushed import NOTE
+from fortress.cli.drift.readback import Finding
+from fortress.cli.engine import run as engine
+from fortress.cli.engine.outputs import Standing
+from fortress.cli.hosts import ssh
+from fortress.cli.hosts.visit import visit
+
+# push.sh does nothing where its record says that the file stands and is active, unless `again` stands beside it, which
+# nobody else reads. Under its lock, as it does itself.
+_RENEW = r"""
+exec 9>>/run/fortress-push.lock && flock -w 300 9 || exit
+while read -r path; do
+    record=/var/lib/fortress/files/$(printf '%s\n' "$path" | sed -e 's/%/%25/g' -e 's,/,%2F,g')
+    [ -e "$record/applied" ] || continue
+    : >"$record/again" && sync "$record" || exit
+done
+"""
+
+LONGEST_PUSH_S = 600.0
+"""Seconds that the engine may need to end what it began: a push that waits for a service, then the next on the list."""
+
+
+class RefusedError(Exception):
+    """Nothing, or not everything, was mended; the text says why. Exit status 1."""
+
+
+def with_findings(exported: Mapping[str, Any], findings: Iterable[Finding]) -> dict[str, Any]:
+    """An exported state that says what was found in place of what was pushed.
+
+    A secret's text is not in it, nor one with a private key: there the command carries a comment that says what
+    differs, and so for all that is no file's text, mode or owner.
+    """
+    stack: dict[str, Any] = copy.deepcopy(dict(exported))
+    by_urn = {resource["urn"]: resource for resource in stack["deployment"]["resources"]}
+    for finding in findings:
+        for urn in finding.urns:
+            resource = by_urn.get(urn)
+            if resource is None:
+                raise RefusedError("the state changed in the meantime; nothing was written, run this again")
+            for values in (resource.get("inputs"), resource.get("outputs")):
+                if values:
+                    _say(values, finding, urn)
+    return stack
+
+
+def _say(values: dict[str, Any], finding: Finding, urn: str) -> None:
+    file = finding.file
+    if file and file.urn == urn and file.by_push and isinstance(values.get("create"), str) and finding.standing:
+        _, mode, owner = finding.standing.split(",")
+        if (mode, owner) != (file.mode, file.owner):
+            start = re.escape(shlex.join([push.PUSH, "put", file.path]))
+            values["create"] = re.sub(rf"(?<={start} )\S+ \S+", f"{mode} {owner}", values["create"], count=1)
+    if file and file.urn == urn and isinstance(values.get("stdin"), str) and finding.text is not None:
+        values["stdin"] = push.content(finding.text) if file.by_push else finding.text
+    if isinstance(values.get("create"), str):
+        # Whatever it was, the command differs now from what the program wants.
+        said = printable(f"{finding.check.name}: {finding.check.value}")
+        values["create"] = f"{values['create'].partition(NOTE)[0]}{NOTE}{said}"
+
+
+def mend(
+    stack: str,
+    standing: Standing,
+    findings: Sequence[Finding],
+    exported: Mapping[str, Any],
+    access: ssh.Access,
+    *,
+    timeout: float,
+    tell: Callable[[str], None] = lambda _message: None,
+) -> None:
+    """Put right what can be: write what was found into the state, then bring up just those resources.
+
+    `exported` is the state that the findings were made from: where it changed since, nothing is written. Hosts are
+    told first what to apply again when it is next put, which changes nothing by itself. So until the state is written
+    all is as it was, and another mend does it all; from then on the next `pulumi up` does the rest, or another mend.
+    Raises RefusedError.
+    """
+    urns = sorted({urn for finding in findings for urn in finding.urns})
+    if not urns:
+        return
+    tell("writing what was found into the state")
+    if engine.export(stack) != exported:
+        raise RefusedError("the state changed in the meantime; nothing was written, run this again")
+    found = with_findings(exported, findings)
+    if refused := _renew(standing, findings, access, timeout):
+        raise RefusedError(f"nothing was mended, and the state is as it was: {'; '.join(refused)}")
+    try:
+        engine.run("stack", "import", stack=stack, text=json.dumps(found))
+    except engine.EngineError as error:
+        raise RefusedError(f"the engine refused the state with what was found: {error}") from None
+    tell(f"bringing {len(urns)} resources up again")
+    _up(stack, urns)
+
+
+def _renew(standing: Standing, findings: Iterable[Finding], access: ssh.Access, timeout: float) -> list[str]:
+    """Let push.sh apply these files again when they are put, though nothing in them changed."""
+    paths: dict[str, set[str]] = {}
+    for finding in findings:
+        if finding.renew:
+            paths.setdefault(finding.check.host, set()).update(finding.renew)
+
+    refused: list[str] = []
+
+    def renew(name: str, session: ssh.Session) -> None:
+        command = shlex.join([*session.sudo, "sh", "-c", _RENEW])
+        result = session.run(command, text="".join(f"{path}\n" for path in sorted(paths[name])), takes=300.0)
+        if result.status != 0:
+            refused.append(f"{name}: {printable(result.stderr) or 'its records cannot be written'}")
+
+    return [*visit(standing, access, timeout, renew, hosts=paths).values(), *refused]
+
+
+def _up(stack: str, urns: Iterable[str]) -> None:
+    """`pulumi up` of these alone. What the engine says goes to standard error, as it comes."""
+    command = [engine.find(), "up", "--stack", stack, "--yes", "--skip-preview", "--suppress-outputs"]
+    command += ["--non-interactive", "--color", "never", *(word for urn in urns for word in ("--target", urn))]
+    environment = {"PULUMI_SKIP_UPDATE_CHECK": "true", **os.environ}
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            encoding="utf-8",
+            errors="replace",
+            process_group=engine.OWN_GROUP,
+        )
+    except OSError as error:
+        raise CannotAskError(f"pulumi cannot be started: {error.strerror}: {command[0]}") from None
+    with process:
+        try:
+            for line in process.stdout or ():
+                # By Python's own stream, which keeps it apart from the line that shows progress.
+                with contextlib.suppress(OSError):  # nobody to hear it is no reason to stop in the middle
+                    print(line, end="", file=sys.stderr, flush=True)
+            status = process.wait()
+        except BaseException:
+            engine.end(process, LONGEST_PUSH_S)
+            raise
+    if status != 0:
+        raise RefusedError(f"`pulumi up` failed; what is left is mended by the next `pulumi up --stack {stack}`")

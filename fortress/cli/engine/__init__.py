@@ -1,0 +1,1 @@
+"""The Pulumi engine: its processes, its state, its outputs."""

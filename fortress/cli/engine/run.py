@@ -1,0 +1,204 @@
+"""The Pulumi engine as the command asks it: by its own command line, never past it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fortress.cli.base.errors import CannotAskError, printable
+from fortress.cli.base.terminal import complain
+
+NO_SUCH_STACK = 6
+"""The engine's exit status for a stack that its backend does not hold (sdk/go/common/util/cmdutil, 3.255)."""
+
+LONGEST_S = 120.0
+"""Seconds that reading or writing a state may take; a state of some hundred resources takes one."""
+
+GRACE_S = 15.0
+"""Seconds that the engine has to end what it is at when it is asked to; then as many to end at once."""
+
+SHORT_S = 1.0
+"""Seconds that nobody needs to be told about."""
+
+OWN_GROUP = 0
+"""Process group of the engine: one of its own, so that Ctrl-C reaches only us and the engine hears of it once."""
+
+
+class EngineError(CannotAskError):
+    """The engine refused or failed; `status` is its exit status."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+def find() -> str:
+    """Path of `pulumi`: on PATH, or beside the Python that runs us."""
+    beside = str(Path(sys.executable).parent)
+    found = shutil.which("pulumi") or shutil.which("pulumi", path=beside)
+    if found is None:
+        raise CannotAskError(
+            "pulumi is neither on PATH nor beside this command; run `source .venv/bin/activate`, or `make lab` first"
+        )
+    return found
+
+
+@dataclass(frozen=True)
+class Said:
+    """How a run of the engine ended, and what it printed."""
+
+    status: int
+    stdout: str
+    stderr: str
+
+
+def run(*arguments: str, stack: str, text: str | None = None) -> str:
+    """What `pulumi ARGUMENTS --stack STACK` prints, with `text` as its standard input.
+
+    Raises EngineError with the engine's own words where it fails, CannotAskError where there is no engine.
+    """
+    said = ask(*arguments, stack=stack, text=text)
+    if said.status != 0:
+        raise EngineError(explain(stack, said.status, said.stderr), said.status)
+    return said.stdout
+
+
+def ask(*arguments: str, stack: str, text: str | None = None, longest_s: float | None = None) -> Said:
+    """The same where a failure is an answer too. Raises CannotAskError: no engine, or no answer within `longest_s`."""
+    longest_s = LONGEST_S if longest_s is None else longest_s
+    command = [find(), *arguments, "--stack", stack, "--non-interactive", "--color", "never"]
+    try:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL if text is None else subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
+            # The engine asks its maker for updates otherwise.
+            env={"PULUMI_SKIP_UPDATE_CHECK": "true", **os.environ},
+            process_group=OWN_GROUP,
+        )
+    except OSError as error:
+        raise CannotAskError(f"pulumi cannot be started: {error.strerror}: {command[0]}") from None
+    with process:
+        try:
+            stdout, stderr = process.communicate(text, timeout=longest_s)
+        except subprocess.TimeoutExpired:
+            end(process)
+            what = " ".join(arguments[:2])
+            raise CannotAskError(f"`pulumi {what}` gave no answer within {longest_s:.0f} s") from None
+        except BaseException:
+            end(process)
+            raise
+    return Said(process.returncode, stdout, stderr)
+
+
+def export(stack: str, *options: str) -> dict[str, Any]:
+    """The state of a stack that is up, secrets encrypted unless an option says else. Raises CannotAskError."""
+    try:
+        found = json.loads(run("stack", "export", *options, stack=stack))
+    except ValueError:
+        raise CannotAskError("`pulumi stack export` did not print JSON") from None
+    if not isinstance(found, dict):
+        raise CannotAskError("`pulumi stack export` did not print a state")
+    if not (found.get("deployment") or {}).get("resources"):
+        raise CannotAskError(
+            f"stack {stack!r} is not up: never brought up, or destroyed; `pulumi up --stack {stack}` brings it up"
+        )
+    return found
+
+
+def end(process: subprocess.Popen[str], grace_s: float | None = None) -> None:
+    """Have the engine end what it is at, end its plugins, and give its lock on the state back.
+
+    Killed, it would leave all three. After `grace_s` seconds, or another Ctrl-C, it is to end at once.
+    """
+    grace_s = GRACE_S if grace_s is None else grace_s
+    for patience_s in (grace_s, GRACE_S):
+        process.send_signal(signal.SIGINT)
+        try:
+            if not _ended(process, min(SHORT_S, patience_s)):
+                complain("the engine is ending what it began; Ctrl-C again ends it at once")
+                if not _ended(process, patience_s):
+                    continue
+        except KeyboardInterrupt:
+            continue
+        return
+    process.kill()
+    process.wait()
+
+
+def _ended(process: subprocess.Popen[str], seconds: float) -> bool:
+    try:
+        process.communicate(timeout=seconds)  # an engine that nobody listens to does not end
+    except subprocess.TimeoutExpired:
+        return False
+    return True
+
+
+_KNOWN = (
+    ("fully qualified name", "there is no Pulumi.yaml here or above; run this in the folder that holds it"),
+    (
+        "no Pulumi.yaml project file found",
+        "there is no Pulumi.yaml here or above; run this in the folder that holds it",
+    ),
+    (
+        "PULUMI_ACCESS_TOKEN must be set",
+        "the engine is not told where the state is kept; set PULUMI_BACKEND_URL, or run `pulumi login`",
+    ),
+    (
+        "passphrase must be set",
+        "the passphrase of stack {stack!r} is missing; set PULUMI_CONFIG_PASSPHRASE_FILE or PULUMI_CONFIG_PASSPHRASE",
+    ),
+    (
+        "incorrect passphrase",
+        "the passphrase in PULUMI_CONFIG_PASSPHRASE or PULUMI_CONFIG_PASSPHRASE_FILE is not that of stack {stack!r}",
+    ),
+    (
+        "unable to read PULUMI_CONFIG_PASSPHRASE_FILE",
+        "the file that PULUMI_CONFIG_PASSPHRASE_FILE names cannot be read; it holds the passphrase of stack {stack!r}",
+    ),
+    (
+        "the stack is currently locked",
+        "another `pulumi` is at work on stack {stack!r}; wait for it, or where there is none any more, run "
+        "`pulumi cancel --stack {stack}`",
+    ),
+    ("unable to open bucket", "{said}; PULUMI_BACKEND_URL, or `pulumi login`, says where the state is kept"),
+    (
+        "unsupported checkpoint version",
+        "the state of stack {stack!r} was written by a newer engine ({said}); update `pulumi`",
+    ),
+    (
+        "needs support for the following features",
+        "the state of stack {stack!r} was written by a newer engine ({said}); update `pulumi`",
+    ),
+)
+"""What the engine says (3.255) where it never came to the stack, and the same in one line with the cure."""
+
+
+def could_not_ask(stack: str, status: int, stderr: str) -> str | None:
+    """Why the engine never came to look at the stack, in one line with the cure; None where it did."""
+    if status == NO_SUCH_STACK:
+        return f"there is no stack {stack!r} in this backend; `pulumi stack ls` names those that are"
+    said = _in_one_line(stderr)
+    known = next((line for words, line in _KNOWN if words in said), None)
+    return known.format(stack=stack, said=f"pulumi: {said}") if known else None
+
+
+def explain(stack: str, status: int, stderr: str) -> str:
+    """The engine's error in one line, with the cure where it is known."""
+    said = _in_one_line(stderr) or f"exit status {status} and no word"
+    return could_not_ask(stack, status, stderr) or f"pulumi: {said}"
+
+
+def _in_one_line(stderr: str) -> str:
+    lines = [line.strip().removeprefix("error:").strip() for line in stderr.splitlines() if line.strip()]
+    return printable("\n".join(lines))

@@ -1,0 +1,1 @@
+"""`fortress preview`: a preview as a reviewer's comment."""

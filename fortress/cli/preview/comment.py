@@ -1,0 +1,472 @@
+"""A preview as the comment that a reviewer reads: Markdown for a forge, the worst first, of bounded size.
+
+What comes from elsewhere (names, texts, errors) stands in code only, where no forge looks for mentions or HTML.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from fortress import push
+from fortress.activation import Activation, Effect, leaves_services, of_command
+from fortress.cli.base.masking import SECRET
+from fortress.cli.preview.forge import LIMITS, Forge
+from fortress.cli.preview.markdown import block, code, fenced, fitting, fold, tag_code
+from fortress.cli.preview.plan import UNKNOWN, Change, Plan
+from fortress.push import push_in
+
+LONGEST_FILE = 8
+"""A file takes at most this part of the comment."""
+LONGEST_ERRORS = 4
+"""The engine's errors at most this part, so that what is at risk stands beside them whatever they say."""
+LONGEST_RISKS = 3
+"""The list of what is at risk at most this part; one line of it takes a sixth of the shortest comment."""
+SAYING_WHAT_IS_CUT = 2500
+"""Bytes that are left for it: eight names of 80, and the stack's of 200 characters."""
+AROUND_THE_REPORT = 1200
+"""Bytes of its fold and of the longest fences that its lines may need."""
+OPEN_LINES = 80
+"""Lines of a diff that are shown unfolded."""
+OPEN_LINES_OF_NEW = 8
+"""The same of a file that is new or removed."""
+LISTED = 50
+"""Items of a list that must not push everything else out."""
+
+_WORDS = {
+    "create": "created",
+    "update": "updated",
+    "replace": "replaced",
+    "delete": "deleted",
+    "leave": "left as they are and forgotten",
+    "read": "read",
+    "same": "unchanged",
+}
+_ORDER = tuple(_WORDS)
+_INTERNAL = {"__defaults", "__internal", "__meta", "version"}
+
+
+@dataclass
+class Part:
+    """A piece of the comment: the lower its rank, the later it is cut. `what` names it where it was cut."""
+
+    rank: int
+    text: str
+    what: str = ""
+
+
+def marker(stack: str) -> str:
+    """The first line, by which a workflow finds the comment that it wrote before."""
+    return f"<!-- fortress preview: {re.sub(r'[^A-Za-z0-9._/-]', '?', stack)[:200]} -->"
+
+
+def render(stack: str, plan: Plan, forge: Forge = Forge.GITHUB) -> str:
+    """The whole comment, at most as long as the forge takes."""
+    limit = LIMITS[forge]
+    head = [
+        marker(stack),
+        f"## Preview of {code(stack)}: {_headline(plan)}\n",
+        *_risks(plan, limit // LONGEST_RISKS),
+        *_errors(plan, limit // LONGEST_ERRORS),
+        *_tally(plan),
+    ]
+    parts: list[Part] = []
+    if plan.changing:
+        parts += _hosts(plan, limit // LONGEST_FILE)
+        parts += _cloud(plan)
+        parts += _others(plan)
+    parts += _notes(plan)
+    return _fitted("\n".join(head), parts, _report(plan), limit, stack)
+
+
+# --- first and loud ---------------------------------------------------------------------------------------------------
+
+
+def _headline(plan: Plan) -> str:
+    if plan.status or plan.errors:
+        return "it cannot be brought up"
+    if not plan.changing:
+        return "nothing changes"
+    going = [change for change in plan.risks if change.goes or change.moves or change.rebuilt]
+    return f"data is at risk in {_number(len(going), 'place')}" if going else _counted(plan)
+
+
+def _counted(plan: Plan) -> str:
+    return ", ".join(f"{plan.counts[op]} {_WORDS[op]}" for op in _ORDER if plan.counts.get(op) and op != "same")
+
+
+def _errors(plan: Plan, longest: int) -> list[str]:
+    if not plan.errors:
+        return []
+    said = fenced("\n\n".join(plan.errors), longest=longest)
+    return [f"**The engine stopped with exit status {plan.status}; nothing was changed.** It says:\n", said]
+
+
+def _risks(plan: Plan, longest: int) -> list[str]:
+    """The first of them, as many as `longest` bytes take; one always fits."""
+    if not plan.risks:
+        return []
+    lines = [_at_risk(change) for change in plan.risks[:LISTED]]
+    while sum(len(line.encode()) + 1 for line in lines) > longest:
+        lines.pop()
+    if len(plan.risks) > len(lines):
+        lines.append(f"- and {len(plan.risks) - len(lines)} more, in the full report")
+    return ["### ⚠️ Data at risk\n", *lines, ""]
+
+
+def _at_risk(change: Change) -> str:
+    if change.moves and not change.goes:
+        return f"- **ANOTHER MACHINE** for {code(change.host, 120)}: {_risk(change)}"
+    verb = {"replace": "**REPLACED**", "delete": "**DELETED**"}.get(change.op, "**CHANGED**")
+    because = f", because of {_codes(change.reasons)}" if change.reasons else ""
+    return f"- {verb} {code(change.name, 120)} ({code(change.type, 120)}){because}: {_risk(change)}"
+
+
+def _risk(change: Change) -> str:
+    risk = change.risk()
+    if change.goes and change.old.get("protect") and risk != "protected":
+        return f"{risk}; protected, so the engine refuses"
+    return risk
+
+
+def _tally(plan: Plan) -> list[str]:
+    if not plan.changes:
+        return []
+    if not plan.changing:
+        return [] if plan.errors else [f"All {_number(plan.counts.get('same', 0), 'resource')} are as stated.\n"]
+    same = plan.counts.get("same", 0)
+    said = f"{_counted(plan)}{f'; {same} unchanged' if same else ''}."
+    commands = [change for change in plan.changing if change.is_command]
+    files = [change for change in commands if _is_file(change)]
+    hosts = {change.host for change in files if change.host}
+    cloud = [change for change in plan.changing if change.is_cloud]
+    where = [f"{_number(len(files), 'file')} on {_number(len(hosts), 'host')}"] if files else []
+    where += [f"{_number(len(cloud), 'cloud resource')}"] if cloud else []
+    return [f"**{said}**{' ' + _sentence(', '.join(where)) + '.' if where else ''}\n"]
+
+
+# --- hosts ------------------------------------------------------------------------------------------------------------
+
+
+def file_of(change: Change) -> str:
+    """The path on the host that a change is about, empty when it is no file, or its path is not known."""
+    for state in (change.after, change.before):
+        found = push_in(str(state.get("create", "")))
+        if found:
+            return found.path
+    return ""
+
+
+def _is_file(change: Change) -> bool:
+    """A file, or what may be one: a text whose command is not known yet."""
+    return bool(file_of(change)) or (change.after.get("create") == UNKNOWN and "stdin" in change.after)
+
+
+def activation(change: Change) -> Activation:
+    """What becomes of the service behind a file; nothing where the same file is pushed to the same machine again."""
+    if change.op == "leave":
+        return Activation(Effect.UNTOUCHED)
+    if change.op == "delete":
+        return of_command(str(change.before.get("delete", "")))
+    if change.op == "update" and _same_file(change):
+        return Activation(Effect.UNTOUCHED)
+    return of_command(str(change.after.get("create", "")))
+
+
+def _same_file(change: Change) -> bool:
+    before, after = change.before, change.after
+    if "stdin" in change.differing or before.get("stdin") != after.get("stdin"):
+        return False
+    one, other = push_in(str(before.get("create", ""))), push_in(str(after.get("create", "")))
+    same_machine = str(before.get("create")).rpartition(" ")[2] == str(after.get("create")).rpartition(" ")[2]
+    return one is not None and other is not None and same_machine and (one.mode, one.owner) == (other.mode, other.owner)
+
+
+def _text(state: Mapping[str, object]) -> str:
+    """The text of a file as it lands on the host."""
+    return str(state.get("stdin", "")).removesuffix(push.END)
+
+
+def unified(change: Change) -> str:
+    """The lines of a file that change, three around them; empty where the text stays or may not be seen."""
+    before = _text(change.before) if change.old else ""
+    after = _text(change.after) if change.op not in ("delete", "leave") else ""
+    lines = list(difflib.unified_diff(_lines(before), _lines(after), lineterm="", n=3))[2:]
+    if not before or not after:
+        lines = lines[1:]  # all of it is new, or gone: where is no question
+    return "".join(f"{line}\n" for line in lines)
+
+
+def _lines(text: str) -> list[str]:
+    """Its lines: only a line feed ends one, whatever else Python takes for an end."""
+    return text.removesuffix("\n").split("\n") if text else []
+
+
+def _hosts(plan: Plan, longest: int) -> list[Part]:
+    on: dict[str, list[Change]] = {}
+    for change in plan.changing:
+        if change.is_command:
+            on.setdefault(change.host, []).append(change)
+    if not on:
+        return []
+    parts = [Part(1, "### Hosts\n")]
+    for host in sorted(on, key=lambda name: (not name, name)):
+        changes = sorted(on[host], key=lambda change: (file_of(change) or "~", change.name))
+        parts.append(
+            Part(1, f"#### {code(host) if host else 'A host that is not known yet'}\n\n{_services(changes)}\n")
+        )
+        files = [change for change in changes if _is_file(change)]
+        own = [change for change in files if file_of(change).startswith(f"{push.LIBRARY}/") and change.op == "create"]
+        for change in files:
+            if change not in own:
+                parts.append(_file(host, change, longest))
+        commands = [change for change in changes if change not in files]
+        if own:
+            paths = _codes([file_of(change) for change in own])
+            parts.append(Part(3, f"New, of the program's own: {paths}\n", f"tools of {code(host)}"))
+        if commands:
+            parts.append(Part(3, _commands(commands), f"commands on {code(host)}"))
+    return parts
+
+
+def _services(changes: Sequence[Change]) -> str:
+    """What becomes of each service of a host, taken together."""
+    worst: dict[str, Effect] = {}
+    unknown = besides = 0
+    for change in changes:
+        if not _is_file(change):
+            run = {"delete": change.before.get("delete"), "leave": None}.get(change.op, change.after.get("create"))
+            besides += run is not None and not leaves_services(str(run))
+            continue
+        found = activation(change)
+        if found.effect is Effect.UNKNOWN and not found.service:
+            unknown += 1
+        elif found.service:
+            worst[found.service] = max(worst.get(found.service, Effect.UNTOUCHED), found.effect)
+    said = [f"{code(service)} {_effect(effect)}" for service, effect in sorted(worst.items())]
+    if unknown:
+        said.append(f"for {_number(unknown, 'file')} it is unknown what becomes of the service")
+    if said:
+        return f"{_sentence(', '.join(said))}.{' Commands below may touch others.' if besides else ''}"
+    return "No file touches a service; commands below may." if besides else "No service is touched."
+
+
+def _sentence(said: str) -> str:
+    return said[:1].upper() + said[1:]
+
+
+def _effect(effect: Effect) -> str:
+    words = str(Activation(effect, "x")).removeprefix("x ")
+    return f"**{words}**" if effect > Effect.RELOADS else words
+
+
+def _becomes(change: Change) -> str:
+    found = activation(change)
+    if not found.service:
+        return "service unknown" if found.effect is Effect.UNKNOWN else "no service is touched"
+    return f"{code(found.service)} {_effect(found.effect)}"
+
+
+def _file(host: str, change: Change, longest: int) -> Part:
+    path = file_of(change)
+    name = code(path) if path else f"{code(change.name)} (path unknown)"
+    what = {"create": "is new", "delete": "is removed", "leave": "stays, and is forgotten", "replace": "is replaced"}
+    hidden = SECRET in (change.after.get("stdin"), change.before.get("stdin"))
+    diff = "" if hidden else unified(change)
+    hidden = hidden or ("stdin" in change.differing and not diff)  # only a private key in it differs
+    verb = what.get(change.op, "changes" if diff or hidden else "is pushed again as it is")
+    title = f"{name} {verb}: {_becomes(change)}"
+    lines = [f"{title}\n"]
+    if hidden and (change.op == "create" or "stdin" in change.differing):
+        lines.append("Its text is secret and not shown.\n")
+    elif change.differing and not diff and change.op == "update":
+        lines.append(f"Changed: {_codes(change.differing)}\n")
+    lines += _meta(change)
+    if diff:
+        shown = fenced(diff, "diff", longest)
+        long = diff.count("\n") > (OPEN_LINES if change.op == "update" else OPEN_LINES_OF_NEW)
+        lines.append(
+            fold(f"{_number(diff.count(chr(10)), 'line')} of {tag_code(path or change.name)}", shown) if long else shown
+        )
+    rank = 2 if change.op not in ("create", "leave") else 4
+    return Part(rank, "\n".join(lines), f"{code(path or change.name)} on {code(host or 'unknown')}")
+
+
+def _meta(change: Change) -> list[str]:
+    """Mode and owner, where they change."""
+    one, other = push_in(str(change.before.get("create", ""))), push_in(str(change.after.get("create", "")))
+    if one is None or other is None or (one.mode, one.owner) == (other.mode, other.owner):
+        return []
+    return [f"Mode and owner: {code(f'{one.mode} {one.owner}')} → {code(f'{other.mode} {other.owner}')}\n"]
+
+
+def _commands(changes: Sequence[Change]) -> str:
+    lines = []
+    for change in changes[:LISTED]:
+        if change.op in ("delete", "leave"):
+            undone = change.before.get("delete")
+            said = f"runs {code(_bare(undone), 200)}" if undone and change.op == "delete" else "is forgotten"
+            lines.append(f"- removed: {code(change.name)} {said}")
+            continue
+        why = f" ({_codes(change.differing)} changed)" if change.op == "update" and change.differing else ""
+        again = "runs again" if change.op == "update" else "runs"
+        lines.append(f"- {code(change.name)} {again}{why}: {code(_bare(change.after.get('create')), 200)}")
+    if len(changes) > LISTED:
+        lines.append(f"- and {len(changes) - LISTED} more")
+    return fold(f"{_number(len(changes), 'command')} besides", "\n".join(lines))
+
+
+def _bare(command: object) -> str:
+    """A command without what each of them says: who runs it, and for which machine."""
+    bare = re.sub(r"^(?:sudo )?(?:env FORTRESS_MACHINE=\S+ )?", "", str(command or ""))
+    return re.sub(r" --machine \S+", "", bare)
+
+
+# --- clouds, and the rest ---------------------------------------------------------------------------------------------
+
+
+def _cloud(plan: Plan) -> list[Part]:
+    found = sorted(
+        (change for change in plan.changing if change.is_cloud),
+        key=lambda change: (-_ORDER.index(change.op), change.type, change.name),
+    )
+    if not found:
+        return []
+    parts = [Part(1, "### Cloud resources\n")]
+    created = [change for change in found if change.op == "create"]
+    for change in found:
+        if change.op != "create":
+            parts.append(Part(2, _resource(change), code(change.name)))
+    if created:
+        lines = [f"- created: {code(change.name)} ({code(change.type)})" for change in created]
+        body = "\n".join(lines)
+        title = f"{_number(len(created), 'resource')} created"
+        text = fold(title, body) if len(created) > 10 or len(found) > len(created) else f"{body}\n"
+        parts.append(Part(3, text, title))
+    return parts
+
+
+def _resource(change: Change) -> str:
+    because = f" because of {_codes(change.reasons)}" if change.op == "replace" and change.reasons else ""
+    lines = [f"- {_WORDS[change.op].split(' ')[0]}{because}: {code(change.name)} ({code(change.type)})"]
+    if change.op in ("update", "replace"):
+        lines += [f"  - {_property(change, key)}" for key in change.differing[:LISTED]]
+    return "\n".join(lines) + "\n"
+
+
+def _property(change: Change, key: str) -> str:
+    before, after = _value(change.before, key), _value(change.after, key)
+    return f"{code(key)}: {code(before, 120)} → {code(after, 120)}"
+
+
+def _value(inputs: Mapping[str, object], key: str) -> str:
+    if key not in inputs:
+        return "none"
+    value = inputs[key]
+    return value if isinstance(value, str) and "\n" not in value else json.dumps(value, sort_keys=True)
+
+
+def _others(plan: Plan) -> list[Part]:
+    """Providers and commands on the engine's side, which the sections above leave out."""
+    found = [
+        change
+        for change in plan.changing
+        if not change.is_cloud and not change.is_command and (change.old or change.new).get("custom")
+    ]
+    if not found:
+        return []
+    found.sort(key=lambda change: (-_ORDER.index(change.op), change.type, change.name))
+    lines = [
+        f"- {_WORDS[change.op].split(' ')[0]}: {code(change.name)} ({code(change.type)})"
+        + (f", changed: {_codes(change.differing)}" if change.op in ("update", "replace") else "")
+        for change in found[:LISTED]
+    ]
+    if len(found) > LISTED:
+        lines.append(f"- and {len(found) - LISTED} more")
+    title = f"{_number(len(found), 'resource')} on the engine's side"
+    return [Part(3, fold(title, "\n".join(lines)), title)]
+
+
+def _notes(plan: Plan) -> list[Part]:
+    said = [*plan.warnings, *plan.notes]
+    if not said:
+        return []
+    title = "What the engine says besides"
+    return [Part(3, fold(title, fenced("\n".join(said), longest=4000)), title)]
+
+
+# --- the full report, and what fits -----------------------------------------------------------------------------------
+
+
+def _report(plan: Plan) -> list[str]:
+    """Every resource that changes, with each property, in plain lines."""
+    lines: list[str] = []
+    for change in sorted(plan.changing, key=lambda change: (change.type, change.name)):
+        because = f" (because of {', '.join(change.reasons)})" if change.reasons else ""
+        lines.append(f"{change.op:<8} {change.type} {change.name}{because}")
+        keys: Iterable[str] = change.differing
+        if change.op == "create":
+            keys = sorted(key for key in change.after if key not in _INTERNAL)
+        for key in keys:
+            after = _short(change.after, key)
+            lines.append(f"    {key}: {after if change.op == 'create' else f'{_short(change.before, key)} -> {after}'}")
+    return lines
+
+
+def _short(inputs: Mapping[str, object], key: str) -> str:
+    value = inputs.get(key)
+    if isinstance(value, str) and value.count("\n") > 1:
+        return f"({value.count(chr(10))} lines)"
+    return _value(inputs, key).replace("\n", "\\n")
+
+
+def _fitted(head: str, parts: Sequence[Part], report: Sequence[str], limit: int, stack: str) -> str:
+    """The head always; the parts that fit, those of low rank first, in their order; of the report what is left."""
+    room = limit - SAYING_WHAT_IS_CUT - _size(head)
+    kept: set[int] = set()
+    for index in sorted(range(len(parts)), key=lambda index: (parts[index].rank, index)):
+        if _size(parts[index].text) <= room:
+            kept.add(index)
+            room -= _size(parts[index].text)
+    cut = [part.what for index, part in enumerate(parts) if index not in kept and part.what]
+    lines = fitting(report, room - AROUND_THE_REPORT)
+    texts = [head]
+    if cut or len(lines) < len(report):
+        texts.append(_said_of_cut(cut, len(report) - len(lines), limit, stack))
+    texts += [part.text for index, part in enumerate(parts) if index in kept]
+    if lines:
+        rest = f", the first {len(lines)} of {len(report)} lines" if len(lines) < len(report) else ""
+        texts.append(fold(f"Full report{rest}", block(lines)))
+    return "\n".join(text.rstrip("\n") + "\n" for text in texts)
+
+
+def _size(text: str) -> int:
+    """Bytes of a part, with the empty line behind it."""
+    return len(text.encode()) + 2
+
+
+def _said_of_cut(cut: Sequence[str], lines: int, limit: int, stack: str) -> str:
+    said = [f"**Cut to the {limit} bytes that a comment may have.**"]
+    if cut:
+        names = [name for name in cut if len(name.encode()) < 80][:8]
+        more = [f"{len(cut) - len(names)} more"] if len(cut) > len(names) else []
+        said.append(f"Not shown: {' and '.join([', '.join(names), *more] if names else more)}.")
+    if lines:
+        said.append(f"{_number(lines, 'line')} of the full report are left out.")
+    said.append(
+        f"All of it: {code(f'fortress preview --stack {stack} --forge gitlab', 200)}, or `pulumi preview --diff`."
+    )
+    return " ".join(said) + "\n"
+
+
+def _codes(names: Iterable[str]) -> str:
+    found = list(names)
+    said = ", ".join(code(name, 120) for name in found[:20])
+    return f"{said} and {len(found) - 20} more" if len(found) > 20 else said
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}{'' if count == 1 else 's'}"

@@ -1,0 +1,104 @@
+"""`fortress preview`: the engine's preview as the comment of a pull request."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from fortress.cli.base.errors import CannotAskError
+from fortress.cli.check.check import Check, Status
+from fortress.cli.engine import run as engine
+from fortress.cli.preview import comment, plan
+from fortress.cli.preview.forge import Forge
+
+LONGEST_S = 1800.0
+"""Seconds that a preview may take: clouds are asked for all that the settings name."""
+
+
+def read(stack: str) -> plan.Plan:
+    """What the engine would do, errors of its own included.
+
+    Raises CannotAskError where it cannot even begin: no engine, no such stack, no passphrase.
+    """
+    said = engine.ask("preview", "--json", "--show-sames", "--suppress-progress", stack=stack, longest_s=LONGEST_S)
+    text = said.stdout
+    try:
+        # Plugins and hooks may have said something before and after.
+        found, _ = json.JSONDecoder().raw_decode(text, text.index("{\n"))
+    except ValueError:
+        if said.status == 0:
+            raise CannotAskError("`pulumi preview --json` did not print JSON") from None
+        if why := engine.could_not_ask(stack, said.status, said.stderr):
+            raise CannotAskError(why) from None
+        return plan.Plan(errors=(engine.explain(stack, said.status, said.stderr),), status=said.status)
+    return plan.parse(found, said.status)
+
+
+def written(stack: str, found: plan.Plan, forge: Forge, *, as_object: bool = False) -> str:
+    """The comment, or the object that holds it."""
+    text = comment.render(stack, found, forge)
+    return as_json(stack, found, text) + "\n" if as_object else text
+
+
+def save(file: Path, text: str) -> None:
+    """Write it to a file, which nobody sees half-written. Raises CannotAskError where that cannot be."""
+    try:
+        if file.exists() and not file.is_file():  # a pipe, a device: nothing to put in its place
+            file.write_text(text, encoding="utf-8")
+        else:
+            _put(file.resolve(), text)
+    except OSError as error:
+        raise CannotAskError(f"{file} cannot be written: {error.strerror}") from None
+    except RuntimeError as error:  # Python's word for links that lead to each other
+        raise CannotAskError(f"{file} cannot be written: {error}") from None
+
+
+def _put(file: Path, text: str) -> None:
+    beside = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        beside.write_text(text, encoding="utf-8")
+        beside.replace(file)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+
+
+def unasked(stack: str, error: str) -> str:
+    """The object where nothing could be asked."""
+    return json.dumps(_object(stack, plan.Plan(), [], "") | {"ok": False, "error": error}, indent=2) + "\n"
+
+
+def as_json(stack: str, found: plan.Plan, text: str) -> str:
+    """One object for a program: what changes, what is at risk, and the comment."""
+    status = Status.FAIL if found.errors else Status.OK
+    check = Check("preview", "", status, found.status, limit=0, detail="; ".join(found.errors))
+    return json.dumps(_object(stack, found, [check], text), indent=2)
+
+
+def _object(stack: str, found: plan.Plan, checks: Sequence[Check], text: str) -> dict[str, object]:
+    return {
+        "ok": not found.errors,
+        "stack": stack,
+        "checks": [check.as_json() for check in checks],
+        "counts": dict(found.counts),
+        "risks": [
+            {"name": one.name, "type": one.type, "change": one.op, "because": list(one.reasons), "risk": one.risk()}
+            for one in found.risks
+        ],
+        "changes": [
+            {
+                "name": one.name,
+                "type": one.type,
+                "change": one.op,
+                "host": one.host,
+                "path": comment.file_of(one) if one.is_command else "",
+                "service": str(comment.activation(one)) if one.is_command and comment.file_of(one) else "",
+                "properties": list(one.differing),
+                "because": list(one.reasons),
+            }
+            for one in found.changing
+        ],
+        "comment": text,
+    }

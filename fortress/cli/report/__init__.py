@@ -1,0 +1,1 @@
+"""`fortress report`: one page about a fortress."""

@@ -1,0 +1,291 @@
+"""`fortress report`: what is known of a standing fortress, as one page."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import time
+from base64 import b64encode
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cached_property
+
+from fortress.cli.base.errors import CannotAskError
+from fortress.cli.check import show
+from fortress.cli.check.check import ORDER, Check, Status
+from fortress.cli.check.history import Run
+from fortress.cli.engine.outputs import Standing
+from fortress.cli.report import plots
+from fortress.cli.report.drawing import shortened
+from fortress.cli.report.pairs import WORST, between_sites, draw, link, pairs, worst
+from fortress.cli.report.plots import Plot
+from fortress.cli.report.up import Up, last_up
+from fortress.text import render_page
+
+MANY_FILES = 8
+"""From so many on, a host's changed files are folded."""
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that the page is made from."""
+
+    stack: str
+    when: float
+    """When the page is made; seconds since 1970, as all times here."""
+    measured: float
+    """When the checks were made."""
+    standing: Standing
+    checks: tuple[Check, ...]
+    """Those of `fortress verify`."""
+    looked: tuple[Check, ...] = ()
+    """Those of `fortress status`; none where hosts were not asked."""
+    runs: tuple[Run, ...] = ()
+    """All runs that were kept, the one shown among them, oldest first."""
+    up: Up | None = None
+    no_up: str = ""
+    """Why nothing is known of the last `up`."""
+
+    @cached_property
+    def past(self) -> dict[tuple[str, str], list[tuple[float, Check]]]:
+        """What each check was in each run, by its name and host."""
+        found: dict[tuple[str, str], list[tuple[float, Check]]] = {}
+        for run in self.runs:
+            for check in run.checks:
+                found.setdefault((check.name, check.host), []).append((run.when, check))
+        return found
+
+
+def collect(stack: str, standing: Standing, runs: Sequence[Run], looked: Sequence[Check]) -> Facts:
+    """The facts of the newest run. Raises CannotAskError where there is none; an unknown history of `up` is a fact."""
+    if not runs:
+        raise CannotAskError(f"no run of stack {stack!r} was kept; run `fortress verify --stack {stack}` first")
+    up, no_up = None, ""
+    try:
+        up = last_up(stack)
+    except CannotAskError as error:
+        no_up = str(error)
+    run = runs[-1]
+    return Facts(stack, time.time(), run.when, standing, run.checks, tuple(looked), tuple(runs), up, no_up)
+
+
+# --- the last `up` ----------------------------------------------------------------------------------------------------
+
+
+# --- tunnels and flows ------------------------------------------------------------------------------------------------
+
+
+# --- the page ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Row:
+    """A check as a line of a table."""
+
+    check: Check
+    value: str
+    limit: str
+    plot: Plot | None
+    slug: str
+    """Its host's."""
+    about: str = ""
+    """That of the other host whom it is about: `handshake with B`, `backend X/B`."""
+
+    @property
+    def word(self) -> str:
+        return show.WORDS[self.check.status].lower()
+
+
+@dataclass(frozen=True)
+class Group:
+    """Checks whose names begin alike."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+def slugs(standing: Standing, checks: Iterable[Check]) -> dict[str, str]:
+    """By host what is safe in an id, an address and a style sheet, each its own."""
+    found: dict[str, str] = {}
+    for name in [*standing.hosts, *(check.host for check in checks)]:
+        if name not in found:
+            plain = re.sub(r"[^A-Za-z0-9_-]", "-", name)
+            found[name] = plain if plain not in found.values() else f"{plain}-{len(found)}"
+    return found
+
+
+def groups(facts: Facts) -> list[Group]:
+    """The checks by how their names begin, each group in the order in which `fortress verify` shows it."""
+    names = slugs(facts.standing, facts.checks)
+    found: dict[str, list[Row]] = {}
+    for check in facts.checks:
+        start = next((each for each in ORDER if check.name.startswith(each)), "other")
+        about = (slug for host, slug in names.items() if check.name.endswith((f" {host}", f"/{host}")))
+        found.setdefault(start, []).append(replace(row(facts, check, names[check.host]), about=next(about, "")))
+    return [Group(start[:1].upper() + start[1:], tuple(rows)) for start, rows in found.items()]
+
+
+def row(facts: Facts, check: Check, slug: str) -> Row:
+    """One check with its history."""
+    past = facts.past.get((check.name, check.host), [])
+    return Row(check, show.with_unit(check), show.limit_of(check), plots.plot(past), slug)
+
+
+@dataclass(frozen=True)
+class Age:
+    """A certificate by what is left of it, or a key by how old it is."""
+
+    row: Row
+    days: float
+    part: float
+    """Of the longest in its list, from 0 to 1."""
+    limit_part: float | None
+
+
+def ages(facts: Facts, *, keys: bool) -> list[Age]:
+    """Keys, the oldest first, or certificates, the first to end first."""
+    names = slugs(facts.standing, facts.checks)
+    measured = {(check.name, check.host) for check in facts.checks}
+    hosts = {host for name, host in measured if "certificate" in name}
+    # What `fortress status` reads on a host itself, where nothing was measured from outside.
+    checks = [*facts.checks, *(check for check in facts.looked if check.host not in hosts)]
+    found = [
+        check
+        for check in checks
+        if check.unit == "days" and isinstance(check.value, int | float) and ("certificate" in check.name) is not keys
+    ]
+    found.sort(key=lambda check: float(check.value or 0), reverse=keys)
+    longest = max((abs(end) for check in found for end in (_number(check.value), _number(check.limit))), default=0) or 1
+    return [
+        Age(
+            row(facts, check, names[check.host]),
+            _number(check.value),
+            max(0.0, _number(check.value)) / longest,
+            _number(check.limit) / longest if isinstance(check.limit, int | float) else None,
+        )
+        for check in found
+    ]
+
+
+def _number(value: object) -> float:
+    return float(value) if isinstance(value, int | float) else 0.0
+
+
+def reasons(checks: Sequence[Check]) -> list[tuple[Status, str, str, list[str]]]:
+    """What does not hold, the worst first: state, host, reason, and the checks that have it."""
+    found = [(status, host, detail, names) for (status, host, detail), names in show.reasons(checks).items()]
+    return sorted(found, key=lambda each: WORST.index(each[0]))
+
+
+def as_html(facts: Facts) -> str:
+    """The whole page. It holds all it shows, and forbids the browser to load anything."""
+    names = slugs(facts.standing, facts.checks)
+    style = render_page("report.css.j2", slugs=list(names.values()))
+    program = render_page("report.js")
+    found = pairs(facts.standing, facts.checks)
+    by_host = {name: [check for check in facts.checks if check.host == name] for name in facts.standing.hosts}
+    return render_page(
+        "report.html.j2",
+        facts=facts,
+        standing=facts.standing,
+        style=style,
+        program=program,
+        style_hash=_hash(style),
+        program_hash=_hash(program),
+        drawing=draw(facts.standing, found),
+        pairs=found,
+        between=between_sites(facts.standing, found),
+        slugs=names,
+        groups=groups(facts),
+        by_host=by_host,
+        looked={(check.host, check.name): check for check in facts.looked},
+        reasons=reasons(facts.checks),
+        counts={status: sum(check.status is status for check in facts.checks) for status in Status},
+        certificates=ages(facts, keys=False),
+        keys=ages(facts, keys=True),
+        worst=worst,
+        shortened=shortened,
+        date=date,
+        span=span,
+        with_unit=show.with_unit,
+        limit_of=show.limit_of,
+        many_files=MANY_FILES,
+        plot_width=plots.WIDTH,
+        plot_height=plots.HEIGHT,
+    )
+
+
+def _hash(text: str) -> str:
+    """As a Content-Security-Policy names an inline style or script."""
+    return f"sha256-{b64encode(hashlib.sha256(text.encode()).digest()).decode()}"
+
+
+def date(seconds: float) -> str:
+    """A time as it is written on the page."""
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M UTC")
+
+
+def span(seconds: float) -> str:
+    """How long something took or is ago, with its unit."""
+    for length, unit in ((86_400, "days"), (3_600, "h"), (60, "min")):
+        if seconds >= 2 * length:
+            return f"{seconds / length:.0f} {unit}"
+    return f"{max(0, round(seconds))} s"
+
+
+# --- for programs -----------------------------------------------------------------------------------------------------
+
+
+def as_json(facts: Facts) -> str:
+    """One object with what the page is made from."""
+    up = facts.up
+    found = {
+        "ok": bool(facts.checks) and all(check.status is Status.OK for check in facts.checks),
+        "stack": facts.stack,
+        "when": facts.when,
+        "measured": facts.measured,
+        "checks": [check.as_json() for check in facts.checks],
+        "looked": [check.as_json() for check in facts.looked],
+        "hosts": {
+            name: {"site": host.site, "role": host.role, "mesh_address": host.mesh_address, "address": host.address}
+            for name, host in facts.standing.hosts.items()
+        },
+        "links": [
+            {
+                "source": each.source,
+                "target": each.target,
+                "tunnel": each.tunnel and str(each.tunnel),
+                "flow": each.flow and str(each.flow),
+                "said": each.said,
+            }
+            for each in (link(pair) for pair in pairs(facts.standing, facts.checks))
+        ],
+        "up": up
+        and {
+            "began": up.began,
+            "took_s": up.took_s,
+            "result": up.result,
+            "counts": dict(up.counts),
+            "commit": up.commit,
+            "dirty": up.dirty,
+            "message": up.message,
+            "author": up.author,
+            "touched": [vars(each) for each in up.touched],
+        },
+        "history": [
+            {
+                "name": name,
+                "host": host,
+                "runs": [{"when": when, "status": str(check.status), "value": check.value} for when, check in past],
+            }
+            for (name, host), past in facts.past.items()
+        ],
+    }
+    return json.dumps(found, indent=2) + "\n"
+
+
+def unasked(stack: str, error: str) -> str:
+    """The object where nothing could be asked."""
+    return json.dumps({"ok": False, "stack": stack, "checks": [], "error": error}, indent=2) + "\n"

@@ -1,0 +1,112 @@
+"""Pairs of peers as the report draws and lists them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from fortress.cli.check import show
+from fortress.cli.check.check import Check, Status
+from fortress.cli.engine.outputs import Standing
+from fortress.cli.report.drawing import Drawing, Link, Place, lay_out
+
+WORST = (Status.FAIL, Status.UNKNOWN, Status.OK)
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Two hosts with a tunnel between them, with a flow from one to the other, or with both."""
+
+    source: str
+    target: str
+    joined: bool
+    """Whether there is a tunnel."""
+    tunnel: tuple[Check, ...] = ()
+    """Every check that one of the two has about the other."""
+    carries: str = ""
+    """What flows from source to target, empty where nothing is meant to."""
+    flow: tuple[Check, ...] = ()
+    """What says whether it does."""
+
+    @property
+    def round_trip(self) -> Check | None:
+        return next((check for check in self.tunnel if check.name.startswith("round trip ")), None)
+
+
+def worst(checks: Iterable[Check]) -> Status:
+    """The worst state of some checks, unknown where there is none."""
+    found = {check.status for check in checks}
+    return next((status for status in WORST if status in found), Status.UNKNOWN)
+
+
+def pairs(standing: Standing, checks: Sequence[Check]) -> list[Pair]:
+    """Every tunnel and every flow, in the order in which a request passes: edge, workers, database."""
+
+    def named(name: str, host: str) -> tuple[Check, ...]:
+        return tuple(check for check in checks if (check.name, check.host) == (name, host))
+
+    def tunnel(one: str, other: str) -> tuple[Check, ...]:
+        # `handshake with B`, `round trip to B` and the like on A, and the other way round.
+        ends = {one: f" {other}", other: f" {one}"}
+        return tuple(check for check in checks if check.host in ends and check.name.endswith(ends[check.host]))
+
+    hosts = standing.hosts
+    flows: dict[tuple[str, str], tuple[str, tuple[Check, ...]]] = {}
+    for backend, servers in standing.edge.backends.items():
+        for server, address in servers.items():
+            ip = address.rpartition(":")[0]
+            target = next(
+                (n for n, host in hosts.items() if n == server or ip in (host.mesh_address, host.address)), None
+            )
+            if target is not None and standing.edge.host in hosts:
+                check = named(f"backend {backend}/{server}", standing.edge.host)
+                flows[standing.edge.host, target] = ("requests", check)
+    for name, host in hosts.items():
+        if host.role == "worker" and standing.database.host in hosts:
+            flows[name, standing.database.host] = ("queries", named("database over TLS", name))
+    tunnels = {frozenset(pair): tunnel(*pair) for pair in standing.pairs()}
+    found = [
+        Pair(one, other, frozenset((one, other)) in tunnels, tunnels.get(frozenset((one, other)), ()), what, said)
+        for (one, other), (what, said) in flows.items()
+    ]
+    drawn = {frozenset(pair) for pair in flows}
+    rest = [pair for pair in standing.pairs() if frozenset(pair) not in drawn]
+    return found + [Pair(one, other, True, tunnels[frozenset((one, other))]) for one, other in rest]
+
+
+def link(pair: Pair) -> Link:
+    """A pair as the drawing has it."""
+    tunnel = worst(pair.tunnel) if pair.joined else None
+    flow = worst(pair.flow) if pair.carries else None
+    trip = pair.round_trip
+    above = below = ""
+    said = [f"{pair.source} to {pair.target}"]
+    if tunnel is not None:
+        words = {Status.OK: "up", Status.FAIL: "fails", Status.UNKNOWN: "unknown"}
+        above = show.with_unit(trip) if trip and trip.value is not None else words[tunnel]
+        said.append(f"tunnel {words[tunnel]}{f', round trip {show.with_unit(trip)}' if trip else ''}")
+    if flow is not None:
+        value = next((str(check.value) for check in pair.flow if check.value is not None), "")
+        below = value[:10] if value else {Status.OK: "ok", Status.FAIL: "fails", Status.UNKNOWN: "unknown"}[flow]
+        said.append(f"{pair.carries} {'pass' if flow is Status.OK else show.WORDS[flow].lower()}: {below}")
+    said += [f"{c.name} on {c.host}: {c.detail}" for c in pair.tunnel + pair.flow if c.status is not Status.OK]
+    return Link(pair.source, pair.target, ". ".join(said), tunnel, flow, above, below)
+
+
+def draw(standing: Standing, found: Sequence[Pair]) -> Drawing:
+    """The drawing of what stands."""
+    places = [Place(name, host.site, host.role) for name, host in standing.hosts.items()]
+    return lay_out(places, [link(pair) for pair in found], standing.edge.host)
+
+
+def between_sites(standing: Standing, found: Sequence[Pair]) -> dict[tuple[str, str], str]:
+    """Least and most round trip between two sites, in words."""
+    trips: dict[tuple[str, str], list[float]] = {}
+    for pair in found:
+        one, other = sorted((standing.hosts[pair.source].site, standing.hosts[pair.target].site))
+        if one != other and pair.round_trip and isinstance(pair.round_trip.value, int | float):
+            trips.setdefault((one, other), []).append(float(pair.round_trip.value))
+    return {
+        sites: f"{min(found):g} ms" if min(found) == max(found) else f"{min(found):g}-{max(found):g} ms"
+        for sites, found in trips.items()
+    }

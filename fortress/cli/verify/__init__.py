@@ -1,0 +1,1 @@
+"""`fortress verify`: a fortress measured."""

@@ -1,0 +1,180 @@
+"""What is seen of a fortress from where the command runs: open ports, the edge's answers, its certificate."""
+
+from __future__ import annotations
+
+import asyncio
+import http.client
+import socket
+import ssl
+import threading
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from cryptography import x509
+from cryptography.x509.oid import NameOID
+
+from fortress import haproxy
+from fortress.cli.base.errors import printable
+
+PORT_ANSWERS_S = 2.5
+"""Seconds for one port: the first SYN is sent again after one (RFC 6298), so one lost packet is forgiven."""
+
+HTTP_PORT, HTTPS_PORT = 80, 443
+
+AT_ONCE = 100
+"""Ports tried at a time; a home router's tables hold thousands."""
+
+
+_MADE_THERE = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, haproxy.SELF_SIGNED_NAME)])
+
+_ODD_CERTIFICATE = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x509.InvalidVersion)
+
+
+class SilentError(Exception):
+    """Nothing answered at all, as from a machine that is off or a network that is down."""
+
+
+class RefusedError(Exception):
+    """Something answered, and not as it should; one line."""
+
+
+def scan(targets: Mapping[str, Iterable[int]]) -> dict[str, dict[int, bool]]:
+    """Try to connect to TCP ports of addresses, all at once: address to port to whether it is open."""
+    return asyncio.run(_scan({address: sorted(set(ports)) for address, ports in targets.items()}))
+
+
+async def _scan(targets: Mapping[str, list[int]]) -> dict[str, dict[int, bool]]:
+    turn = asyncio.Semaphore(AT_ONCE)
+
+    async def is_open(address: str, port: int) -> bool:
+        async with turn:
+            try:
+                _, writer = await asyncio.wait_for(asyncio.open_connection(address, port), PORT_ANSWERS_S)
+            except OSError:  # refused, unreachable, timed out
+                return False
+            writer.transport.abort()
+            return True
+
+    async def one(address: str, ports: list[int]) -> dict[int, bool]:
+        answers = await asyncio.gather(*(is_open(address, port) for port in ports))
+        return dict(zip(ports, answers, strict=True))
+
+    found = await asyncio.gather(*(one(address, ports) for address, ports in targets.items()))
+    return dict(zip(targets, found, strict=True))
+
+
+@dataclass(frozen=True)
+class HttpsAnswer:
+    """What the edge answered over HTTPS, and the certificate that it showed."""
+
+    status: int
+    not_after: float
+    """Seconds since 1970."""
+    names: tuple[str, ...]
+    """DNS names and addresses that the certificate is for."""
+    self_signed: bool
+    made_there: bool
+    """Whether the edge made it itself, by its script."""
+
+
+def https(url: str, server_name: str, path: str, timeout: float) -> HttpsAnswer:
+    """GET the path from the edge's own address, asking for `server_name`.
+
+    The chain is not verified: the lab's edge signs for itself. Raises SilentError and RefusedError.
+    """
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    parts = urlsplit(url)
+    with (
+        closing(_dial(parts.hostname or "", parts.port or HTTPS_PORT, timeout)) as plain,
+        _within(timeout, plain),
+        closing(context.wrap_socket(plain, server_hostname=server_name)) as secure,
+    ):
+        certificate = x509.load_der_x509_certificate(secure.getpeercert(binary_form=True) or b"")
+        status, _ = _get(secure, server_name, path)
+        return HttpsAnswer(
+            status,
+            certificate.not_valid_after_utc.timestamp(),
+            _names(certificate),
+            certificate.issuer == certificate.subject,
+            certificate.issuer == certificate.subject == _MADE_THERE,
+        )
+
+
+def http_redirect(url: str, server_name: str, path: str, timeout: float) -> tuple[int, str]:
+    """GET the path over plain HTTP from the edge's own address: status and Location. Raises as `https` does."""
+    address = urlsplit(url).hostname or ""
+    with closing(_dial(address, HTTP_PORT, timeout)) as plain, _within(timeout, plain):
+        return _get(plain, server_name, path)
+
+
+def _dial(address: str, port: int, timeout: float) -> socket.socket:
+    try:
+        return socket.create_connection((address, port), timeout)
+    except ConnectionRefusedError:
+        raise RefusedError("connection refused") from None
+    except OSError as error:
+        raise SilentError(_why(error)) from None
+
+
+@contextmanager
+def _within(seconds: float, connection: socket.socket) -> Iterator[None]:
+    """Cut a conversation that takes longer in all: a server that says a byte now and then never times out.
+
+    Raises RefusedError for whatever goes wrong in it.
+    """
+    late = threading.Event()
+
+    def cut() -> None:
+        late.set()
+        with suppress(OSError):
+            own.shutdown(socket.SHUT_RDWR)
+
+    own = connection.dup()  # TLS takes the other one over
+    timer = threading.Timer(seconds, cut)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    except (http.client.HTTPException, OSError, ValueError, *_ODD_CERTIFICATE) as error:
+        raise RefusedError("no answer in time" if late.is_set() else _why(error)) from None
+    finally:
+        timer.cancel()
+        own.close()
+
+
+def _get(connection: socket.socket, host: str, path: str) -> tuple[int, str]:
+    client = http.client.HTTPConnection(host)
+    client.sock = connection
+    client.request("GET", path, headers={"Host": host, "User-Agent": "fortress-verify", "Connection": "close"})
+    answer = client.getresponse()
+    return answer.status, answer.getheader("Location", "")
+
+
+def _names(certificate: x509.Certificate) -> tuple[str, ...]:
+    try:
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound:
+        return ()
+    return (
+        *found.get_values_for_type(x509.DNSName),
+        *(str(address) for address in found.get_values_for_type(x509.IPAddress)),
+    )
+
+
+def _why(error: BaseException) -> str:
+    if isinstance(error, TimeoutError):
+        return "no answer in time"
+    if isinstance(error, http.client.RemoteDisconnected):
+        return "hung up without an answer"
+    return printable(getattr(error, "strerror", None) or str(error)) or type(error).__name__
+
+
+def covers(names: Iterable[str], wanted: str) -> bool:
+    """Whether a certificate for `names` is good for `wanted`; a wildcard stands for one label (RFC 9525)."""
+    labels = wanted.split(".")
+    wildcard = ".".join(["*", *labels[1:]])
+    return any(name.lower() in (wanted.lower(), wildcard.lower()) for name in names)

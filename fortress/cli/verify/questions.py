@@ -1,0 +1,271 @@
+"""What each host of a fortress is asked, over its one connection. Commands only read."""
+
+from __future__ import annotations
+
+import shlex
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.resources import files
+
+from fortress import wireguard
+from fortress.cli.check.check import Check
+from fortress.cli.check.question import Question
+from fortress.cli.engine.outputs import Standing
+from fortress.cli.hosts.ssh import Result, Session, not_asked
+from fortress.cli.verify import disk, replication, verdicts
+from fortress.cli.verify.verdicts import ClockSample, DatabaseAnswer
+from fortress.text import script
+
+Clock = Callable[[], float]
+"""Seconds since 1970: `time.time`, or a wrong one in a test."""
+
+TELL_THE_TIME = "while read -r _; do date +%s.%N; done"
+TIMES_ASKED = 5
+
+PINGS, PING_EVERY_S = 10, 0.1
+PINGS_TAKE_S = PINGS * PING_EVERY_S + 2.0
+PROBE_TAKES_S = 10.0
+
+PATH_TAKES_S = 30.0
+"""A bisection of 13 steps (576 to 9,001 bytes), most of them lost in silence and 1.1 s each, and room."""
+
+COPIES_ASKED, COPIES_EVERY_S = 4, 0.3
+"""What is sent to a copy at one look is sent at the next, unless it is behind."""
+
+LOAD_S = 2.0
+DISK_TAKES_S = 120.0
+"""Three runs of 10 s, and a file of 1 GiB written before on a disk that does 20 MB/s."""
+
+DATA_FOLDER = "/var/lib/mysql"
+
+
+@dataclass(frozen=True)
+class Questions:
+    """What to ask of the hosts of a standing fortress.
+
+    `clock` is the operator's. `database_seen` collects what each worker saw of the database, for its certificate.
+    `io` is whether the database's disk is put under load.
+    """
+
+    standing: Standing
+    clock: Clock
+    database_seen: dict[str, DatabaseAnswer]
+    io: bool = False
+
+    def of(self, name: str) -> list[Question]:
+        """All questions to one host."""
+        return list(self._all(name))
+
+    def _all(self, name: str) -> Iterator[Question]:
+        standing = self.standing
+        yield self._clock(name)
+        yield self._tunnel(name)
+        yield self._interface_mtu(name)
+        for one, other in standing.pairs():
+            if one == name:
+                yield self._round_trip(one, other)
+                yield self._tunnel_mtu(one, other)
+        for one, other in standing.dials():
+            if one == name:
+                yield self._path_mtu(one, other)
+        if standing.hosts[name].role == "worker":
+            yield self._database_over_tls(name)
+        if name == standing.database.host:
+            yield self._database_without_tls(name)
+            yield self._replication_lag(name)
+            yield self._io_wait(name)
+            if self.io:
+                yield self._disk(name)
+        if name == standing.edge.host:
+            yield self._backends(name)
+
+    def _clock(self, name: str) -> Question:
+        limit = self.standing.limits.clock_offset_ms
+        check = Check("clock offset", name, unit="ms", limit=limit)
+
+        def ask(session: Session) -> list[Check]:
+            answers = session.lines(TELL_THE_TIME, TIMES_ASKED)
+            samples = []
+            for _ in range(TIMES_ASKED):
+                before = self.clock()
+                line = next(answers)
+                after = self.clock()
+                try:
+                    samples.append(ClockSample(before, float(line), after))
+                except ValueError:
+                    return [check.unknown(f"the host says the time is {line!r}")]
+            return [verdicts.clock_offset(check, samples, limit)]
+
+        return Question((check,), ask)
+
+    def _tunnel(self, name: str) -> Question:
+        limits = self.standing.limits
+        peers = {
+            peer: Check(f"handshake with {peer}", name, unit="s", limit=limits.handshake_s)
+            for peer in self.standing.hosts[name].peers
+            if peer in self.standing.hosts
+        }
+        strangers = Check("unknown peers", name, limit=0)
+        key_age = Check("key age", name, unit="days", limit=limits.key_age_days)
+        keys = {host: facts.public_key for host, facts in self.standing.hosts.items()}
+        every = (*peers.values(), strangers, key_age)
+
+        def ask(session: Session) -> list[Check]:
+            words = [*session.sudo, "sh", "-s", "--", self.standing.mesh.interface]
+            result = session.run(shlex.join(words), text=script("tunnel-state"))
+            if why := not_asked(result, name):
+                return [check.unknown(why) for check in every]
+            return verdicts.tunnel(peers, strangers, key_age, result, keys, limits.handshake_s, limits.key_age_days)
+
+        return Question(every, ask)
+
+    def _interface_mtu(self, name: str) -> Question:
+        mesh = self.standing.mesh
+        check = Check("interface MTU", name, unit="bytes", limit=mesh.mtu)
+
+        def ask(session: Session) -> list[Check]:
+            result = session.run(shlex.join(["cat", f"/sys/class/net/{mesh.interface}/mtu"]))
+            return [verdicts.interface_mtu(check, result, mesh.mtu)]
+
+        return Question((check,), ask)
+
+    def _round_trip(self, one: str, other: str) -> Question:
+        hosts = self.standing.hosts
+        limit = self.standing.limits.rtt(hosts[one].site, hosts[other].site)
+        check = Check(f"round trip to {other}", one, unit="ms", limit=limit)
+
+        def ask(session: Session) -> list[Check]:
+            result = self._ping(session, other, PINGS)
+            if why := not_asked(result, one):
+                return [check.unknown(why)]
+            return [verdicts.round_trip(check, result, limit)]
+
+        return Question((check,), ask)
+
+    def _tunnel_mtu(self, one: str, other: str) -> Question:
+        mtu = self.standing.mesh.mtu
+        check = Check(f"tunnel MTU to {other}", one, unit="bytes", limit=mtu)
+        address = self.standing.hosts[other].mesh_address
+        return self._path(check, address, mtu, lambda result: verdicts.tunnel_mtu(check, result, mtu))
+
+    def _path_mtu(self, one: str, other: str) -> Question:
+        mtu = self.standing.mesh.path_mtu
+        check = Check(f"path MTU to {other}", one, unit="bytes", limit=mtu)
+        address = self.standing.hosts[other].address
+        return self._path(check, address, mtu, lambda result: verdicts.path_mtu(check, result, mtu, wireguard.OVERHEAD))
+
+    def _path(self, check: Check, address: str, expected: int, judge: Callable[[Result], Check]) -> Question:
+        def ask(session: Session) -> list[Check]:
+            words = [*session.sudo, "python3", "-I", "-", address, str(expected)]
+            result = session.run(shlex.join(words), text=_program("path.py"), takes=PATH_TAKES_S)
+            why = not_asked(result, check.host)
+            return [check.unknown(why) if why else judge(result)]
+
+        return Question((check,), ask)
+
+    def _ping(self, session: Session, other: str, count: int) -> Result:
+        words = [*session.sudo, "ping", "-n", "-c", str(count), "-i", str(PING_EVERY_S), "-W", "1"]
+        address = self.standing.hosts[other].mesh_address
+        return session.run(shlex.join([*words, address]), takes=PINGS_TAKE_S)
+
+    def _database_over_tls(self, name: str) -> Question:
+        database = self.standing.database
+        check = Check("database over TLS", name)
+
+        def ask(session: Session) -> list[Check]:
+            words = ["python3", "-I", "-", database.address, str(database.port), database.ca_pem]
+            result = session.run(shlex.join(words), text=_program("database.py"), takes=PROBE_TAKES_S)
+            try:
+                answer = verdicts.read_database(result.stdout)
+            except ValueError:
+                why = not_asked(result, name) or result.stderr or f"the host printed {result.stdout!r}"
+                return [check.unknown(why)]
+            self.database_seen[name] = answer
+            return [verdicts.database_over_tls(check, answer)]
+
+        return Question((check,), ask)
+
+    def _database_without_tls(self, name: str) -> Question:
+        check = Check("database without TLS", name, limit="refused")
+
+        def ask(session: Session) -> list[Check]:
+            query = "select @@global.require_secure_transport"
+            words = [*session.sudo, "mariadb", "--batch", "--skip-column-names", "--execute", query]
+            result = session.run(shlex.join(words))
+            if why := not_asked(result, name):
+                return [check.unknown(why)]
+            return [verdicts.database_without_tls(check, result)]
+
+        return Question((check,), ask)
+
+    def _replication_lag(self, name: str) -> Question:
+        limit = self.standing.limits.replication_lag_s
+        wanted = self.standing.database.copy_wanted
+        check = Check("replication lag", name, unit="s", limit=limit)
+
+        def ask(session: Session) -> list[Check]:
+            words = [*session.sudo, "mariadb", "--batch", "--execute", replication.QUERY]
+            for again in range(COPIES_ASKED):
+                time.sleep(again and COPIES_EVERY_S)
+                result = session.run(shlex.join(words))
+                if not replication.sending(result):
+                    break
+            if why := not_asked(result, name):
+                return [check.unknown(why)]
+            return replication.lag(check, result, limit, wanted=wanted)
+
+        return Question((check,) if wanted else (), ask)
+
+    def _io_wait(self, name: str) -> Question:
+        limit = self.standing.limits.iowait_percent
+        check = Check("I/O wait", name, unit="%", limit=limit)
+
+        def ask(session: Session) -> list[Check]:
+            words = [*session.sudo, "python3", "-I", "-", DATA_FOLDER, str(LOAD_S)]
+            result = session.run(shlex.join(words), text=_program("load.py"), takes=LOAD_S + PROBE_TAKES_S)
+            if why := not_asked(result, name):
+                return [check.unknown(why)]
+            return [disk.io_wait(check, result, limit)]
+
+        return Question((check,), ask)
+
+    def _disk(self, name: str) -> Question:
+        limits = self.standing.limits
+        iops = {"4k": limits.iops_4k, "16k": limits.iops_16k}
+        rows = tuple(Check(f"IOPS at {size}", name, unit="IOPS", limit=limit) for size, limit in iops.items())
+        every = (*rows, Check("commit to disk, p99", name, unit="ms", limit=limits.commit_ms))
+
+        def ask(session: Session) -> list[Check]:
+            words = [*session.sudo, "python3", "-I", "-", DATA_FOLDER]
+            result = session.run(shlex.join(words), text=_program("disk.py"), takes=DISK_TAKES_S)
+            if why := not_asked(result, name):
+                return [check.unknown(why) for check in every]
+            return disk.benchmark(every, result, iops, limits.commit_ms)
+
+        return Question(every, ask)
+
+    def _backends(self, name: str) -> Question:
+        edge = self.standing.edge
+        addresses = {
+            (backend, server): address
+            for backend, servers in edge.backends.items()
+            for server, address in servers.items()
+        }
+        rows = {key: Check(f"backend {key[0]}/{key[1]}", name, limit="UP") for key in addresses}
+
+        def ask(session: Session) -> list[Check]:
+            words = [*session.sudo, "python3", "-I", "-", edge.stats_socket]
+            result = session.run(shlex.join(words), text=_program("haproxy.py"), takes=PROBE_TAKES_S)
+            if why := not_asked(result, name):
+                return [check.unknown(why) for check in rows.values()]
+            if result.status != 0:
+                return [check.fail(None, result.stderr or "HAProxy does not answer") for check in rows.values()]
+            return verdicts.backends(rows, addresses, result.stdout)
+
+        return Question(tuple(rows.values()), ask)
+
+
+def _program(name: str) -> str:
+    """The text of a program that runs on a host."""
+    return files("fortress.cli.probes").joinpath(name).read_text()

@@ -1,0 +1,36 @@
+"""What renews a certificate. Those that hosts make themselves are looked at only when somebody runs their command."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+
+from fortress import haproxy, push
+from fortress.cli.engine.outputs import Standing
+
+OF_OTHERS = "renew it in edge.certificate and edge_tls_key, then run `pulumi up`"
+"""For a certificate of the edge that came from elsewhere."""
+
+
+def of_edge(standing: Standing) -> str:
+    """For the certificate that the edge signed itself."""
+    arguments = haproxy.certificate_arguments(haproxy.CERTIFICATE, standing.edge.server_name)
+    return _on(standing, standing.edge.host, "edge-certificate", arguments)
+
+
+def of_database(standing: Standing) -> str:
+    """For the certificate that the database's own authority signed."""
+    host, address = standing.database.host, standing.database.address
+    return _on(standing, host, "mariadb-authority", ("ensure", address, host))
+
+
+def _on(standing: Standing, host: str, script: str, arguments: Sequence[str]) -> str:
+    """The command of `pulumi up` for this, to be run once more. Both scripts renew in the last days only."""
+    if (facts := standing.hosts.get(host)) is None:
+        return f"{host} is set as gone, and renews it no more"
+    early = standing.limits.certificate_days > haproxy.RENEW_DAYS
+    when = f", which works from {haproxy.RENEW_DAYS} days before its end" if early else ""
+    command = push.script(script, *arguments)
+    there = command if facts.user == "root" else f"sudo {command}"
+    # One word: it is quoted for the host's shell already, and passes the operator's before.
+    return f"renew it{when}: {shlex.join(['fortress', 'ssh', host, '--stack', standing.stack, '--', there])}"

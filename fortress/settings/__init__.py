@@ -1,0 +1,1 @@
+"""The stack file: models of its settings, and how it is read."""

@@ -1,0 +1,528 @@
+"""Typed settings of a stack: everything that `Pulumi.STACK.yaml` may say, checked before anything is made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses, ip_network
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, Field, model_validator
+
+from fortress import haproxy, mariadb, wireguard, workload
+from fortress.settings import hosts as host_settings
+from fortress.settings.explain import shown
+from fortress.settings.hosts import Host, Role, Site
+from fortress.settings.types import (
+    Address,
+    DnsName,
+    Endpoint,
+    FirewallTable,
+    HostKey,
+    HostPath,
+    Model,
+    Name,
+    Network,
+    OneLine,
+    Package,
+    Port,
+    ProjectPath,
+    Range,
+    UrlPath,
+    User,
+    Variable,
+    distinct,
+    limits,
+    matching,
+)
+
+
+class Bastion(Model):
+    """A jump host, for a stack whose hosts all have an `address` and a `host_key`: no key can be learnt through it."""
+
+    address: Address
+    """Where it answers SSH."""
+    host_key: HostKey
+    """Its pinned key."""
+    user: User = "debian"
+    """Who logs in to it."""
+    port: Port = 22
+    """Its SSH port."""
+
+
+class Ssh(Model):
+    """How the engine reaches hosts: by the operator's SSH agent, or by the secret setting `ssh_private_key`."""
+
+    user: User = "debian"
+    """Who logs in to each host: root, or a user who may use sudo without a password. On machines that the stack makes
+    it is the first user, and not root."""
+    port: Port = 22
+    """Port that each host's SSH listens on; none that a service of the fortress takes."""
+    operators: Annotated[list[Range], Field(min_length=1)]
+    """Ranges that may open SSH connections; everything else is dropped. Never the whole world. With machines that the
+    stack makes, at least one of IPv4."""
+    bastion: Bastion | None = None
+
+    @model_validator(mode="after")
+    def _not_the_world(self) -> Ssh:
+        ranges = [ip_network(entry) for entry in self.operators]
+        for version in (4, 6):
+            together = collapse_addresses(entry for entry in ranges if entry.version == version)  # type: ignore[type-var]
+            if any(entry.prefixlen == 0 for entry in together):
+                cure = "name the ranges that operators come from"
+                raise ValueError(f"operators: {shown(self.operators)} is the whole world (IPv{version}); {cure}")
+        return self
+
+
+class FlowSetting(Model):
+    """A connection between two hosts that the roles do not imply."""
+
+    source: Name
+    """Host that opens the connection."""
+    destination: Name
+    """Host that takes it; another one than `source`."""
+    port: Port
+    """Port there."""
+    protocol: Literal["tcp", "udp"] = "tcp"
+    """What runs over it."""
+
+
+class Mesh(Model):
+    """The WireGuard mesh."""
+
+    network: Network = IPv4Network("10.100.0.0/24")
+    """Addresses in the tunnel; it overlaps no network of a site. Half of them, less two, are slots for hosts."""
+    port: Port = 51820
+    """UDP port that WireGuard listens on, on each host."""
+    path_mtu: Annotated[int, Field(ge=576, le=9216)] = 1450
+    """The smallest MTU between two hosts outside the tunnel, in bytes; 1450 is a VXLAN tenant network."""
+    mtu: Annotated[int, Field(ge=576)] = 1360
+    """The tunnel's own, in bytes; at most `path_mtu` - 80, which is what WireGuard adds to a packet over IPv6."""
+    keepalive_s: Annotated[int, Field(ge=1, le=120)] = 25
+    """Seconds between keepalives; 25 is below AWS's 30 s tracking of one-way UDP."""
+    hubs: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
+    """Hosts with a fixed address that the others dial, each once; no worker that the stack makes."""
+    flows: list[FlowSetting] = []
+    """Connections beyond those that the roles imply: workers to the database, the edge to workers."""
+
+    @model_validator(mode="after")
+    def _fits(self) -> Mesh:
+        most = wireguard.tunnel_mtu(self.path_mtu)
+        if self.mtu > most:
+            raise ValueError(
+                f"mtu: {self.mtu} does not fit: a path of {self.path_mtu} bytes carries at most {most} inside "
+                f"the tunnel (80 bytes of overhead); lower mtu, or raise path_mtu if the path is wider"
+            )
+        return self
+
+
+class Volume(Model):
+    """A disk of its own for the data: either made by the cloud (`size_gb`), on a machine that the stack makes, or one
+    that a machine with an `address` has (`device`)."""
+
+    size_gb: Annotated[int, Field(ge=1, le=65536)] | None = None
+    """Size in GB; it can grow, and never shrinks."""
+    type: OneLine | None = None
+    """Volume type of the cloud, such as nvme; the cloud's default when not given."""
+    device: Annotated[str, matching(r"/dev/[A-Za-z0-9._/:-]{1,200}", "a device such as /dev/nvme1n1")] | None = None
+    """The disk, which is made into a file system only when nothing at all is on it."""
+    encrypted: bool = False
+    """LUKS, with the secret setting `database_volume_key`; only before there is data."""
+
+    @model_validator(mode="after")
+    def _one_disk(self) -> Volume:
+        if (self.size_gb is None) == (self.device is None):
+            raise ValueError(
+                "size_gb: give either size_gb, for a volume of the cloud, or device, for a disk that is there"
+            )
+        if self.device and self.type:
+            raise ValueError(f"type: {shown(self.type)} is the cloud's to give; a device has none")
+        return self
+
+
+class Database(Model):
+    """MariaDB, on the one host with `role: database`."""
+
+    name: str = "app"
+    """The application's database: a lower-case letter, then lower-case letters, digits and _, at most 64."""
+    user: str = "app"
+    """The application's account: a name as above."""
+    privileges: Annotated[list[str], Field(min_length=1), AfterValidator(distinct)] = list(mariadb.DEFAULT_PRIVILEGES)
+    """What the application's account may do in its database, each once: ALTER, CREATE, CREATE TEMPORARY TABLES,
+    CREATE VIEW, DELETE, DROP, EXECUTE, INDEX, INSERT, LOCK TABLES, REFERENCES, SELECT, SHOW VIEW, TRIGGER, UPDATE."""
+    flush_log_at_commit: int = 1
+    """MariaDB's innodb_flush_log_at_trx_commit. 1 loses no committed transaction; 2, which may lose the last second at
+    a power cut, only with `cross_cloud_copy`."""
+    cross_cloud_copy: bool = False
+    """Whether a copy in another cloud is the goal. It allows `flush_log_at_commit: 2`, nothing else."""
+    buffer_pool_mb: int | None = None
+    """InnoDB's buffer pool in MB (MiB): at least 128, a multiple of 8, and at most 90 % of the host's memory with 128
+    MB left over; 70 % of the host's memory when not given."""
+    keep_data: bool = True
+    """Whether the data outlives the stack, and its volume is protected; a change counts once it was brought up."""
+    volume: Volume | None = None
+    """A disk of its own for /var/lib/mysql; the machine's own when not given."""
+
+
+class Workload(Model):
+    """What workers run: packages, files and one systemd unit."""
+
+    name: Name
+    """Of the systemd unit, `<name>.service`; none that a host has already."""
+    packages: list[Package] = []
+    """Debian packages that it needs."""
+    files: dict[HostPath, ProjectPath] = {}
+    """Path on the host: path in this project, as in `/opt/app/app.py: examples/app/app.py`. Text in UTF-8. No path that
+    the program itself writes, such as /etc/fortress or /etc/systemd."""
+    command: OneLine
+    """Absolute path of the program, and its arguments; nothing in it is expanded."""
+    port: Port = 80
+    """TCP port that it listens on, on the host's mesh address."""
+    health: UrlPath = "/health"
+    """Path that answers 200 while the worker can work; HAProxy asks it."""
+    environment: dict[Variable, OneLine] = {}
+    """Variables, readable by everyone on the host: nothing secret. Names that start with FORTRESS_ are taken."""
+    healthy_within_s: Annotated[int, Field(ge=1, le=600)] = 60
+    """Seconds within which a changed worker must be healthy; else `up` stops there, before the next worker."""
+
+
+class Checks(Model):
+    """HAProxy's health checks; the defaults find a dead server within 2 s."""
+
+    inter_ms: int = 1000
+    """From the end of a check to the next one; 100 to 2000 ms."""
+    fastinter_ms: int = 200
+    """The same while a server's state is about to change; 50 ms to `inter_ms`."""
+    timeout_ms: int = 400
+    """For the answer to a check, once connected; 50 to 2000 ms."""
+    rise: int = 2
+    """Checks in a row that mark a server up; 1 or 2."""
+    fall: int = 2
+    """Checks in a row that mark a server down; 1 to 3."""
+
+
+class Certificate(Model):
+    """Where the edge's certificate comes from; its key is the secret setting `edge_tls_key`."""
+
+    file: ProjectPath
+    """PEM file in this project: the certificate and its chain."""
+
+
+class Edge(Model):
+    """The HAProxy edge, on the one host with `role: edge`."""
+
+    server_name: DnsName
+    """Name that clients ask for, and that a self-signed certificate is for."""
+    primary: Name
+    """Site whose workers answer; at least one worker stands there."""
+    overflow: Name
+    """Another site, whose workers answer when the primary site has none, or no room."""
+    guests: dict[Name, Endpoint] = {}
+    """Workers of another stack that answer with those of `overflow`: name to address in the mesh and port, as in
+    `fra-8: 10.100.0.8:80`. A guest may stand here before it runs and after it has gone: `fortress verify` of this
+    stack does not look at it."""
+    certificate: Certificate | None = None
+    """Self-signed on the host when not given."""
+    maxconn: int = 2000
+    """Client connections that the edge takes at a time; above `server_maxconn` times the primary site's workers,
+    or load could never flow over."""
+    server_maxconn: int = 200
+    """Requests that one worker is given at a time; 1 to 1,000,000. What is more goes to `overflow`."""
+    timeout_client_ms: int = 10_000
+    """Longest wait for the next bytes from a client; 100 to 3,600,000 ms."""
+    timeout_connect_ms: int = 400
+    """Longest wait for a connection to a worker, for a request or a check; 50 to 5000 ms."""
+    timeout_server_ms: int = 10_000
+    """Longest wait for the next bytes from a worker; 100 to 3,600,000 ms."""
+    checks: Checks = Checks()
+
+    def detection(self) -> haproxy.Checks:
+        """How a dead server is found. Raises ValueError naming the field of `fortress.haproxy.Checks`."""
+        return haproxy.Checks(**self.checks.model_dump(), connect_ms=self.timeout_connect_ms)
+
+
+class Verify(Model):
+    """Limits of `fortress verify`."""
+
+    rtt_ms: dict[str, Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], AfterValidator(limits)]] = {}
+    """Least and most round trip between two sites through the tunnel, in ms: `{frankfurt-oslo: [20, 30]}`."""
+    handshake_s: Annotated[int, Field(ge=60)] = 180
+    """Most seconds since the last handshake with a peer; a tunnel in use makes one every two minutes."""
+    certificate_days: Annotated[int, Field(ge=1)] = 14
+    """Least days that a certificate must still be good for."""
+    key_age_days: Annotated[int, Field(ge=1)] = 365
+    """Most days that a host keeps its WireGuard key; NIST SP 800-57 gives such keys one to two years."""
+    clock_offset_ms: Annotated[int, Field(ge=1)] = 100
+    """Most ms between a host's clock and the operator's."""
+    failover_s: Annotated[float, Field(gt=0, le=60)] = 3.0
+    """Most seconds until the edge leaves a dead server, as computed from `edge.checks`."""
+    replication_lag_s: Annotated[float, Field(gt=0, le=86_400)] = 10.0
+    """Most seconds that a copy of the database may be behind."""
+    iowait_percent: Annotated[float, Field(gt=0, le=100)] = 5.0
+    """Most I/O wait of the database's host, in percent of its processors' time."""
+    iops_4k: Annotated[int, Field(ge=1)] = 50_000
+    """Least IOPS of the database's disk at 4 KiB, 70 % reads; measured with `--io` only."""
+    iops_16k: Annotated[int, Field(ge=1)] = 50_000
+    """The same at 16 KiB, InnoDB's page."""
+    commit_ms: Annotated[float, Field(gt=0, le=10_000)] = 10.0
+    """Most ms that 99 of 100 commits to disk (fdatasync) may take; etcd's documents ask for the same."""
+    ports: list[Port] = [21, 22, 23, 25, 53, 80, 111, 139, 443, 445, 2375, 3306, 4444, 4567, 4568, 5432, 6443, 8080]
+    """TCP ports tried on each host's outside address."""
+    firewall_tables: Annotated[list[FirewallTable], AfterValidator(distinct)] = []
+    """nftables tables that other tools keep on hosts, such as `ip nat`: `fortress drift` leaves them alone."""
+
+
+class Settings(Model):
+    """A whole stack."""
+
+    ssh: Ssh
+    sites: Annotated[dict[Name, Site], Field(min_length=1)]
+    hosts: Annotated[dict[Name, Host], Field(min_length=1)]
+    mesh: Mesh
+    database: Database = Database()
+    workload: Workload
+    edge: Edge
+    verify: Verify = Verify()
+
+    @model_validator(mode="after")
+    def _agree(self) -> Settings:
+        problems = [*self._host_problems(), *self._mesh_problems(), *self._edge_problems(), *self._verify_problems()]
+        # What stands on the hosts can be judged once it is clear which hosts there are.
+        problems = problems or [*self._database_problems(), *self._workload_problems(), *self._proxy_problems()]
+        if problems:
+            raise ValueError("\n".join(problems))
+        return self
+
+    def _host_problems(self) -> Iterable[str]:
+        yield from host_settings.problems(self.sites, self.hosts, self.mesh.network)
+        if any(host.made for host in self.hosts.values()):
+            if self.ssh.user == "root":
+                yield "ssh.user: 'root' does not log in to machines that the stack makes; name their first user, debian"
+            if all(ip_network(entry).version == 6 for entry in self.ssh.operators):
+                yield "ssh.operators: no IPv4 range, and machines that the stack makes answer on IPv4; name one"
+        if self.ssh.bastion:
+            for name, host in self.hosts.items():
+                if host.made:
+                    why = "no key is learnt through ssh.bastion, and the stack makes this machine"
+                    yield f"hosts.{name}: {why}; leave ssh.bastion out, or give the host an address"
+                elif host.host_key is None:
+                    yield f"hosts.{name}.host_key: needed with ssh.bastion; a key cannot be learnt through another host"
+        for role in ("database", "edge"):
+            found = self.named(role)
+            if len(found) != 1:
+                yield f"hosts: exactly one host has role: {role}, found {len(found)} ({', '.join(found) or 'none'})"
+        if not self.workers:
+            yield "hosts: at least one host has role: worker"
+        for name in self.named("database"):
+            site = self.sites.get(self.hosts[name].site)
+            if site and not site.sovereign:
+                yield f"hosts.{name}.site: {self.hosts[name].site} is not sovereign, and personal data rests here"
+
+        taken = {80: "HAProxy", 443: "HAProxy", mariadb.PORT: "MariaDB", self.workload.port: "the workload"}
+        if service := taken.get(self.ssh.port):
+            yield f"ssh.port: {self.ssh.port} is the port of {service}; let SSH listen on another one"
+
+    def _mesh_problems(self) -> Iterable[str]:
+        for hub in self.mesh.hubs:
+            if hub not in self.hosts:
+                yield f"mesh.hubs: {hub!r} is not in hosts; known: {', '.join(self.hosts)}"
+            elif self.hosts[hub].made and self.hosts[hub].role == "worker":
+                yield f"mesh.hubs: {hub!r} is a worker that the stack makes; a hub has an address that stays"
+        for index, flow in enumerate(self.mesh.flows):
+            for end in (flow.source, flow.destination):
+                if end not in self.hosts:
+                    yield f"mesh.flows[{index}]: {end!r} is not in hosts; known: {', '.join(self.hosts)}"
+            if flow.source == flow.destination:
+                yield f"mesh.flows[{index}]: a flow joins two hosts, not {flow.source} with itself"
+
+    def _edge_problems(self) -> Iterable[str]:
+        for key in ("primary", "overflow"):
+            site = getattr(self.edge, key)
+            if site not in self.sites:
+                yield f"edge.{key}: {site!r} is not in sites; known: {', '.join(self.sites)}"
+        if self.edge.primary in self.sites and not self.workers_at(self.edge.primary):
+            yield f"edge.primary: no host with role: worker stands at {self.edge.primary!r}; name a site with workers"
+        yield from self._guest_problems()
+
+    def _guest_problems(self) -> Iterable[str]:
+        network = self.mesh.network
+        room = wireguard.slots(network)
+        taken = {
+            wireguard.mesh_address(network, host.slot, generation): f"hosts.{name}, whose slot has two addresses"
+            for name, host in self.hosts.items()
+            if host.slot <= room
+            for generation in (1, 2)
+        }
+        for name, server in self.edge.guests.items():
+            path = f"edge.guests.{name}"
+            address = IPv4Address(server.partition(":")[0])
+            if name in self.hosts:
+                yield f"{path}: {name!r} is in hosts; leave it out, or give the guest another name"
+            if not network[0] < address < network[-1]:
+                yield (
+                    f"{path}: {address} is outside mesh.network {network}, {network[1]} to {network[-2]}; "
+                    "give the guest's address in the mesh"
+                )
+            elif other := taken.get(address):
+                yield f"{path}: {address} is taken by {other}; give the guest one of its own"
+            taken.setdefault(address, path)
+
+    def _verify_problems(self) -> Iterable[str]:
+        pairs = {"-".join(sorted((one, other))) for one in self.sites for other in self.sites}
+        for pair in self.verify.rtt_ms:
+            if pair not in pairs:
+                known = ", ".join(sorted(pairs))
+                yield f"verify.rtt_ms: {shown(pair)} must be two sites in alphabetical order: {known}"
+
+    def _volume_problems(self) -> Iterable[str]:
+        volume, host = self.database.volume, self.hosts[self.database_host]
+        if volume is None and host.made:
+            yield "database.volume: missing; the disk of a machine that the stack makes ends with it; give size_gb"
+        if volume and volume.device and host.made:
+            yield "database.volume.device: the stack makes this host, and the volume too; give size_gb"
+        if volume and volume.size_gb and not host.made:
+            yield "database.volume.size_gb: no cloud makes a volume for a host that exists; give device"
+
+    def _database_problems(self) -> Iterable[str]:
+        yield from self._volume_problems()
+        name = self.database_host
+        memory_mb = self.hosts[name].memory_mb
+        where = {
+            "address": "mesh.network",
+            "network": "mesh.network",
+            "ram_mb": f"hosts.{name}.memory_mb",
+            "innodb_flush_log_at_trx_commit": "database.flush_log_at_commit",
+            "database": "database.name",
+        }
+        yield from _refusals(
+            where,
+            "database",
+            lambda: mariadb.Access(
+                self.database.name, self.database.user, str(self.mesh.network), tuple(self.database.privileges)
+            ),
+            lambda: mariadb.Server(
+                address=str(self.mesh_address(name)),
+                # The host's own memory is known only once it has been asked.
+                ram_mb=_MOST_MEMORY_MB if memory_mb is None else memory_mb,
+                buffer_pool_mb=self.database.buffer_pool_mb,
+                innodb_flush_log_at_trx_commit=self.database.flush_log_at_commit,
+                cross_cloud_copy=self.database.cross_cloud_copy,
+            ),
+        )
+
+    def _workload_problems(self) -> Iterable[str]:
+        work = self.workload
+        yield from _refusals(
+            {}, "workload", lambda: workload.Workload(work.name, work.command, work.port, work.environment)
+        )
+
+    def _proxy_problems(self) -> Iterable[str]:
+        edge = self.edge
+        where = {
+            "overflow.site": "edge.overflow",
+            "checks.connect_ms": "edge.timeout_connect_ms",
+            "timeouts.client_ms": "edge.timeout_client_ms",
+            "timeouts.server_ms": "edge.timeout_server_ms",
+            "health_path": "workload.health",
+            **{f"{site}.maxconn": "edge.server_maxconn" for site in (edge.primary, edge.overflow)},
+        }
+        found = list(
+            _refusals(
+                where,
+                "edge",
+                edge.detection,
+                lambda: haproxy.Timeouts(client_ms=edge.timeout_client_ms, server_ms=edge.timeout_server_ms),
+                lambda: haproxy.Backend(edge.primary, self.servers(edge.primary), edge.server_maxconn),
+            )
+        )
+        yield from found or _refusals(
+            where,
+            "edge",
+            lambda: haproxy.Edge(
+                edge.server_name,
+                haproxy.Backend(edge.primary, self.servers(edge.primary), edge.server_maxconn),
+                haproxy.Backend(edge.overflow, self.servers(edge.overflow), edge.server_maxconn),
+                maxconn=edge.maxconn,
+                health_path=self.workload.health,
+            ),
+        )
+
+    def named(self, role: Role) -> list[str]:
+        """Members of one role, in the settings' order."""
+        return [name for name, host in self.members.items() if host.role == role]
+
+    @property
+    def members(self) -> dict[str, Host]:
+        """The machines of the mesh by name, in the settings' order."""
+        return {self.member(name): host for name, host in self.hosts.items()}
+
+    def member(self, host: str) -> str:
+        """The name of a host's machine: with its generation where the next one will stand beside it."""
+        settings = self.hosts[host]
+        return f"{host}.{settings.generation}" if settings.made and settings.role == "worker" else host
+
+    @property
+    def database_host(self) -> str:
+        return self.named("database")[0]
+
+    @property
+    def edge_host(self) -> str:
+        return self.named("edge")[0]
+
+    @property
+    def workers(self) -> list[str]:
+        return self.named("worker")
+
+    @property
+    def rollout(self) -> list[str]:
+        """Workers in the order in which a change reaches them: the primary site's last."""
+        return sorted(self.workers, key=lambda name: (self.members[name].site == self.edge.primary, name))
+
+    def workers_at(self, site: str) -> list[str]:
+        return [name for name in self.workers if self.members[name].site == site]
+
+    def mesh_address(self, name: str) -> IPv4Address:
+        """A member's address in the mesh."""
+        host = self.members[name]
+        return wireguard.mesh_address(self.mesh.network, host.slot, host.generation)
+
+    def servers(self, site: str) -> dict[str, str]:
+        """Workers of a site, guests among them, as HAProxy servers: name to address:port in the mesh."""
+        own = {name: f"{self.mesh_address(name)}:{self.workload.port}" for name in self.workers_at(site)}
+        return own | self.edge.guests if site == self.edge.overflow else own
+
+    def flows(self) -> list[wireguard.Flow]:
+        """Every connection between two hosts."""
+        return self.implied_flows() + self.extra_flows()
+
+    def implied_flows(self) -> list[wireguard.Flow]:
+        """The connections that roles imply: workers to the database, the edge to workers."""
+        flows = []
+        for worker in self.workers:
+            flows.append(wireguard.Flow(worker, self.database_host, mariadb.PORT))
+            flows.append(wireguard.Flow(self.edge_host, worker, self.workload.port))
+        return flows
+
+    def extra_flows(self) -> list[wireguard.Flow]:
+        """The connections that the settings declare beyond the roles."""
+        return [
+            wireguard.Flow(self.member(f.source), self.member(f.destination), f.port, f.protocol)
+            for f in self.mesh.flows
+        ]
+
+
+def declared(member: str) -> str:
+    """The name under `hosts` of a member of the mesh."""
+    return member.partition(".")[0]
+
+
+_MOST_MEMORY_MB = 2**24
+
+
+def _refusals(where: Mapping[str, str], otherwise: str, *facts: Callable[[], object]) -> Iterable[str]:
+    """What the modules that render would refuse, by the path of the setting: that of their field, or below one."""
+    for make in facts:
+        try:
+            make()
+        except ValueError as bad:
+            field, _, reason = str(bad).partition(": ")
+            yield f"{where.get(field, f'{otherwise}.{field}')}: {reason}"

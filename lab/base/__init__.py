@@ -1,0 +1,1 @@
+"""What the lab stands on: folders, processes, control groups."""

@@ -1,0 +1,1 @@
+"""What hosts of the lab boot from."""

@@ -1,0 +1,164 @@
+"""A site on AWS: its credentials, what is asked of it, and the arguments of its site and machines."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pulumi_aws as aws
+
+from components.aws_machine import AwsMachineArgs
+from components.aws_site import AwsSiteArgs
+from fortress.cloud import render_cloud_config
+from fortress.settings.hosts import AwsHost, AwsSite, Host
+from fortress.settings.model import Settings, declared
+from program.asking import Cloud, Clouds, Found, public_key_of
+
+AWS_SECRET = "aws_secret_access_key"  # noqa: S105 - a setting's name
+
+
+def aws_problems(path: str, cloud: AwsSite, secret: bool) -> Iterable[str]:
+    if bool(cloud.access_key_id) != secret:
+        missing = f"{path}.access_key_id" if secret else AWS_SECRET
+        yield f"{missing}: missing; an access key has an id and a secret, and one of them is given"
+    elif not secret and not _aws_login():
+        yield (
+            f"{path}: no credentials: neither AWS_ACCESS_KEY_ID, AWS_PROFILE nor AWS_WEB_IDENTITY_TOKEN_FILE is set, "
+            "there is no ~/.aws, and no access_key_id; `aws configure`, or give the id and secret of an access key"
+        )
+
+
+def _aws_login() -> bool:
+    names = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    files = (
+        os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
+        os.environ.get("AWS_CONFIG_FILE", "~/.aws/config"),
+    )
+    return any(os.environ.get(name) for name in names) or any(Path(file).expanduser().is_file() for file in files)
+
+
+def aws_site(s: Settings, name: str, cloud: AwsSite, found: Found, project: Path) -> AwsSiteArgs:
+    zones = sorted({host.aws.zone for host in s.hosts.values() if host.site == name and host.aws})
+    args: AwsSiteArgs = {
+        "zones": zones,
+        "operators": s.ssh.operators,
+        "ssh_port": s.ssh.port,
+        "key_pair": cloud.key_pair.name,
+    }
+    if cloud.network.cidr:
+        args["network"] = {"cidr": str(cloud.network.cidr), "ipv6": cloud.network.ipv6}
+    else:
+        args["existing"] = {"vpc_id": found.networks[name], "subnets": found.subnets[name]}
+    if key := public_key_of(cloud.key_pair, project):
+        args["public_key"] = key
+    return args
+
+
+def aws_machine(s: Settings, clouds: Clouds, name: str, machine: AwsHost) -> AwsMachineArgs:
+    """Arguments of a member's machine on AWS."""
+    host = s.members[name]
+    site = clouds.aws[host.site]
+    cloud = s.sites[host.site].aws
+    assert cloud is not None  # noqa: S101 - the settings were checked
+    return {
+        "instance_type": machine.type,
+        "ami": clouds.found.images[name],
+        "image_pinned": cloud.image.pinned,
+        "key_pair": site.key_pair,
+        "subnet_id": site.subnet_ids[machine.zone],
+        "group_ids": [site.group_id],
+        "disk_gb": machine.disk_gb,
+        "spot": machine.spot,
+        "tags": {"Name": name, **machine.tags},
+        "user_data": render_cloud_config(name, s.ssh.user),
+    }
+
+
+def look_up_aws(cloud: Cloud, site: str, settings: AwsSite, hosts: Mapping[str, Host], found: Found) -> None:
+    path = f"sites.{site}.aws"
+    zones = cloud.ask(
+        path,
+        "see that region is right and that the credentials are this account's (`aws sts get-caller-identity`)",
+        lambda opts: aws.get_availability_zones(state="available", opts=opts),
+    )
+    if zones is None:
+        return
+    if not settings.key_pair.public_key:
+        cloud.ask(
+            f"{path}.key_pair.name",
+            f"{settings.key_pair.name!r} is asked for; `aws ec2 describe-key-pairs` shows those that are there, "
+            "and public_key has one made",
+            lambda opts: aws.ec2.get_key_pair(key_name=settings.key_pair.name, opts=opts),
+        )
+    image = cloud.ask(
+        f"{path}.image",
+        f"{settings.image.name!r} is asked for; `aws ec2 describe-images --owners {settings.image.owner}` shows those "
+        "that are there. A machine that stands keeps the image it was made with",
+        lambda opts: aws.ec2.get_ami(
+            owners=[settings.image.owner],
+            filters=[
+                {"name": "name", "values": [settings.image.name]},
+                {"name": "virtualization-type", "values": ["hvm"]},
+            ],
+            most_recent=True,
+            opts=opts,
+        ),
+    )
+    machines = {name: host.aws for name, host in hosts.items() if host.aws}
+    for name, machine in machines.items():
+        found.images[name] = image.id if image else ""
+        if machine.zone not in zones.names:
+            cloud.problems.append(
+                f"hosts.{declared(name)}.aws.zone: {machine.zone} is not open to this account; "
+                f"take one of {', '.join(zones.names)}"
+            )
+    for kind in dict.fromkeys(machine.type for machine in machines.values()):
+        named = next(name for name, machine in machines.items() if machine.type == kind)
+        cloud.ask(
+            f"hosts.{declared(named)}.aws.type",
+            f"{kind!r} is asked for; `aws ec2 describe-instance-types` shows those that are there",
+            lambda opts, kind=kind: aws.ec2.get_instance_type(instance_type=kind, opts=opts),  # type: ignore[misc]
+        )
+    if settings.network.existing:
+        found.networks[site] = settings.network.existing
+        found.subnets[site] = _aws_subnets(
+            cloud, f"{path}.network.existing", settings.network.existing, {m.zone for m in machines.values()}
+        )
+
+
+def _aws_subnets(cloud: Cloud, path: str, vpc: str, zones: set[str]) -> dict[str, str]:
+    """A public subnet of an existing VPC in each zone."""
+    there = cloud.ask(
+        path,
+        f"{vpc!r} is asked for; `aws ec2 describe-vpcs` shows those that are there",
+        lambda opts: aws.ec2.get_vpc(id=vpc, opts=opts),
+    )
+    if there is None:
+        return {}
+    subnets = {}
+    for zone in sorted(zones):
+        filters: list[Any] = [
+            {"name": "vpc-id", "values": [vpc]},
+            {"name": "availability-zone", "values": [zone]},
+            {"name": "map-public-ip-on-launch", "values": ["true"]},
+        ]
+        answer = cloud.ask(
+            path,
+            f"see that the login may list the subnets of {zone}",
+            lambda o, f=filters: aws.ec2.get_subnets(filters=f, opts=o),  # type: ignore[misc]
+        )
+        if answer and not answer.ids:
+            cloud.problems.append(
+                f"{path}: {vpc} has no subnet in {zone} that gives public addresses; "
+                "name a VPC with one, or give network.cidr to have one made"
+            )
+        elif answer and len(answer.ids) > 1:
+            cloud.problems.append(
+                f"{path}: {vpc} has {len(answer.ids)} subnets in {zone} that give public addresses, and one is needed; "
+                "name a VPC with one in each zone, or give network.cidr to have one made"
+            )
+        elif answer:
+            subnets[zone] = answer.ids[0]
+    return subnets

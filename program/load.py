@@ -1,0 +1,133 @@
+"""The settings and secrets of a stack, checked before anything is made."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pulumi
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
+from pulumi.runtime import config as runtime_config
+
+from fortress.settings.model import Settings
+from fortress.settings.parse import SettingsError, parse
+from fortress.settings.secrets import SECRETS
+from fortress.settings.types import PROJECT
+from program.clouds import credential_problems
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """The secret settings. Each is a leaf of its own, so that nothing else becomes unreadable in previews."""
+
+    project: Path
+    database_password: pulumi.Output[str]
+    ssh_private_key: pulumi.Output[str] | None
+    edge_tls_key: pulumi.Output[str] | None
+    database_volume_key: pulumi.Output[str] | None
+
+
+def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
+    """Read and check everything that the stack file says.
+
+    Raises `pulumi.RunError`, which the engine prints as it stands, before anything is made.
+    """
+    prefix = f"{PROJECT}:"
+    given = {key.removeprefix(prefix): value for key, value in _all_settings().items() if key.startswith(prefix)}
+    problems = list(_secret_problems(given))
+    try:
+        checked = parse({key: _parsed(value) for key, value in given.items() if key not in SECRETS}, project)
+    except SettingsError as bad:
+        problems += str(bad).split("\n")
+    else:
+        if checked.edge.certificate and "edge_tls_key" not in given:
+            problems.append(f"{prefix}edge_tls_key: missing; edge.certificate is given and needs its private key")
+        if "edge_tls_key" in given and not checked.edge.certificate:
+            problems.append(f"{prefix}edge.certificate: missing; edge_tls_key is given and is the key of one")
+        volume = checked.database.volume
+        if volume and volume.encrypted and "database_volume_key" not in given:
+            problems.append(
+                f"{prefix}database_volume_key: missing; database.volume is encrypted; "
+                f"{_set_secret('database_volume_key')}"
+            )
+        problems += [f"{prefix}{line}" for line in credential_problems(checked, given)]
+    if len(given.get("database_volume_key", "x" * 20)) < 20:
+        problems.append(
+            f"{prefix}database_volume_key: is shorter than 20 characters; `openssl rand -base64 33` makes one"
+        )
+    if "ssh_private_key" in given and not _is_private_key(given["ssh_private_key"]):
+        problems.append(f"{prefix}ssh_private_key: is no private key without a passphrase, in OpenSSH's or PEM format")
+    problems += _agent_problems("ssh_private_key" in given)
+    if problems:
+        raise pulumi.RunError("\n".join(["these settings cannot stand:", *(f"  {line}" for line in problems)]))
+    return checked, Secrets(
+        project,
+        config.require_secret("database_password"),
+        config.get_secret("ssh_private_key"),
+        config.get_secret("edge_tls_key"),
+        config.get_secret("database_volume_key"),
+    )
+
+
+def _is_private_key(text: str) -> bool:
+    for read in (load_ssh_private_key, load_pem_private_key):
+        try:
+            read(text.encode(), None)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            continue
+        return True
+    return False
+
+
+def _all_settings() -> Mapping[str, str]:
+    return dict(runtime_config.CONFIG.get())
+
+
+def _secret_problems(given: Iterable[str]) -> Iterable[str]:
+    """Every secret setting is encrypted, and no other one is."""
+    if "database_password" not in given:
+        yield f"{PROJECT}:database_password: missing; {_set_secret('database_password')}"
+    for key in given:
+        secret = runtime_config.is_config_secret(f"{PROJECT}:{key}")
+        if key in SECRETS and not secret:
+            yield f"{PROJECT}:{key}: stands in the stack file for everyone to read; {_set_secret(key)}"
+        if key not in SECRETS and secret:
+            yield (
+                f"{PROJECT}:{key}: holds a secret, and would make all that is made from it unreadable in previews; "
+                f"the secret settings are {', '.join(SECRETS)}"
+            )
+
+
+def _set_secret(key: str) -> str:
+    return f"set it with `pulumi config set --secret {PROJECT}:{key}`"
+
+
+def _parsed(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
+
+
+def _agent_problems(key_given: bool) -> list[str]:
+    """A dead agent fails every command, even with a key given, so it is found here. A preview alone needs none."""
+    path = os.environ.get("SSH_AUTH_SOCK")
+    if path:
+        with socket.socket(socket.AF_UNIX) as agent:
+            try:
+                agent.connect(path)
+            except OSError as bad:
+                cure = "start one with `eval $(ssh-agent)` and `ssh-add`, or unset SSH_AUTH_SOCK"
+                return [f"SSH_AUTH_SOCK: {path}: the SSH agent does not answer ({bad.strerror or bad}); {cure}"]
+    elif not key_given and not pulumi.runtime.is_dry_run():
+        return [
+            "SSH_AUTH_SOCK: no SSH agent, and no secret setting ssh_private_key; start an agent with "
+            f"`eval $(ssh-agent)` and `ssh-add`, or `pulumi config set --secret {PROJECT}:ssh_private_key`"
+        ]
+    return []

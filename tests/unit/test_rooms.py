@@ -1,0 +1,136 @@
+"""The house: which room imports which, that no circle arises, and that no verb of the command imports another."""
+
+from __future__ import annotations
+
+import ast
+import graphlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+
+from tests.unit.stack_file import ROOT
+
+VERBS = ("drift", "forget", "preview", "report", "status", "verify")
+COMMAND = {"fortress", "fortress.cli.base", "fortress.cli.check", "fortress.cli.engine", "fortress.cli.hosts"}
+MAY_IMPORT: Mapping[str, set[str]] = {
+    "__main__": {"program", "components"},
+    "program": {"components", "fortress", "fortress.settings"},
+    "package": {"components"},
+    "components": {"fortress"},
+    "fortress": set(),
+    "fortress.settings": {"fortress"},
+    "fortress.cli": set(),
+    "fortress.cli.base": set(),
+    "fortress.cli.engine": {"fortress", "fortress.cli.base"},
+    "fortress.cli.hosts": {"fortress", "fortress.cli.base", "fortress.cli.engine"},
+    "fortress.cli.check": COMMAND - {"fortress.cli.check"},
+    "fortress.cli.probes": set(),  # each is sent to hosts as it is
+    **{f"fortress.cli.{verb}": COMMAND for verb in VERBS},
+    "fortress.cli.completion": {"fortress.cli.engine"},
+    "fortress.cli.main": {*COMMAND, "fortress.cli.completion", *(f"fortress.cli.{verb}" for verb in VERBS)},
+    "fortress.cli.start": {"fortress.cli.base", "fortress.cli.completion", "fortress.cli.main"},
+    "lab.base": set(),
+    "lab.image": {"lab.base"},
+    "lab.net": {"lab.base", "lab.image"},
+    "lab.host": {"lab.base", "lab.image", "lab.net"},
+    "lab": {"lab.base", "lab.host", "lab.image", "lab.net"},
+    "docs": {"fortress", "fortress.settings"},
+    "release": set(),
+}
+"""Every room, and the rooms whose modules its own may import."""
+
+Modules = Mapping[str, Path]
+
+
+def modules(root: Path) -> dict[str, Path]:
+    """Every module of the project outside its tests and examples, by its name."""
+    rooms = ("program", "components", "package", "fortress", "lab", "docs", "release")
+    files = [root / "__main__.py", *(file for room in rooms for file in sorted((root / room).rglob("*.py")))]
+    return {".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
+
+
+def imports(name: str, known: Modules) -> Iterator[str]:
+    """The project's modules that one imports, at its top or inside a function; as it runs or for its types alone."""
+    package = name if known[name].name == "__init__.py" else name.rpartition(".")[0]
+    for node in ast.walk(ast.parse(known[name].read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names if alias.name in known)
+        elif isinstance(node, ast.ImportFrom):
+            parts = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            base = ".".join([*parts, *([node.module] if node.module else [])])
+            for alias in node.names:
+                found = f"{base}.{alias.name}" if f"{base}.{alias.name}" in known else base
+                if found in known or found.partition(".")[0] in ("tests", "examples"):
+                    yield found
+
+
+def room(module: str) -> str:
+    """The longest name of a room that a module is in."""
+    parts = module.split(".")
+    names = (".".join(parts[:length]) for length in range(len(parts), 0, -1))
+    return next((name for name in names if name in MAY_IMPORT), module)
+
+
+def wrong(known: Modules) -> list[str]:
+    """Imports that the plan of the house does not have."""
+    return [
+        f"{name} imports {other}"
+        for name in known
+        for other in sorted(set(imports(name, known)))
+        if room(other) != room(name) and room(other) not in MAY_IMPORT.get(room(name), set())
+    ]
+
+
+def test_every_import_goes_the_way_that_the_house_has() -> None:
+    assert wrong(modules(ROOT)) == []
+
+
+def test_every_room_is_there() -> None:
+    rooms = {room(name) for name in modules(ROOT)}
+    assert rooms == set(MAY_IMPORT)
+
+
+def test_modules_import_each_other_in_no_circle() -> None:
+    known = modules(ROOT)
+    order = graphlib.TopologicalSorter({name: set(imports(name, known)) for name in known}).static_order()
+    assert set(order) == set(known)
+
+
+def test_fortress_and_the_command_import_no_sdk_of_the_engine() -> None:
+    known = modules(ROOT)
+    found = [
+        f"{name}: {node.module if isinstance(node, ast.ImportFrom) else alias.name}"
+        for name, file in known.items()
+        if name.startswith("fortress")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+        for alias in node.names
+        if ((node.module if isinstance(node, ast.ImportFrom) else alias.name) or "").partition(".")[0].partition("_")[0]
+        == "pulumi"
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    ("module", "text", "said"),
+    [
+        ("fortress/cli/verify/extra.py", "from fortress.cli.report import page", "imports fortress.cli.report.page"),
+        ("fortress/cli/status.py", "from fortress.cli import forget", "imports fortress.cli.forget"),
+        ("fortress/haproxy.py", "from fortress.cli.base.errors import clipped", "imports fortress.cli.base.errors"),
+        (
+            "components/host.py",
+            "def late():\n    from fortress.settings.model import Settings",
+            "fortress.settings.model",
+        ),
+        ("components/host.py", "from program import load", "imports program.load"),
+        ("fortress/text.py", "from tests.unit import golden", "imports tests.unit"),
+    ],
+)
+def test_an_import_that_goes_another_way_is_found(tmp_path: Path, module: str, text: str, said: str) -> None:
+    for file in modules(ROOT).values():
+        there = tmp_path / file.relative_to(ROOT)
+        there.parent.mkdir(parents=True, exist_ok=True)
+        there.touch()
+    (tmp_path / module).write_text(f"{text}\n")
+    assert [line for line in wrong(modules(tmp_path)) if said in line]
