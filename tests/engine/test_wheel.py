@@ -105,7 +105,7 @@ def test_nothing_of_the_checkout_can_be_imported_there(environment: Path) -> Non
     program = (
         "import importlib.util as u, json, fortress, pulumi_fortress;"
         "print(json.dumps([[fortress.__file__, pulumi_fortress.__file__],"
-        "[n for n in ('components', 'lab', 'tests', 'examples') if u.find_spec(n)]]))"
+        "[n for n in ('components', 'program', 'lab', 'tests', 'examples') if u.find_spec(n)]]))"
     )
     (found, others) = json.loads(run(environment / "bin" / "python", "-P", "-c", program))
     assert all(Path(path).is_relative_to(environment) for path in found)
