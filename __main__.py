@@ -31,7 +31,7 @@ def on(name: str, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
 database_host, edge_host = settings.database_host, settings.edge_host
 database = DataFortress("db", arguments.database_args(settings, secrets, members), on(database_host))
 workers: dict[str, EphemeralWorker] = {}
-for name in settings.rollout:
+for name in settings.rollout_order:
     workers[name] = EphemeralWorker(
         f"{settings.workload.name}-{name}",
         arguments.worker_args(settings, secrets, members, name, database),

@@ -4,7 +4,7 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
-from fortress import firewall, mariadb, push
+from fortress import firewall, mariadb, push, wireguard
 
 from .data_volume import VolumeArgs, mount
 from .host_file import put, put_fragment, put_script
@@ -128,7 +128,7 @@ class DataFortress(pulumi.ComponentResource):
             "30-database.nft",
             firewall.Fragment(
                 "MariaDB, for hosts of the mesh: who is a peer of this host is decided by its flows.",
-                [firewall.Opening(mariadb.PORT, "MariaDB", sources=[args["clients"]], interface="wg0")],
+                [firewall.Opening(mariadb.PORT, "MariaDB", sources=[args["clients"]], interface=wireguard.INTERFACE)],
             ),
             options,
         )

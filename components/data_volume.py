@@ -5,12 +5,11 @@ from typing import NotRequired, TypedDict
 import pulumi
 from pulumi_openstack import blockstorage, compute
 
-from fortress import push
+from fortress import mariadb, push
 
 from .host_file import put_script
 from .remote import Target, after, command
 
-DATA_FOLDER = "/var/lib/mysql"
 SERVICE = "mariadb"
 
 
@@ -93,7 +92,7 @@ def mount(
         source = volume.id.apply(lambda known: f"volume:{known}")
         # A volume that has grown changes the text, so its file system grows too.
         options = ["--size", str(size_gb), *options]
-    place = (DATA_FOLDER, SERVICE)
+    place = (mariadb.DATA_FOLDER, SERVICE)
 
     def mounting(machine: str) -> pulumi.Output[str]:
         return source.apply(

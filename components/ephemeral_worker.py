@@ -6,7 +6,7 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
-from fortress import firewall, push, workload
+from fortress import firewall, push, wireguard, workload
 
 from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, after, child_options, command
@@ -109,7 +109,11 @@ class EphemeralWorker(pulumi.ComponentResource):
             f"30-{work['name']}.nft",
             firewall.Fragment(
                 "The workload, for the edge.",
-                [firewall.Opening(int(work["port"]), work["name"], sources=args["clients"], interface="wg0")],
+                [
+                    firewall.Opening(
+                        int(work["port"]), work["name"], sources=args["clients"], interface=wireguard.INTERFACE
+                    )
+                ],
             ),
             options,
         )

@@ -161,22 +161,22 @@ class Host(pulumi.ComponentResource):
         interface = put(
             f"{name}-wg0.conf",
             target,
-            "/etc/wireguard/wg0.conf",
+            wireguard.CONFIG_PATH,
             wireguard.render_interface(
                 IPv4Address(args["mesh_address"]),
                 IPv4Network(args["mesh_network"]),
-                int(args.get("mesh_port", 51820)),
+                int(args.get("mesh_port", wireguard.PORT)),
             ),
             after(options, tool),
             mode="0600",
-            apply=f"{push.LIBRARY}/wireguard reload wg0",
+            apply=f"{push.LIBRARY}/wireguard reload {wireguard.INTERFACE}",
         )
         key = command(
             f"{name}-key",
             target,
-            lambda machine: push.on(machine, push.script("wireguard", "start", "wg0")),
+            lambda machine: push.on(machine, push.script("wireguard", "start", wireguard.INTERFACE)),
             after(options, interface),
-            delete=lambda machine: push.on(machine, push.script("wireguard", "stop", "wg0")),
+            delete=lambda machine: push.on(machine, push.script("wireguard", "stop", wireguard.INTERFACE)),
             ignore_changes=_CONNECTION_HABITS,
         )
         self.public_key = key.stdout.apply(str.strip)

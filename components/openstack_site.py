@@ -5,7 +5,7 @@ from typing import Literal, NotRequired, TypedDict
 import pulumi
 from pulumi_openstack import compute, networking
 
-from fortress import cloud
+from fortress import cloud, wireguard
 
 from .remote import child_options
 
@@ -83,7 +83,7 @@ class OpenStackSite(pulumi.ComponentResource):
         else:
             self.network_id = pulumi.Output.from_input(args["existing"]["network_id"])
             self.subnet_id = pulumi.Output.from_input(args["existing"]["subnet_id"])
-        ssh_port, mesh_port = int(args.get("ssh_port", 22)), int(args.get("mesh_port", 51820))
+        ssh_port, mesh_port = int(args.get("ssh_port", 22)), int(args.get("mesh_port", wireguard.PORT))
 
         internal = _group(f"{name}-internal", "secure-internal", "Every machine: SSH from operators, ICMP", options)
         for operators in cloud.operator_ranges(args["operators"]):

@@ -1,8 +1,6 @@
 """Commands on a host over SSH: how every other module of this folder reaches one."""
 
 import asyncio
-import base64
-import hashlib
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
@@ -10,6 +8,8 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 from pulumi.resource import DependencyResource
 from pulumi_command import remote
+
+from fortress.host_keys import fingerprint
 
 DIALS = 5
 """Attempts to connect, once a host has answered its readiness gate."""
@@ -142,12 +142,6 @@ def child_options(parent: pulumi.Resource, opts: pulumi.ResourceOptions | None) 
 def after(opts: pulumi.ResourceOptions, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
     """The same options, waiting for further resources too: for order that no value carries."""
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(resources)))
-
-
-def fingerprint(host_key: str) -> str:
-    """An SSH key's fingerprint as `ssh-keygen -l` prints it."""
-    blob = base64.b64decode(host_key.split()[1])
-    return "SHA256:" + base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
 
 
 async def refuse_impostor(hook: pulumi.ResourceHookArgs) -> None:

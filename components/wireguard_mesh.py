@@ -11,7 +11,7 @@ from fortress import firewall, push, wireguard
 from .host_file import put, put_fragment
 from .remote import Member, Target, child_options
 
-SYNC = f"{push.LIBRARY}/wireguard sync wg0"
+SYNC = f"{push.LIBRARY}/wireguard sync {wireguard.INTERFACE}"
 
 
 class FlowArgs(TypedDict):
@@ -61,7 +61,7 @@ class WireGuardMesh(pulumi.ComponentResource):
         ]
         opened = [flow for flow, given in zip(flows, args["flows"], strict=True) if given.get("open", False)]
         addresses = {host: IPv4Address(member["mesh_address"]) for host, member in args["members"].items()}
-        plan = wireguard.plan(addresses, args["hubs"], flows)
+        plan = wireguard.topology(addresses, args["hubs"], flows)
         elsewhere = args.get("elsewhere", [])
         _check_elsewhere(name, elsewhere, args["members"], plan, opened)
         self.members: dict[str, WireGuardMember] = {
@@ -74,9 +74,11 @@ class WireGuardMesh(pulumi.ComponentResource):
                         peer for peer in plan.peers[host] if host not in elsewhere or peer.name not in elsewhere
                     ),
                     here=host not in elsewhere,
-                    openings=_openings(host, host in args["hubs"], int(args.get("port", 51820)), opened, addresses),
+                    openings=_openings(
+                        host, host in args["hubs"], int(args.get("port", wireguard.PORT)), opened, addresses
+                    ),
                     relays=plan.relays.get(host, ()),
-                    port=int(args.get("port", 51820)),
+                    port=int(args.get("port", wireguard.PORT)),
                     keepalive_s=int(args.get("keepalive_s", 25)),
                     mtu=int(args["mtu"]),
                 ),
@@ -113,7 +115,7 @@ class WireGuardMember(pulumi.ComponentResource):
             put(
                 f"{name}-mtu",
                 target,
-                "/etc/wireguard/wg0.d/mtu",
+                wireguard.MTU_PATH,
                 wireguard.render_mtu(args["mtu"]),
                 options,
                 apply=SYNC,
@@ -123,7 +125,7 @@ class WireGuardMember(pulumi.ComponentResource):
             put(
                 f"{name}-peer-{peer.name}",
                 target,
-                f"/etc/wireguard/wg0.d/{peer.name}.conf",
+                wireguard.peer_path(peer.name),
                 _peer_file(peer, other, args["port"], args["keepalive_s"]),
                 options,
                 check=f'{push.LIBRARY}/wireguard check "$1"',
@@ -153,7 +155,7 @@ def _check_elsewhere(
     name: str,
     elsewhere: list[str],
     members: Mapping[str, Member],
-    plan: wireguard.Plan,
+    plan: wireguard.Topology,
     opened: list[wireguard.Flow],
 ) -> None:
     """Raises ValueError for what would need more than files for peers on a host of another stack's mesh."""
@@ -182,7 +184,9 @@ def _openings(
 ) -> list[firewall.Opening]:
     openings = [firewall.Opening(port, "WireGuard", "udp")] if hub else []
     return openings + [
-        firewall.Opening(flow.port, f"from {flow.source}", flow.protocol, [str(addresses[flow.source])], "wg0")
+        firewall.Opening(
+            flow.port, f"from {flow.source}", flow.protocol, [str(addresses[flow.source])], wireguard.INTERFACE
+        )
         for flow in flows
         if flow.destination == host
     ]

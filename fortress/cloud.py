@@ -28,11 +28,19 @@ def operator_ranges(operators: Iterable[str]) -> list[Network]:
         ranges.append(ip_network(entry))
     if not ranges:
         raise ValueError("operators: at least one range must reach the machines by SSH")
-    for version in (4, 6):
-        together = collapse_addresses(entry for entry in ranges if entry.version == version)  # type: ignore[type-var]
-        if any(entry.prefixlen == 0 for entry in together):
-            raise ValueError(f"operators: together they are the whole world (IPv{version}); name where operators are")
+    if version := whole_world(ranges):
+        raise ValueError(f"operators: together they are the whole world (IPv{version}); name where operators are")
     return list(dict.fromkeys(ranges))
+
+
+def whole_world(ranges: Iterable[Network]) -> int | None:
+    """The version of IP of which ranges together are every address, None where there is none."""
+    known = list(ranges)
+    for version in (4, 6):
+        together = collapse_addresses(entry for entry in known if entry.version == version)  # type: ignore[type-var]
+        if any(entry.prefixlen == 0 for entry in together):
+            return version
+    return None
 
 
 def label(network: Network) -> str:

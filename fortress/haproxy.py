@@ -48,6 +48,7 @@ TLS_CIPHERS = (
 )
 TLS_CIPHERSUITES = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 
+STATS_SOCKET = "/run/haproxy/admin.sock"
 CERTIFICATE = "/etc/ssl/private/site.pem"
 SELF_SIGNED_NAME = "fortress edge"
 """Subject of a certificate that edge-certificate made."""
@@ -196,7 +197,7 @@ class Edge:
     checks: Checks = dataclasses.field(default_factory=Checks)
     health_path: str = "/health"
     certificate: str = CERTIFICATE
-    stats_socket: str = "/run/haproxy/admin.sock"
+    stats_socket: str = STATS_SOCKET
     bind_http: str = ":80"
     bind_https: str = ":443"
     user: str = "haproxy"

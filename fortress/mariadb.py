@@ -16,6 +16,7 @@ from fortress import text
 
 PACKAGES = ("mariadb-server", "openssl", "fio")  # fio: `fortress verify --io`
 PORT = 3306
+DATA_FOLDER = "/var/lib/mysql"
 TLS_FOLDER = "/etc/mysql/fortress"
 CONFIG_PATH = "/etc/mysql/mariadb.conf.d/90-fortress.cnf"
 DROP_IN_PATH = "/etc/systemd/system/mariadb.service.d/50-fortress.conf"

@@ -8,6 +8,15 @@ from ipaddress import IPv4Address, IPv4Network
 
 from fortress.text import render
 
+PORT = 51820
+"""UDP port that WireGuard listens on where no other is given (wg-quick(8) has it in its examples)."""
+INTERFACE = "wg0"
+CONFIG_PATH = f"/etc/wireguard/{INTERFACE}.conf"
+KEY_PATH = f"/etc/wireguard/{INTERFACE}.key"
+PARTS_FOLDER = f"/etc/wireguard/{INTERFACE}.d"
+"""Folder of what the mesh adds to the interface: its MTU, and a file a peer."""
+MTU_PATH = f"{PARTS_FOLDER}/mtu"
+
 OVERHEAD = 80
 """Bytes that WireGuard adds to a packet over IPv6, its dearer carrier (60 over IPv4): the protocol's paper, 5.4.6."""
 
@@ -66,14 +75,14 @@ class Relay:
 
 
 @dataclass(frozen=True)
-class Plan:
+class Topology:
     """A mesh: each host's peers, and the flows that each hub passes on."""
 
     peers: dict[str, tuple[Peer, ...]]
     relays: dict[str, tuple[Relay, ...]]
 
 
-def plan(addresses: Mapping[str, IPv4Address], hubs: Sequence[str], flows: Iterable[Flow]) -> Plan:
+def topology(addresses: Mapping[str, IPv4Address], hubs: Sequence[str], flows: Iterable[Flow]) -> Topology:
     """Peers are the pairs that flows need, no more.
 
     Hubs have a fixed endpoint and are dialled; the others may sit anywhere, so two that are not hubs cannot rely
@@ -111,7 +120,7 @@ def plan(addresses: Mapping[str, IPv4Address], hubs: Sequence[str], flows: Itera
             )
             for other, reach in mine
         )
-    return Plan(peers, {hub: tuple(sorted(found, key=str)) for hub, found in relays.items()})
+    return Topology(peers, {hub: tuple(sorted(found, key=str)) for hub, found in relays.items()})
 
 
 def endpoint(address: str, port: int) -> str:
@@ -127,6 +136,11 @@ def render_interface(address: IPv4Address, network: IPv4Network, port: int) -> s
 def render_mtu(mtu: int) -> str:
     """/etc/wireguard/wg0.d/mtu: the tunnel's MTU in bytes, a file of its own since the mesh decides it."""
     return render("wg0.mtu.j2", mtu=int(mtu))
+
+
+def peer_path(name: str) -> str:
+    """Where the file of a peer stands."""
+    return f"{PARTS_FOLDER}/{name}.conf"
 
 
 def render_peer(peer: Peer, public_key: str, endpoint: str | None, keepalive_s: int) -> str:

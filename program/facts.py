@@ -1,22 +1,26 @@
-"""The stack's output `fortress`."""
+"""The stack's output `fortress`, as fortress/facts.py has it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
+import pulumi
+
 from components.data_fortress import DataFortress
 from components.haproxy_edge import HAProxyEdge
 from components.host import Host
 from fortress import haproxy, mariadb
+from fortress.facts import VERSION, StackOutputs
 from fortress.settings.model import Settings
-from fortress.wireguard import plan
+from fortress.wireguard import INTERFACE, topology
 
 
 def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: HAProxyEdge) -> dict[str, Any]:
-    """What `fortress verify` and other stacks read: where everything is and which limits hold. Nothing secret."""
-    peers = plan({name: s.mesh_address(name) for name in s.members}, s.mesh.hubs, s.flows()).peers
-    return {
+    """What `fortress` and other stacks read. Raises pydantic's ValidationError where it is no `StackOutputs`."""
+    peers = topology({name: s.mesh_address(name) for name in s.members}, s.mesh.hubs, s.flows()).peers
+    found = {
+        "version": VERSION,
         "hosts": {
             name: {
                 "address": host.address,
@@ -39,7 +43,7 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
             "mtu": s.mesh.mtu,
             "path_mtu": s.mesh.path_mtu,
             "hubs": s.mesh.hubs,
-            "interface": "wg0",
+            "interface": INTERFACE,
         },
         "database": {
             "host": s.database_host,
@@ -55,7 +59,7 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
             "url": edge.url,
             "server_name": s.edge.server_name,
             "health_path": s.workload.health,
-            "stats_socket": "/run/haproxy/admin.sock",
+            "stats_socket": haproxy.STATS_SOCKET,
             # Not the guests: they come and go without this stack.
             "backends": {
                 site: {name: s.servers(site)[name] for name in s.workers_at(site) if not s.members[name].gone}
@@ -67,3 +71,14 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
         "bastion": s.ssh.bastion.model_dump() if s.ssh.bastion else None,
         "limits": s.verify.model_dump(),
     }
+    StackOutputs.model_validate(_with_text(found))
+    return found
+
+
+def _with_text(value: Any) -> Any:
+    """The same with a text in place of each Output: all of them are texts, and known only once hosts answered."""
+    if isinstance(value, pulumi.Output):
+        return ""
+    if isinstance(value, dict):
+        return {name: _with_text(part) for name, part in value.items()}
+    return value

@@ -55,7 +55,7 @@ def openstack_site(s: Settings, name: str, cloud: OpenStackSite, found: Found, p
         args["existing"] = {"network_id": found.networks[name], "subnet_id": found.subnets[name][""]}
     if key := public_key_of(cloud.key_pair, project):
         args["public_key"] = key
-    databases = [host for host in s.named("database") if s.members[host].site == name]
+    databases = [host for host in s.with_role("database") if s.members[host].site == name]
     if len(databases) > 1:
         args["anti_affinity"] = True
     return args

@@ -17,12 +17,12 @@ _FOR_MACHINE = re.compile(r"(?:--machine |FORTRESS_MACHINE=)(\S+)")
 """How a command says which machine it is for (fortress/push.py). Its connection, being secret, cannot be read here."""
 
 
-class RefusedError(Exception):
+class NotForgottenError(Exception):
     """The host stays in the state; the text says why and what to do. Exit status 1."""
 
 
 @dataclass(frozen=True)
-class Plan:
+class Removal:
     """What leaves the state with a host, those that depend on others first."""
 
     host: str
@@ -43,7 +43,7 @@ class Plan:
         return [resource for resource in self.resources if of_cloud(resource)]
 
 
-def plan(deployment: Mapping[str, Any], host: str) -> Plan:
+def removal_of(deployment: Mapping[str, Any], host: str) -> Removal:
     """Find what belongs to a host.
 
     That is its Host with all children, what is deleted with it, every command for its machine, and the components
@@ -61,7 +61,7 @@ def plan(deployment: Mapping[str, Any], host: str) -> Plan:
     found = _with_dependants(resources, found)
     found = _with_empty_components(resources, found)
     # The state lists what others depend on first.
-    return Plan(host, tuple(r for r in reversed(resources) if r["urn"] in found))
+    return Removal(host, tuple(r for r in reversed(resources) if r["urn"] in found))
 
 
 def _machine(resource: Resource) -> str | None:
@@ -117,36 +117,36 @@ def _unmention(holder: dict[str, Any], key: str, urns: frozenset[str]) -> None:
         holder[key] = [urn for urn in holder[key] if urn not in urns]
 
 
-def forget(stack: str, plan_shown: Plan, exported: Mapping[str, Any]) -> None:
+def forget(stack: str, removal: Removal, exported: Mapping[str, Any]) -> None:
     """Write the state without the host, by the engine, which checks it once more.
 
-    `exported` is the state that the plan was made from: where it changed since, nothing is written.
-    Raises RefusedError, and CannotAskError where the engine is not there.
+    `exported` is the state that the removal was made from: where it changed since, nothing is written.
+    Raises NotForgottenError, and CannotAskError where the engine is not there.
     """
-    if plan_shown.protected:
-        listed = "\n".join(f"  pulumi state unprotect --stack {stack} '{urn}'" for urn in plan_shown.protected)
-        raise RefusedError(f"some of it is protected; where it may be forgotten all the same, first run\n{listed}")
+    if removal.protected:
+        listed = "\n".join(f"  pulumi state unprotect --stack {stack} '{urn}'" for urn in removal.protected)
+        raise NotForgottenError(f"some of it is protected; where it may be forgotten all the same, first run\n{listed}")
     if engine.export(stack) != exported:
-        raise RefusedError("the state changed in the meantime; nothing was written, run this again")
-    text = json.dumps(without(exported, plan_shown.urns))
+        raise NotForgottenError("the state changed in the meantime; nothing was written, run this again")
+    text = json.dumps(without(exported, removal.urns))
     try:
         engine.run("stack", "import", stack=stack, text=text)
     except engine.EngineError as error:
-        raise RefusedError(f"the engine refused the state without {plan_shown.host}: {error}") from None
+        raise NotForgottenError(f"the engine refused the state without {removal.host}: {error}") from None
 
 
-def listing(stack: str, found: Plan) -> str:
+def listing(stack: str, removal: Removal) -> str:
     """What leaves the state, for whoever confirms it."""
-    lines = [f"{len(found.resources)} resources of {found.host} leave the state of {stack}, in this order:"]
+    lines = [f"{len(removal.resources)} resources of {removal.host} leave the state of {stack}, in this order:"]
     lines += [
-        f"  {r['type']}  {name_of(r['urn'])}{'  (protected)' if r.get('protect') else ''}" for r in found.resources
+        f"  {r['type']}  {name_of(r['urn'])}{'  (protected)' if r.get('protect') else ''}" for r in removal.resources
     ]
     return "\n".join(lines) + "\n"
 
 
-def farewell(stack: str, found: Plan) -> str:
+def farewell(stack: str, removal: Removal) -> str:
     """What was done, and what is left to do."""
-    host = found.host
+    host = removal.host
     lines = [
         f"{host} is out of the state of {stack}; it was not contacted, and what was pushed to it is still there.",
         "Still to do:",
@@ -154,7 +154,7 @@ def farewell(stack: str, found: Plan) -> str:
         "    machine takes the name; otherwise the next `pulumi up` contacts it again",
         f"  - pulumi up --stack {stack}: the other hosts drop it as a peer, the edge as a server",
     ]
-    if found.left_behind:
+    if removal.left_behind:
         lines.append("  - delete what this stack made for it, which exists as before and may cost money:")
-        lines += [f"      {r['type']}  {name_of(r['urn'])}  {r.get('id', '')}" for r in found.left_behind]
+        lines += [f"      {r['type']}  {name_of(r['urn'])}  {r.get('id', '')}" for r in removal.left_behind]
     return "\n".join(lines) + "\n"

@@ -59,7 +59,7 @@ Stack = Annotated[
         autocompletion=completion.stacks,
     ),
 ]
-Host = Annotated[
+HostArgument = Annotated[
     str,
     typer.Argument(metavar="HOST", help="The host's name in the settings.", autocompletion=completion.hosts),
 ]
@@ -88,7 +88,7 @@ def fortress(
       fortress verify --stack lab --json     the same, for a program
       fortress status --stack lab            a line a host
       fortress drift --stack lab             was anything changed by hand?
-      fortress drift --stack lab --mend      then put it right
+      fortress drift --stack lab --repair    then put it right
       fortress ssh oslo-db --stack lab       log in, with the stack's pinned key
       fortress preview --stack lab           what would `pulumi up` do?
       fortress report --stack lab -o r.html  one page about all of it
@@ -136,27 +136,28 @@ def verify(
     # The command answers `--help` in a moment because what it stands on is only loaded when it is needed.
     from fortress.cli.check import show
     from fortress.cli.check.check import exit_status
-    from fortress.cli.engine import outputs as stacks
+    from fortress.cli.engine import outputs as stack_outputs
     from fortress.cli.hosts import ssh
     from fortress.cli.verify.measure import measure
 
     def tell_in_json(error: CannotAskError) -> None:
         if json:
-            _say(show.as_json(stack, [], str(error)) + "\n")
+            _say(show.as_json(stack, [], str(error)))
 
     with _orderly(tell_in_json):
-        access = ssh.prepare(key, os.environ)
+        credentials = ssh.prepare(key, os.environ)
         with _progress(f"reading stack {stack}") as tell:
-            standing = stacks.read(stack)
-            tell(f"asking {len(standing.hosts)} hosts")
+            outputs = stack_outputs.read(stack)
+            tell(f"asking {len(outputs.hosts)} hosts")
             checks = measure(
-                standing,
-                access,
+                stack,
+                outputs,
+                credentials,
                 timeout=timeout,
                 io=io,
-                tell=lambda done, total: tell(f"asking {len(standing.hosts)} hosts: {done} of {total} answers"),
+                tell=lambda done, total: tell(f"asking {len(outputs.hosts)} hosts: {done} of {total} answers"),
             )
-        _say(show.as_json(stack, checks) + "\n" if json else show.as_table(stack, checks, terminal=_is_terminal()))
+        _say(show.as_json(stack, checks) if json else show.as_table(stack, checks, terminal=_is_terminal()))
         _keep(stack, checks)
         raise typer.Exit(exit_status(checks))
 
@@ -197,7 +198,7 @@ def preview(
     with _orderly(tell_in_json):
         with _progress(f"previewing stack {stack}"):
             found = previews.read(stack)
-        text = previews.written(stack, found, forge, as_object=json)
+        text = previews.render(stack, found, forge, as_object=json)
         _put(file, text)
         if found.errors:
             complain(f"stack {stack} cannot be brought up; the comment says why")
@@ -206,7 +207,7 @@ def preview(
 
 @app.command()
 def forget(
-    host: Host,
+    host: HostArgument,
     stack: Stack,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
@@ -234,8 +235,8 @@ def forget(
     with _orderly():
         with _progress(f"reading the state of {stack}"):
             exported = engine.export(stack)
-            found = forgetting.plan(exported["deployment"], host)
-        _say(forgetting.listing(stack, found))
+            removal = forgetting.removal_of(exported["deployment"], host)
+        _say(forgetting.listing(stack, removal))
         if not yes:
             if not sys.stdin.isatty():
                 complain("nothing was written; say --yes to forget it without being asked")
@@ -245,19 +246,19 @@ def forget(
                 raise typer.Exit(1)
         try:
             with _progress("writing the state"):
-                forgetting.forget(stack, found, exported)
-        except forgetting.RefusedError as error:
+                forgetting.forget(stack, removal, exported)
+        except forgetting.NotForgottenError as error:
             complain(str(error))
             raise typer.Exit(1) from None
-        _say(forgetting.farewell(stack, found))
+        _say(forgetting.farewell(stack, removal))
 
 
 @app.command()
 def drift(
     stack: Stack,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
-    mend: Annotated[
-        bool, typer.Option("--mend", help="Put right what differs, by the engine, and look again.")
+    repair: Annotated[
+        bool, typer.Option("--repair", "--mend", help="Put right what differs, by the engine, and look again.")
     ] = False,
     timeout: Timeout = 10.0,
     key: Key = None,
@@ -266,16 +267,16 @@ def drift(
 
     Every file with its mode and owner, units, the live firewall, the tunnel's peers, the database's variables. An edit
     by hand is told from a push that was cut. Needs the stack's passphrase; of a file with a secret it only says that
-    it differs, and a private key in any other reads [secret]. Without --mend nothing is changed.
+    it differs, and a private key in any other reads [secret]. Without --repair nothing is changed.
 
-    --mend writes what was found into the stack's state, as a refresh does, and runs `pulumi up` for just that. Where
+    --repair writes what was found into the stack's state, as a refresh does, and runs `pulumi up` for just that. Where
     the state cannot be written, all is as it was: run it again. Once it is written, the next `pulumi up` does the rest
-    of a mend that was cut, and so does another --mend.
+    of a repair that was cut, and so does another --repair. Its older name, --mend, means the same.
 
     \b
     Examples:
       fortress drift --stack lab
-      fortress drift --stack lab --mend
+      fortress drift --stack lab --repair
       fortress drift --stack lab --json | jq -r '.checks[].diff // empty'
 
     \b
@@ -291,27 +292,27 @@ def drift(
 
     def tell_in_json(error: CannotAskError) -> None:
         if json:
-            _say(show.as_json(stack, [], str(error)) + "\n")
+            _say(show.as_json(stack, [], str(error)))
 
     with _orderly(tell_in_json):
-        access = ssh.prepare(key, os.environ)
-        drifting = Drift(stack, access, timeout)
+        credentials = ssh.prepare(key, os.environ)
+        drifting = Drift(stack, credentials, timeout)
         with _progress(f"reading stack {stack}") as tell:
             before = drifting.look(tell)
         after, refused = before, None
-        if mend and drifting.can_mend:
+        if repair and drifting.can_repair:
             if not json:
                 _say(show.as_text(stack, before, terminal=_is_terminal()))
-            with _progress("mending") as tell:
-                refused = drifting.mend(tell)
+            with _progress("repairing") as tell:
+                refused = drifting.repair(tell)
             with _progress("looking again") as tell:
                 after = drifting.look(tell)
         if refused:
             complain(refused)
         if json:
-            _say(show.as_json(stack, after, refused, before if mend else None) + "\n")
+            _say(show.as_json(stack, after, refused, before if repair else None))
         else:
-            _say(show.as_text(stack, after, terminal=_is_terminal(), cure=not mend))
+            _say(show.as_text(stack, after, terminal=_is_terminal(), cure=not repair))
         raise typer.Exit(1 if refused else drifting.exit_status)
 
 
@@ -342,22 +343,25 @@ def status(
     from fortress.cli import status as looking
     from fortress.cli.check import show
     from fortress.cli.check.check import exit_status
-    from fortress.cli.engine import outputs as stacks
+    from fortress.cli.engine import outputs as stack_outputs
     from fortress.cli.hosts import ssh
 
     def tell_in_json(error: CannotAskError) -> None:
         if json:
-            _say(show.as_json(stack, [], str(error)) + "\n")
+            _say(show.as_json(stack, [], str(error)))
 
     with _orderly(tell_in_json):
-        access = ssh.prepare(key, os.environ)
+        credentials = ssh.prepare(key, os.environ)
         with _progress(f"reading stack {stack}") as tell:
-            standing = stacks.read(stack)
+            outputs = stack_outputs.read(stack)
             found = looking.ask(
-                standing, access, timeout=timeout, tell=lambda done, total: tell(f"{done} of {total} hosts answered")
+                outputs,
+                credentials,
+                timeout=timeout,
+                tell=lambda done, total: tell(f"{done} of {total} hosts answered"),
             )
-        text = looking.as_table(standing, stack, found, terminal=_is_terminal())
-        _say(show.as_json(stack, found) + "\n" if json else text)
+        text = looking.as_table(outputs, stack, found, terminal=_is_terminal())
+        _say(show.as_json(stack, found) if json else text)
         raise typer.Exit(exit_status(found))
 
 
@@ -393,7 +397,8 @@ def report(
     """
     from fortress.cli import status as looking
     from fortress.cli.check import history
-    from fortress.cli.engine import outputs as stacks
+    from fortress.cli.engine import outputs as stack_outputs
+    from fortress.cli.engine import run as engine
     from fortress.cli.hosts import ssh
     from fortress.cli.report import page as reports
     from fortress.cli.verify.measure import measure
@@ -405,31 +410,33 @@ def report(
     with _orderly(tell_in_json):
         if file is None and not json and _is_terminal():
             raise CannotAskError("a page is nothing for a terminal; say where it goes: -o FILE, or -o - for here")
-        access = None if kept else ssh.prepare(key, os.environ)
+        credentials = None if kept else ssh.prepare(key, os.environ)
         with _progress(f"reading stack {stack}") as tell:
-            standing = stacks.read(stack)
+            exported = engine.export(stack)
+            outputs = stack_outputs.of_state(exported, stack)
             runs = history.kept(stack)
             looked: Sequence[Check] = ()
-            if access is not None:
-                asking = f"asking {len(standing.hosts)} hosts"
+            if credentials is not None:
+                asking = f"asking {len(outputs.hosts)} hosts"
                 found = measure(
-                    standing,
-                    access,
+                    stack,
+                    outputs,
+                    credentials,
                     timeout=timeout,
-                    besides=partial(looking.question, standing),
+                    besides=partial(looking.question, outputs),
                     tell=lambda done, total: tell(f"{asking}: {done} of {total} answers"),
                 )
-                looked = [check for check in found if check.name in looking.NAMES]
-                runs.append(_keep(stack, [check for check in found if check.name not in looking.NAMES]))
+                looked = [check for check in found if check.kind in looking.KINDS]
+                runs.append(_keep(stack, [check for check in found if check.kind not in looking.KINDS]))
             tell("reading the engine's history")
-            facts = reports.collect(stack, standing, runs, looked)
+            facts = reports.collect(stack, outputs, runs, looked, exported)
         text = reports.as_json(facts) if json else reports.as_html(facts)
         _put(file, text)
 
 
 @app.command("ssh")
 def ssh_to(
-    host: Host,
+    host: HostArgument,
     stack: Stack,
     command: Annotated[
         list[str] | None, typer.Argument(metavar="COMMAND", help="What to run there, behind `--`, as `ssh` takes it.")
@@ -451,13 +458,13 @@ def ssh_to(
       that of `ssh`: the command's, or 255 where it could not connect
       2  could not ask: no such stack, no such host, no engine, no `ssh`
     """
-    from fortress.cli.engine import outputs as stacks
+    from fortress.cli.engine import outputs as stack_outputs
     from fortress.cli.hosts import openssh
 
     with _orderly():
         with _progress(f"reading stack {stack}"):
-            standing = stacks.read(stack)
-        words = openssh.command(standing, host, command or [], key)
+            outputs = stack_outputs.read(stack)
+        words = openssh.command(outputs, host, command or [], key)
         try:
             os.execvp(words[0], words)  # noqa: S606 - no shell is wanted: signals and terminal are ssh's own
         except OSError as error:

@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import io
 import math
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from fortress.cli.base.errors import GARBLED
+from fortress.cli.base.screen import Screen
 from fortress.cli.check.certificate import certificate_days
 from fortress.cli.check.check import DAY_S, Check, Status
+from fortress.cli.check.kinds import Kind
 from fortress.cli.check.question import Question
 from fortress.cli.check.show import NARROW, STYLES, WORDS, tally
-from fortress.cli.engine.outputs import Standing
 from fortress.cli.hosts import ssh
 from fortress.cli.hosts.ssh import not_asked
 from fortress.cli.hosts.visit import Tell, visit
+from fortress.facts import StackOutputs
 from fortress.text import script
 
 LOOKING_TAKES_S = 5.0
@@ -30,9 +30,9 @@ LOOKING_TAKES_S = 5.0
 
 RENEW = "renew it; `fortress verify` says how"
 
-NAMES = ("up", "peers", "services", "certificate", "last push")
+KINDS = (Kind.UP, Kind.PEERS_HEARD, Kind.SERVICES, Kind.CERTIFICATE, Kind.LAST_PUSH)
 """The checks of a host, each a column."""
-TITLES = {"certificate": "cert", "last push": "pushed"}
+TITLES = {Kind.CERTIFICATE: "cert", Kind.LAST_PUSH: "pushed"}
 """Where a column's title is shorter than its check's name: a line fits 80 columns."""
 
 
@@ -89,8 +89,8 @@ def _openssl_time(text: str) -> float:
 
 
 def ask(
-    standing: Standing,
-    access: ssh.Access,
+    outputs: StackOutputs,
+    credentials: ssh.Credentials,
     *,
     timeout: float,
     tell: Tell = lambda _done, _total: None,
@@ -99,23 +99,23 @@ def ask(
     found: dict[str, list[Check]] = {}
 
     def look(name: str, session: ssh.Session) -> None:
-        found[name] = question(standing, name).ask(session)
+        found[name] = question(outputs, name).ask(session)
 
-    trouble = visit(standing, access, timeout, look, tell=tell)
+    trouble = visit(outputs, credentials, timeout, look, tell=tell)
     for name, why in trouble.items():
-        found[name] = [Check(each, name).unknown(why) for each in NAMES]
-    return [check for name in standing.hosts for check in found[name]]
+        found[name] = [Check(kind, name).unknown(why) for kind in KINDS]
+    return [check for name in outputs.hosts for check in found[name]]
 
 
-def question(standing: Standing, name: str) -> Question:
+def question(outputs: StackOutputs, name: str) -> Question:
     """What one host is asked, for whoever has a connection to it."""
-    checks_of_host = tuple(Check(each, name) for each in NAMES)
+    checks_of_host = tuple(Check(kind, name) for kind in KINDS)
 
     def ask(session: ssh.Session) -> list[Check]:
-        words = [*session.sudo, "sh", "-c", script("host-state"), "host-state", standing.mesh.interface]
+        words = [*session.sudo, "sh", "-c", script("host-state"), "host-state", outputs.mesh.interface]
         result = session.run(shlex.join(words), takes=LOOKING_TAKES_S)
         try:
-            return judge(standing, name, read(result.stdout))
+            return judge(outputs, name, read(result.stdout))
         except GARBLED:
             why = not_asked(result, name) or result.stderr or f"{name} printed {result.stdout!r}"
             return [check.unknown(why) for check in checks_of_host]
@@ -123,15 +123,15 @@ def question(standing: Standing, name: str) -> Question:
     return Question(checks_of_host, ask)
 
 
-def judge(standing: Standing, name: str, answer: Answer) -> list[Check]:
+def judge(outputs: StackOutputs, name: str, answer: Answer) -> list[Check]:
     """What a host's answer means; ages by the host's own clock."""
-    limits = standing.limits
-    up, peers, services, certificate, push = (Check(each, name) for each in NAMES)
-    named = [peer for peer in standing.hosts[name].peers if peer in standing.hosts]
+    limits = outputs.limits
+    up, peers, services, certificate, push = (Check(kind, name) for kind in KINDS)
+    named = [peer for peer in outputs.hosts[name].peers if peer in outputs.hosts]
     silent = [
         peer
         for peer in named
-        if answer.now - answer.heard.get(standing.hosts[peer].public_key, 0.0) > limits.handshake_s
+        if answer.now - answer.heard.get(outputs.hosts[peer].public_key, 0.0) > limits.handshake_s
     ]
     down = [f"{unit} {state}" for unit, state in answer.units.items() if state != "active"]
     found = [
@@ -145,7 +145,7 @@ def judge(standing: Standing, name: str, answer: Answer) -> list[Check]:
     ]
     if answer.certificates:
         path, end = min(answer.certificates.items(), key=lambda each: each[1])
-        check = Check(certificate.name, name, unit="days", limit=limits.certificate_days)
+        check = replace(certificate, limit=limits.certificate_days)
         found.append(certificate_days(check, end, answer.now, limits.certificate_days, RENEW, path))
     else:
         found.append(certificate.ok(None, "no certificate here"))
@@ -166,25 +166,22 @@ def _span(seconds: float) -> str:
 
 
 def as_table(
-    standing: Standing,
+    outputs: StackOutputs,
     stack: str,
     found: Sequence[Check],
     *,
     terminal: bool,
     width: int | None = None,
 ) -> str:
-    """One line a host, then what does not hold. `terminal` is whether there are colours; `width` in columns."""
-    text = io.StringIO()
-    screen = Console(
-        file=text, force_terminal=True if terminal else None, width=width, markup=False, highlight=False, emoji=False
-    )
-    by_host = {name: {c.name: c for c in found if c.host == name} for name in standing.hosts}
+    """One line a host, then what does not hold. `terminal` and `width` are as `Screen` has them."""
+    screen = Screen(terminal=terminal, width=width)
+    by_host = {name: {c.kind: c for c in found if c.host == name} for name in outputs.hosts}
     if screen.width < NARROW:
         for name, row in by_host.items():
-            cells = ", ".join(f"{title} {_cell(row[title])}" for title in NAMES)
+            cells = ", ".join(f"{kind.words} {_cell(row[kind])}" for kind in KINDS)
             screen.print(Text(f"{WORDS[_worst(row)]}  {name}: {cells}"), soft_wrap=True)
     else:
-        screen.print(_table(standing, by_host))
+        screen.print(_table(outputs, by_host))
     told: dict[tuple[str, str], Check] = {}
     for check in found:
         if check.status is not Status.OK:
@@ -194,22 +191,22 @@ def as_table(
         said = detail if detail.startswith(f"{host} ") else f"{host} {name}: {detail}"
         screen.print(Text(f"{WORDS[check.status]}  {said}"), soft_wrap=True)
     screen.print(Text(f"{stack}: {len(by_host)} hosts, {tally(found)}"))
-    return text.getvalue()
+    return screen.text()
 
 
-def _table(standing: Standing, by_host: Mapping[str, Mapping[str, Check]]) -> Table:
+def _table(outputs: StackOutputs, by_host: Mapping[str, Mapping[Kind, Check]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("", "host", "role", "site", *(TITLES.get(name, name) for name in NAMES)):
+    for title in ("", "host", "role", "site", *(TITLES.get(kind, kind.words) for kind in KINDS)):
         table.add_column(title, overflow="fold")
     for name, row in by_host.items():
         worst = _worst(row)
-        facts = standing.hosts[name]
-        cells = [Text(_cell(row[title]), style=_style(row[title])) for title in NAMES]
+        facts = outputs.hosts[name]
+        cells = [Text(_cell(row[kind]), style=_style(row[kind])) for kind in KINDS]
         table.add_row(Text(WORDS[worst], style=STYLES[worst]), Text(name), Text(facts.role), Text(facts.site), *cells)
     return table
 
 
-def _worst(row: Mapping[str, Check]) -> Status:
+def _worst(row: Mapping[Kind, Check]) -> Status:
     found = {check.status for check in row.values()}
     return next((status for status in (Status.FAIL, Status.UNKNOWN) if status in found), Status.OK)
 
@@ -221,7 +218,7 @@ def _style(check: Check) -> str:
 def _cell(check: Check) -> str:
     if check.value is None:
         return "-"
-    if check.name == "last push" and check.status is Status.OK:
+    if check.kind is Kind.LAST_PUSH and check.status is Status.OK:
         return check.detail
     if isinstance(check.value, str):
         return check.value

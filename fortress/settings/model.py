@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network, collapse_addresses, ip_network
+from ipaddress import IPv4Address, IPv4Network, ip_network
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fortress import haproxy, mariadb, wireguard, workload
+from fortress import cloud, haproxy, mariadb, wireguard, workload
 from fortress.settings import hosts as host_settings
 from fortress.settings.explain import shown
 from fortress.settings.hosts import Host, Role, Site
@@ -64,12 +64,9 @@ class Ssh(Model):
 
     @model_validator(mode="after")
     def _not_the_world(self) -> Ssh:
-        ranges = [ip_network(entry) for entry in self.operators]
-        for version in (4, 6):
-            together = collapse_addresses(entry for entry in ranges if entry.version == version)  # type: ignore[type-var]
-            if any(entry.prefixlen == 0 for entry in together):
-                cure = "name the ranges that operators come from"
-                raise ValueError(f"operators: {shown(self.operators)} is the whole world (IPv{version}); {cure}")
+        if version := cloud.whole_world(ip_network(entry) for entry in self.operators):
+            cure = "name the ranges that operators come from"
+            raise ValueError(f"operators: {shown(self.operators)} is the whole world (IPv{version}); {cure}")
         return self
 
 
@@ -91,7 +88,7 @@ class Mesh(Model):
 
     network: Network = IPv4Network("10.100.0.0/24")
     """Addresses in the tunnel; it overlaps no network of a site. Half of them, less two, are slots for hosts."""
-    port: Port = 51820
+    port: Port = wireguard.PORT
     """UDP port that WireGuard listens on, on each host."""
     path_mtu: Annotated[int, Field(ge=576, le=9216)] = 1450
     """The smallest MTU between two hosts outside the tunnel, in bytes; 1450 is a VXLAN tenant network."""
@@ -265,7 +262,26 @@ class Verify(Model):
     """The same at 16 KiB, InnoDB's page."""
     commit_ms: Annotated[float, Field(gt=0, le=10_000)] = 10.0
     """Most ms that 99 of 100 commits to disk (fdatasync) may take; etcd's documents ask for the same."""
-    ports: list[Port] = [21, 22, 23, 25, 53, 80, 111, 139, 443, 445, 2375, 3306, 4444, 4567, 4568, 5432, 6443, 8080]
+    ports: list[Port] = [
+        21,
+        22,
+        23,
+        25,
+        53,
+        80,
+        111,
+        139,
+        443,
+        445,
+        2375,
+        mariadb.PORT,
+        4444,
+        4567,
+        4568,
+        5432,
+        6443,
+        8080,
+    ]
     """TCP ports tried on each host's outside address."""
     firewall_tables: Annotated[list[FirewallTable], AfterValidator(distinct)] = []
     """nftables tables that other tools keep on hosts, such as `ip nat`: `fortress drift` leaves them alone."""
@@ -307,12 +323,12 @@ class Settings(Model):
                 elif host.host_key is None:
                     yield f"hosts.{name}.host_key: needed with ssh.bastion; a key cannot be learnt through another host"
         for role in ("database", "edge"):
-            found = self.named(role)
+            found = self.with_role(role)
             if len(found) != 1:
                 yield f"hosts: exactly one host has role: {role}, found {len(found)} ({', '.join(found) or 'none'})"
         if not self.workers:
             yield "hosts: at least one host has role: worker"
-        for name in self.named("database"):
+        for name in self.with_role("database"):
             site = self.sites.get(self.hosts[name].site)
             if site and not site.sovereign:
                 yield f"hosts.{name}.site: {self.hosts[name].site} is not sovereign, and personal data rests here"
@@ -446,7 +462,7 @@ class Settings(Model):
             ),
         )
 
-    def named(self, role: Role) -> list[str]:
+    def with_role(self, role: Role) -> list[str]:
         """Members of one role, in the settings' order."""
         return [name for name, host in self.members.items() if host.role == role]
 
@@ -462,18 +478,18 @@ class Settings(Model):
 
     @property
     def database_host(self) -> str:
-        return self.named("database")[0]
+        return self.with_role("database")[0]
 
     @property
     def edge_host(self) -> str:
-        return self.named("edge")[0]
+        return self.with_role("edge")[0]
 
     @property
     def workers(self) -> list[str]:
-        return self.named("worker")
+        return self.with_role("worker")
 
     @property
-    def rollout(self) -> list[str]:
+    def rollout_order(self) -> list[str]:
         """Workers in the order in which a change reaches them: the primary site's last."""
         return sorted(self.workers, key=lambda name: (self.members[name].site == self.edge.primary, name))
 

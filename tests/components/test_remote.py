@@ -12,6 +12,7 @@ import pulumi
 import pytest
 
 from components import HostFile, HostFileArgs, remote
+from fortress.host_keys import fingerprint
 from tests.components.engine import HOST_KEY, connection, member, ssh_key
 from tests.doubles.pulumi_mocks import run
 
@@ -56,8 +57,8 @@ def test_an_impostor_is_refused_with_both_fingerprints(keyscan: Path) -> None:
         look(connection())
     assert str(refused.value) == (
         "192.0.2.11 shows another host key than the pinned one, so nothing was sent.\n"
-        f"  pinned  {remote.fingerprint(HOST_KEY)}\n"
-        f"  shown   {remote.fingerprint(OTHER_KEY)}\n"
+        f"  pinned  {fingerprint(HOST_KEY)}\n"
+        f"  shown   {fingerprint(OTHER_KEY)}\n"
         "If this is a new machine, raise the host's `incarnation` in the settings, or `pulumi refresh` where the "
         "stack makes it; if not, find out who answers."
     )
@@ -130,4 +131,4 @@ def test_a_fingerprint_reads_as_ssh_keygen_prints_it(tmp_path: Path) -> None:
     subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
     public = key.with_suffix(".pub")
     printed = subprocess.run(["ssh-keygen", "-lf", public], check=True, capture_output=True, text=True).stdout
-    assert remote.fingerprint(public.read_text()) == printed.split()[1]
+    assert fingerprint(public.read_text()).split()[1] == printed.split()[1]

@@ -36,7 +36,7 @@ KEYS = {
 
 @dataclass
 class Fortress:
-    """What stands. `outputs` is what `pulumi stack output --json` prints of it."""
+    """What stands. `outputs` are those of its stack."""
 
     outputs: dict[str, Any]
     key: Path
@@ -48,6 +48,18 @@ class Fortress:
     def facts(self) -> dict[str, Any]:
         facts: dict[str, Any] = self.outputs["fortress"]
         return facts
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What `pulumi stack export` prints."""
+        return exported(self.outputs)
+
+
+def exported(outputs: Mapping[str, Any], *resources: Mapping[str, Any]) -> dict[str, Any]:
+    """A state with the outputs of its stack, and resources."""
+    urn = "urn:pulumi:lab::data-fortress::pulumi:pulumi:Stack::data-fortress-lab"
+    stack = {"urn": urn, "type": "pulumi:pulumi:Stack", "outputs": dict(outputs)}
+    return {"version": 3, "deployment": {"resources": [stack, *resources]}}
 
 
 def host_programs(name: str) -> dict[str, str]:
@@ -109,6 +121,7 @@ def standing_fortress(
         stats = stack.enter_context(_statistics(folder / "admin.sock"))
         roles = {"oslo-db": "database", "oslo-edge": "edge", "fra-1": "worker"}
         facts = {
+            "version": 1,
             "hosts": {
                 name: {
                     "address": server.address,

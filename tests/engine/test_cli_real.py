@@ -16,7 +16,8 @@ import pytest
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.engine import outputs
 from fortress.cli.engine import run as engine
-from fortress.cli.hosts.ssh import Access, HostKeyError, LoginError, Target, connect, fingerprint, prepare
+from fortress.cli.hosts.ssh import Credentials, HostKeyError, LoginError, Target, connect, prepare
+from fortress.host_keys import fingerprint
 from tests.engine.command_stack import Stack
 from tests.engine.openssh import Server, generate_key, sshd
 
@@ -170,7 +171,7 @@ def test_what_the_engine_says_of_stacks(
         outputs.read("fresh")
     # Without the passphrase too: outputs are read without secrets.
     monkeypatch.setenv("PULUMI_CONFIG_PASSPHRASE", "wrong")
-    assert json.loads(engine.run("stack", "output", "--json", stack="dev"))["fortress"]["hosts"]
+    assert engine.export("dev")["deployment"]["resources"]
     with pytest.raises(CannotAskError, match=r"^output fortress\.key of stack 'dev' is secret"):
         outputs.read("dev")
     (tmp_path / "elsewhere").mkdir()
@@ -210,7 +211,7 @@ def test_ssh_to_a_real_sshd(tmp_path: Path) -> None:
         with pytest.raises(LoginError, match=f"refuses user {server.user}"):
             connect(target(), prepare(tmp_path / "stranger", {}), 10)
 
-        many = Access(tuple(paramiko.ECDSAKey.generate() for _ in range(9)))
+        many = Credentials(tuple(paramiko.ECDSAKey.generate() for _ in range(9)))
         with pytest.raises(LoginError, match="it hung up after 6 of 9 keys; give the right one by --key FILE"):
             connect(target(), many, 10)
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from fortress.cli.check.check import Check, Status
+from fortress.cli.check.check import Check
 from fortress.cli.check.history import Run
-from fortress.cli.engine.outputs import Standing
-from fortress.cli.report.page import Facts
+from fortress.cli.check.kinds import Kind
+from fortress.cli.report.page import ReportData
 from fortress.cli.report.up import Touched, Up
+from fortress.facts import StackOutputs
 from fortress.settings import model as settings
 
 NOW = 1_795_000_000.0
@@ -17,7 +18,7 @@ DAY_S = 86_400.0
 LAB = {"oslo": 1, "frankfurt": 2}
 
 
-def standing(workers: Mapping[str, int]) -> Standing:
+def standing(workers: Mapping[str, int]) -> StackOutputs:
     """A fortress with so many workers by site; the first site has the edge and the database too."""
     home = next(iter(workers))
     roles = {f"{home}-edge": "edge", f"{home}-db": "database"}
@@ -29,6 +30,7 @@ def standing(workers: Mapping[str, int]) -> Standing:
     inner = [name for name, role in roles.items() if role == "worker"]
     outer = [f"{home}-edge", f"{home}-db"]
     facts = {
+        "version": 1,
         "hosts": {
             name: {
                 "address": f"192.0.2.{slot}",
@@ -44,8 +46,23 @@ def standing(workers: Mapping[str, int]) -> Standing:
             }
             for slot, (name, role) in enumerate(roles.items(), 1)
         },
-        "mesh": {"mtu": 1360, "path_mtu": 1450, "hubs": outer},
-        "database": {"host": f"{home}-db", "address": "10.100.0.2", "port": 3306, "ca_pem": "", "copy_wanted": False},
+        "mesh": {
+            "network": "10.100.0.0/24",
+            "port": 51820,
+            "mtu": 1360,
+            "path_mtu": 1450,
+            "hubs": outer,
+            "interface": "wg0",
+        },
+        "database": {
+            "host": f"{home}-db",
+            "address": "10.100.0.2",
+            "port": 3306,
+            "name": "app",
+            "user": "app",
+            "ca_pem": "",
+            "copy_wanted": False,
+        },
         "edge": {
             "host": f"{home}-edge",
             "url": "https://192.0.2.1",
@@ -71,32 +88,32 @@ def standing(workers: Mapping[str, int]) -> Standing:
             "ports": [22, 80],
         },
     }
-    return Standing.model_validate(facts)
+    return StackOutputs.model_validate(facts)
 
 
-def measured(facts: Standing, run: int = 0) -> tuple[Check, ...]:
+def measured(facts: StackOutputs, run: int = 0) -> tuple[Check, ...]:
     """Everything holds. `run` moves the numbers a little, as time does."""
     wave = math.sin(run / 3)
     found = []
     for name in facts.hosts:
-        found.append(Check("host key", name, limit="as pinned").ok("as pinned"))
-        found.append(Check("clock offset", name, unit="ms", limit=100).ok(round(8 * wave, 1)))
-        found.append(Check("key age", name, unit="days", limit=365).ok(41 + run))
+        found.append(Check(Kind.HOST_KEY, name, limit="as pinned").ok("as pinned"))
+        found.append(Check(Kind.CLOCK_OFFSET, name, limit=100).ok(round(8 * wave, 1)))
+        found.append(Check(Kind.KEY_AGE, name, limit=365).ok(41 + run))
     for one, other in facts.pairs():
         for a, b in ((one, other), (other, one)):
-            found.append(Check(f"handshake with {b}", a, unit="s", limit=180).ok(round(60 + 50 * wave)))
+            found.append(Check(Kind.HANDSHAKE, a, b, limit=180).ok(round(60 + 50 * wave)))
         limit = facts.limits.rtt(facts.hosts[one].site, facts.hosts[other].site)
-        trip = Check(f"round trip to {other}", one, unit="ms", limit=limit)
+        trip = Check(Kind.ROUND_TRIP, one, other, limit=limit)
         found.append(trip.ok(round(22.6 + wave / 2, 2) if limit else round(0.45 + wave / 20, 2)))
     for name, host in facts.hosts.items():
         if host.role == "worker":
-            found.append(Check("database over TLS", name).ok("TLSv1.3"))
+            found.append(Check(Kind.DATABASE_OVER_TLS, name).ok("TLSv1.3"))
     edge = facts.edge.host
     for backend, servers in facts.edge.backends.items():
-        found += [Check(f"backend {backend}/{server}", edge, limit="UP").ok("UP") for server in servers]
-    found.append(Check("database certificate", facts.database.host, unit="days", limit=14).ok(397.0 - run))
-    found.append(Check("https answer", edge, limit=200).ok(200))
-    found.append(Check("edge certificate", edge, unit="days", limit=14).ok(60.0 - run))
+        found += [Check(Kind.BACKEND, edge, f"{backend}/{server}", limit="UP").ok("UP") for server in servers]
+    found.append(Check(Kind.DATABASE_CERTIFICATE, facts.database.host, limit=14).ok(397.0 - run))
+    found.append(Check(Kind.HTTPS_ANSWER, edge, limit=200).ok(200))
+    found.append(Check(Kind.EDGE_CERTIFICATE, edge, limit=14).ok(60.0 - run))
     return tuple(found)
 
 
@@ -106,7 +123,7 @@ def replaced(checks: tuple[Check, ...], *instead: Check) -> tuple[Check, ...]:
     return tuple(keys.get((check.name, check.host), check) for check in checks)
 
 
-def facts(workers: Mapping[str, int] = LAB, *, runs: int = 24, instead: tuple[Check, ...] = ()) -> Facts:
+def facts(workers: Mapping[str, int] = LAB, *, runs: int = 24, instead: tuple[Check, ...] = ()) -> ReportData:
     """All that the page is made from, with so many runs; `instead` is what the last one found otherwise."""
     found = standing(workers)
     past = [Run(NOW - (runs - number) * DAY_S, measured(found, number)) for number in range(1, runs)]
@@ -125,19 +142,19 @@ def facts(workers: Mapping[str, int] = LAB, *, runs: int = 24, instead: tuple[Ch
         check
         for name in found.hosts
         for check in (
-            Check("up", name).ok("12 d"),
-            Check("services", name).ok("3/3"),
-            Check("last push", name).ok("2026-11-20 10:00 UTC"),
+            Check(Kind.UP, name).ok("12 d"),
+            Check(Kind.SERVICES, name).ok("3/3"),
+            Check(Kind.LAST_PUSH, name).ok("2026-11-20 10:00 UTC"),
         )
     )
-    return Facts("lab", NOW, last.when, found, last.checks, looked, (*past, last), up)
+    return ReportData("lab", NOW, last.when, found, last.checks, looked, (*past, last), up)
 
 
 BROKEN = (
-    Check("round trip to oslo-1", "oslo-db", Status.FAIL, None, "ms", None, "no answer through the tunnel"),
-    Check("handshake with frankfurt-1", "oslo-edge", Status.FAIL, 912, "s", 180, "the tunnel is silent"),
-    Check("backend frankfurt/frankfurt-1", "oslo-edge", Status.FAIL, "DOWN", None, "UP", "last check: L4TOUT"),
-    Check("database over TLS", "frankfurt-2", Status.UNKNOWN, detail="frankfurt-2 gave no answer within 10 s"),
-    Check("edge certificate", "oslo-edge", Status.FAIL, 9.2, "days", 14, "renew it"),
+    Check(Kind.ROUND_TRIP, "oslo-db", "oslo-1").fail(None, "no answer through the tunnel"),
+    Check(Kind.HANDSHAKE, "oslo-edge", "frankfurt-1", limit=180).fail(912, "the tunnel is silent"),
+    Check(Kind.BACKEND, "oslo-edge", "frankfurt/frankfurt-1", limit="UP").fail("DOWN", "last check: L4TOUT"),
+    Check(Kind.DATABASE_OVER_TLS, "frankfurt-2").unknown("frankfurt-2 gave no answer within 10 s"),
+    Check(Kind.EDGE_CERTIFICATE, "oslo-edge", limit=14).fail(9.2, "renew it"),
 )
 """For the fortress of `LAB`: a tunnel that is silent, a host that does not answer, a certificate that ends."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import math
+import re
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fortress.cli.base.errors import GARBLED
+from fortress.cli.base.result import Result
 from fortress.cli.check.certificate import certificate_days
-from fortress.cli.check.check import Check, Status, exit_status
-from fortress.cli.hosts.ssh import Result, not_asked
+from fortress.cli.check.check import Check, Status, exit_status, in_order
+from fortress.cli.check.kinds import RANK, Kind
+from fortress.cli.hosts.ssh import not_asked
 from fortress.cli.verify import disk, replication, verdicts
 from fortress.cli.verify.verdicts import ClockSample
 
@@ -34,6 +37,45 @@ def printed(stdout: str, stderr: str = "", status: int = 0) -> Result:
     return Result(status, stdout, stderr)
 
 
+VERIFY = [kind for kind in Kind if RANK[kind] <= RANK[Kind.EDGE_CERTIFICATE]]
+"""The kinds that are kept in the history, and read back by the names that earlier versions wrote."""
+
+
+def test_each_kind_says_in_a_sentence_what_it_measures() -> None:
+    assert [kind for kind in Kind if not re.fullmatch(r"[A-Z].*[^.]\.", kind.measures)] == []
+    assert len({kind.measures for kind in Kind}) == len(Kind)
+
+
+def test_a_name_is_of_one_kind() -> None:
+    names = [Check(kind, "a", "b").name for kind in VERIFY]
+    assert len(set(names)) == len(names)
+
+
+def test_checks_are_in_the_order_of_their_kinds_and_else_as_they_come() -> None:
+    found = [Check(Kind.BACKEND, "b"), Check(Kind.HOST_KEY, "b"), Check(Kind.BACKEND, "a"), Check(Kind.HOST_KEY, "a")]
+    assert [(check.kind, check.host) for check in in_order(found)] == [
+        (Kind.HOST_KEY, "b"),
+        (Kind.HOST_KEY, "a"),
+        (Kind.BACKEND, "b"),
+        (Kind.BACKEND, "a"),
+    ]
+
+
+def test_json_has_the_name_and_what_it_is_made_of() -> None:
+    found = Check(Kind.ROUND_TRIP, "oslo-db", "fra-1", limit=(20.0, 30.0)).ok(22.5, "10 of 10 answered").as_json()
+    assert found == {
+        "name": "round trip to fra-1",
+        "host": "oslo-db",
+        "status": "ok",
+        "value": 22.5,
+        "unit": "ms",
+        "limit": (20.0, 30.0),
+        "detail": "10 of 10 answered",
+        "kind": "round_trip",
+        "about": "fra-1",
+    }
+
+
 @pytest.mark.parametrize(
     ("found", "status"),
     [
@@ -45,11 +87,11 @@ def printed(stdout: str, stderr: str = "", status: int = 0) -> Result:
     ],
 )
 def test_exit_status(found: list[Status], status: int) -> None:
-    assert exit_status([Check("a", "b", one) for one in found]) == status
+    assert exit_status([Check(Kind.UP, "b", status=one) for one in found]) == status
 
 
 def test_a_check_as_json_has_exactly_the_promised_keys() -> None:
-    check = Check("round trip to fra-1", "oslo-db", unit="ms", limit=(20.0, 30.0)).ok(22.9, "9 of 10 answered")
+    check = Check(Kind.ROUND_TRIP, "oslo-db", "fra-1", limit=(20.0, 30.0)).ok(22.9, "9 of 10 answered")
     assert json.loads(json.dumps(check.as_json())) == {
         "name": "round trip to fra-1",
         "host": "oslo-db",
@@ -62,7 +104,7 @@ def test_a_check_as_json_has_exactly_the_promised_keys() -> None:
 
 
 def test_what_a_host_says_cannot_move_the_cursor() -> None:
-    assert Check("a", "b").fail(None, "one\x1b[2Jtwo\r\n\nthree").detail == "one?[2Jtwo; three"
+    assert Check(Kind.UP, "b").fail(None, "one\x1b[2Jtwo\r\n\nthree").detail == "one?[2Jtwo; three"
 
 
 @pytest.mark.parametrize(
@@ -88,9 +130,9 @@ def test_what_was_not_even_asked(result: Result, why: str | None) -> None:
 
 
 def handshakes(text: str, *, status: int = 0, stderr: str = "") -> dict[str, Check]:
-    rows = {name: Check(f"handshake with {name}", "oslo-db", unit="s", limit=180) for name in ("fra-1", "fra-2")}
+    rows = {name: Check(Kind.HANDSHAKE, "oslo-db", name, limit=180) for name in ("fra-1", "fra-2")}
     keys = {"fra-1": FRA_1, "fra-2": FRA_2, "oslo-db": "own"}
-    strangers, age = Check("unknown peers", "oslo-db", limit=0), Check("key age", "oslo-db", unit="days", limit=365)
+    strangers, age = Check(Kind.UNKNOWN_PEERS, "oslo-db", limit=0), Check(Kind.KEY_AGE, "oslo-db", limit=365)
     found = verdicts.tunnel(rows, strangers, age, printed(text, stderr, status), keys, 180, 365)
     return {check.name: check for check in found}
 
@@ -149,7 +191,7 @@ def test_no_interface_fails_and_garbage_is_unknown() -> None:
 
 # Pings
 
-RTT = Check("round trip to fra-1", "oslo-db", unit="ms")
+RTT = Check(Kind.ROUND_TRIP, "oslo-db", "fra-1")
 
 
 def test_round_trip_is_the_median_so_one_slow_ping_does_not_count() -> None:
@@ -177,7 +219,7 @@ def path(largest: int) -> Result:
 
 
 def test_the_tunnel_carries_its_mtu_and_not_a_byte_more() -> None:
-    check = Check("tunnel MTU to fra-1", "oslo-db", unit="bytes", limit=1360)
+    check = Check(Kind.TUNNEL_MTU, "oslo-db", "fra-1", limit=1360)
     assert verdicts.tunnel_mtu(check, path(1360), 1360) == check.ok(1360)
     narrow = verdicts.tunnel_mtu(check, path(1280), 1360)
     assert (narrow.status, narrow.value) == (Status.FAIL, 1280)
@@ -188,7 +230,7 @@ def test_the_tunnel_carries_its_mtu_and_not_a_byte_more() -> None:
 
 
 def test_the_path_outside_is_as_wide_as_set_or_wider() -> None:
-    check = Check("path MTU to oslo-db", "fra-1", unit="bytes", limit=1450)
+    check = Check(Kind.PATH_MTU, "fra-1", "oslo-db", limit=1450)
     assert verdicts.path_mtu(check, path(1450), 1450, 80) == check.ok(1450)
     assert verdicts.path_mtu(check, path(1500), 1450, 80) == check.ok(1500)
     narrow = verdicts.path_mtu(check, path(1400), 1450, 80)
@@ -199,7 +241,7 @@ def test_the_path_outside_is_as_wide_as_set_or_wider() -> None:
 
 
 def test_a_path_that_could_not_be_measured_is_unknown() -> None:
-    check = Check("path MTU to oslo-db", "fra-1")
+    check = Check(Kind.PATH_MTU, "fra-1", "oslo-db")
     for result in (printed("", "Network is unreachable", 1), printed("?"), printed("{}"), printed("[]")):
         assert verdicts.path_mtu(check, result, 1450, 80).status is Status.UNKNOWN
         assert verdicts.tunnel_mtu(check, result, 1360).status is Status.UNKNOWN
@@ -209,7 +251,7 @@ def test_a_path_that_could_not_be_measured_is_unknown() -> None:
 
 
 def test_failover_is_what_the_settings_make_it() -> None:
-    check = Check("failover", "oslo-edge", unit="s", limit=3.0)
+    check = Check(Kind.FAILOVER, "oslo-edge", limit=3.0)
     found = verdicts.failover(check, 2400, 1600, 3.0)
     assert (found.status, found.value) == (Status.OK, 2.4)
     assert found.detail == "computed from edge.checks; 1.6 s where the host lives and refuses"
@@ -217,7 +259,7 @@ def test_failover_is_what_the_settings_make_it() -> None:
 
 
 def test_the_interfaces_mtu() -> None:
-    check = Check("interface MTU", "fra-1", unit="bytes", limit=1360)
+    check = Check(Kind.INTERFACE_MTU, "fra-1", limit=1360)
     assert verdicts.interface_mtu(check, printed("1360\n"), 1360) == check.ok(1360)
     assert verdicts.interface_mtu(check, printed("1420\n"), 1360).status is Status.FAIL
     missing = printed("", "cat: /sys/class/net/wg0/mtu: No such file or directory\n", 1)
@@ -236,7 +278,7 @@ SERVERS = {
 
 
 def backends(text: str, servers: dict[tuple[str, str], str] = SERVERS) -> dict[str, Check]:
-    rows = {key: Check(key[1], "oslo-edge", limit="UP") for key in servers}
+    rows = {key: Check(Kind.BACKEND, "oslo-edge", key[1], limit="UP") for key in servers}
     return {check.name: check for check in verdicts.backends(rows, servers, text)}
 
 
@@ -278,8 +320,8 @@ def test_a_server_that_haproxy_lacks_or_sends_elsewhere() -> None:
 
 # The database, certificates
 
-TLS = Check("database over TLS", "fra-1")
-DAYS = Check("edge certificate", "oslo-edge", unit="days", limit=14)
+TLS = Check(Kind.DATABASE_OVER_TLS, "fra-1")
+DAYS = Check(Kind.EDGE_CERTIFICATE, "oslo-edge", limit=14)
 
 
 def test_the_database_over_tls() -> None:
@@ -298,7 +340,7 @@ def test_the_database_over_tls() -> None:
 
 
 def test_the_database_refuses_plain_connections() -> None:
-    check = Check("database without TLS", "oslo-db", limit="refused")
+    check = Check(Kind.DATABASE_WITHOUT_TLS, "oslo-db", limit="refused")
     assert verdicts.database_without_tls(check, printed("1\n")) == check.ok("refused")
     assert verdicts.database_without_tls(check, printed("0\n")).status is Status.FAIL
     down = printed("", "ERROR 2002 (HY000): Can't connect to local server through socket\n", 1)
@@ -317,7 +359,7 @@ def test_days_of_a_certificate(left_s: float, status: Status, days: float) -> No
 
 # Clocks
 
-OFFSET = Check("clock offset", "fra-1", unit="ms", limit=100)
+OFFSET = Check(Kind.CLOCK_OFFSET, "fra-1", limit=100)
 
 
 @given(
@@ -351,7 +393,7 @@ def test_a_clock_offset_is_judged_by_the_quickest_answer(ahead_s: float, status:
 
 # Ports
 
-PORTS = Check("open ports", "oslo-edge", limit="22 80 443")
+PORTS = Check(Kind.OPEN_PORTS, "oslo-edge", limit="22 80 443")
 
 
 def ports(*seen: int, silence: str | None = None, not_from_here: tuple[int, ...] = ()) -> Check:
@@ -386,7 +428,7 @@ def test_behind_a_bastion_ssh_need_not_be_seen() -> None:
 
 
 def test_nothing_of_a_hosts_reaches_the_terminal_raw() -> None:
-    check = Check("database over TLS", "fra-1")
+    check = Check(Kind.DATABASE_OVER_TLS, "fra-1")
     for found in (check.ok("\x1b]0;pwned\x07UP"), check.fail(None, "\x1b[2Jgone"), check.unknown("a\x9bb")):
         assert f"{found.value}{found.detail}".isprintable()
     assert check.ok("\x1b]0;pwned\x07UP").value == "?]0;pwned?UP"
@@ -395,7 +437,7 @@ def test_nothing_of_a_hosts_reaches_the_terminal_raw() -> None:
 
 @pytest.mark.parametrize("number", [math.nan, math.inf, -math.inf])
 def test_a_number_that_is_none_is_never_a_measured_value(number: float) -> None:
-    for judge in (Check("a", "b").ok, lambda value: Check("a", "b").fail(value, "")):
+    for judge in (Check(Kind.UP, "b").ok, lambda value: Check(Kind.UP, "b").fail(value, "")):
         with pytest.raises(ValueError, match="no measured number"):
             judge(number)
 
@@ -419,7 +461,7 @@ KINDS = st.lists(st.sampled_from(["now", "key", "peer", "pushed", "nan", "inf", 
 @given(st.one_of(TEXTS, st.lists(KINDS.map(" ".join), max_size=4).map("\n".join)))
 def test_whatever_a_host_prints_is_read_or_is_garbled(text: str) -> None:
     """`verify` makes the second unknown; nothing else may come out of a reader."""
-    rows = {("oslo", "web"): Check("backend", "edge")}
+    rows = {("oslo", "web"): Check(Kind.BACKEND, "edge")}
     for read in (
         verdicts.read_tunnel,
         verdicts.read_database,

@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from fortress import push
 from fortress.cli import main
 from fortress.cli.base.errors import CannotAskError
+from fortress.cli.base.result import Result
 from fortress.cli.engine import run as engine
 from fortress.cli.preview import comment
 from fortress.cli.preview import run as preview
@@ -419,14 +420,14 @@ def test_help_says_how_long_a_preview_may_take() -> None:
 
 
 def said(monkeypatch: pytest.MonkeyPatch, status: int, stdout: str, stderr: str = "") -> None:
-    monkeypatch.setattr(engine, "ask", lambda *_a, **_k: engine.Said(status, stdout, stderr))
+    monkeypatch.setattr(engine, "ask", lambda *_a, **_k: Result(status, stdout, stderr))
 
 
 def test_the_json_object_tells_a_program(monkeypatch: pytest.MonkeyPatch) -> None:
     steps = [pushed("update", file("a"), file("b"), diffReasons=["stdin"]), step("delete", VOLUME, "v", {})]
     said(monkeypatch, 0, "hello from a plugin\n" + json.dumps({"steps": steps}, indent=4) + "\nbye\n")
     found = preview.read("lab")
-    shown = json.loads(preview.written("lab", found, Forge.GITHUB, as_object=True))
+    shown = json.loads(preview.render("lab", found, Forge.GITHUB, as_object=True))
     assert (shown["ok"], shown["counts"]) == (True, {"update": 1, "delete": 1})
     assert shown["checks"][0]["status"] == "ok"
     assert shown["risks"] == [

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from fortress.cli.base.result import Result
 from fortress.cli.check.check import Check, Status
-from fortress.cli.hosts.ssh import Result
+from fortress.cli.check.kinds import Kind
 from fortress.cli.verify import replication
 
-LAG = Check("replication lag", "oslo-db", unit="s", limit=10.0)
+LAG = Check(Kind.REPLICATION_LAG, "oslo-db", limit=10.0)
 SOURCE = """*************************** 1. row ***************************
                Connection_name:
                Slave_SQL_State: Slave has read all relay log; waiting for more updates

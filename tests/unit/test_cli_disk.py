@@ -6,16 +6,17 @@ import json
 
 import pytest
 
+from fortress.cli.base.result import Result
 from fortress.cli.check.check import Check, Status
-from fortress.cli.hosts.ssh import Result
+from fortress.cli.check.kinds import Kind
 from fortress.cli.verify import disk
 
-WAIT = Check("I/O wait", "oslo-db", unit="%", limit=5.0)
+WAIT = Check(Kind.IO_WAIT, "oslo-db", limit=5.0)
 LOAD = {"iowait_percent": 1.26, "seconds": 2.0, "disk": "vdb", "r_await_ms": 0.21, "w_await_ms": None, "queue": 0.031}
 ROWS = (
-    Check("IOPS at 4k", "oslo-db", unit="IOPS", limit=50_000),
-    Check("IOPS at 16k", "oslo-db", unit="IOPS", limit=50_000),
-    Check("commit to disk, p99", "oslo-db", unit="ms", limit=10.0),
+    Check(Kind.IOPS, "oslo-db", "4k", limit=50_000),
+    Check(Kind.IOPS, "oslo-db", "16k", limit=50_000),
+    Check(Kind.COMMIT, "oslo-db", limit=10.0),
 )
 MEASURED = {
     "4k": {"iops": 61_234.4, "read_p99_ms": 1.01, "write_p99_ms": 2.25},

@@ -20,16 +20,18 @@ from typing import Any
 import paramiko
 import pytest
 
-from fortress import firewall, mariadb, push, text
+from fortress import firewall, mariadb, push, text, wireguard
 from fortress.cli.check.check import Check, Status
+from fortress.cli.check.kinds import Kind
 from fortress.cli.drift import pushed, readback, repair
 from fortress.cli.drift.pushed import NOTE, File
 from fortress.cli.drift.readback import Finding, Guest, Read
 from fortress.cli.drift.show import as_json, as_text
-from fortress.cli.engine import outputs
 from fortress.cli.engine.state import SECRET, interrupted
 from fortress.cli.hosts import ssh
 from fortress.cli.hosts.visit import visit
+from fortress.facts import parse
+from fortress.host_keys import fingerprint
 from fortress.wireguard import Peer, render_interface, render_mtu, render_peer
 from tests.doubles.ssh_server import Behaviour, public, ssh_server
 from tests.doubles.standing_fortress import Fortress, standing_fortress
@@ -125,7 +127,7 @@ def test_the_firewall_as_one_text_is_the_base_with_its_fragments_in_the_place_wh
     base = firewall.render_base(["192.0.2.10/32"], 22)
     ssh, web = (firewall.render_fragment(firewall.Fragment(n, [firewall.Opening(1, n)])) for n in ("ssh", "web"))
     texts = {"/etc/nftables.d/40-web.nft": web, "/etc/nftables.d/20-ssh.nft": ssh, "/etc/nftables.d/x/y.nft": "no"}
-    wanted = pushed.Host([File("a", "", path, "0644", "root:root", content) for path, content in texts.items()])
+    wanted = pushed.PushedHost([File("a", "", path, "0644", "root:root", content) for path, content in texts.items()])
     assert wanted.ruleset() is None, "without a base there is nothing to hold the host against"
     wanted.files.append(File("a", "", firewall.BASE, "0755", "root:root", base))
     ruleset = wanted.ruleset()
@@ -327,7 +329,7 @@ def test_a_peer_of_another_stack_is_told_from_one_by_hand() -> None:
     )
     assert also == {f"/etc/wireguard/wg0.d/{name}.conf" for name in ("by-hand", "fra-8")}
     assert guests == {"/etc/wireguard/wg0.d/fra-8.conf": Guest("workers-fra-8", text)}
-    own = pushed.Host([])
+    own = pushed.PushedHost([])
     assert readback.live_tunnel("abc= 10.100.0.8/32 off\n") == readback.tunnel(own, [text])
     assert readback.live_tunnel("abc= 10.100.0.8/32 off\n") != readback.tunnel(own)
 
@@ -480,7 +482,7 @@ def test_the_tunnel_by_its_files_and_by_itself() -> None:
         "/etc/wireguard/wg0.d/db.conf": render_peer(dialled, "keyA=", "192.0.2.1:51820", 25),
         "/etc/wireguard/wg0.d/web.conf": render_peer(dials, "keyB=", None, 25),
     }
-    wanted = pushed.Host([File("a", "", path, "0644", "root:root", content) for path, content in texts.items()])
+    wanted = pushed.PushedHost([File("a", "", path, "0644", "root:root", content) for path, content in texts.items()])
     should = readback.tunnel(wanted)
     live = "port 51820\nkeyB= 10.100.0.9/32 off\nkeyA= 10.100.0.4/32,10.100.0.1/32 25\n"
     assert readback.live_tunnel(live + "mtu 1360\n") == should
@@ -506,7 +508,7 @@ def test_the_state_says_what_was_found_until_it_is_mended() -> None:
     findings = [
         readback.judge(a, Read(f"{digest},0666,daemon:root", a.standing, frozenset({"path"}), "hand\n")),
         readback.judge(b, Read(f"{digest},{b.mode},{b.owner}", b.standing, frozenset({"path"}))),
-        Finding(Check("unit wg-quick@wg0", "oslo-db").fail("inactive", "it does not run"), urns=(urn("key"),)),
+        Finding(Check(Kind.UNIT, "oslo-db", "wg-quick@wg0").fail("inactive", "it does not run"), urns=(urn("key"),)),
     ]
     found = repair.with_findings(exported, findings)
     assert exported == before
@@ -536,8 +538,8 @@ def test_the_state_says_what_was_found_until_it_is_mended() -> None:
 
 
 def test_a_state_that_changed_meanwhile_is_refused() -> None:
-    finding = Finding(Check("unit x", "oslo-db").fail("inactive", ""), urns=(urn("gone"),))
-    with pytest.raises(repair.RefusedError, match="the state changed in the meantime"):
+    finding = Finding(Check(Kind.UNIT, "oslo-db", "x").fail("inactive", ""), urns=(urn("gone"),))
+    with pytest.raises(repair.NotRepairedError, match="the state changed in the meantime"):
         repair.with_findings(state(), [finding])
 
 
@@ -567,12 +569,12 @@ class Command:
     def __init__(self, folder: Path, fortress: Fortress, exported: Mapping[str, Any]) -> None:
         self.key = str(fortress.key)
         folder.mkdir()
-        (folder / "outputs.json").write_text(json.dumps(fortress.outputs))
-        (folder / "state.json").write_text(json.dumps(exported))
+        stack, *resources = exported["deployment"]["resources"]
+        deployment = {**exported["deployment"], "resources": [{**stack, "outputs": fortress.outputs}, *resources]}
+        (folder / "state.json").write_text(json.dumps({**exported, "deployment": deployment}))
         engine = folder / "pulumi"
         engine.write_text(
             f'#!/bin/sh\necho "$*" >>{folder}/asked\ncase "$*" in\n'
-            f'"stack output --json --stack lab "*) exec cat {folder}/outputs.json ;;\n'
             f'"stack export "*"--stack lab "*) exec cat {folder}/state.json ;;\n'
             f'"stack import --stack lab "*) [ ! -e {folder}/refuses ] || {{ cat {folder}/refuses >&2; exit 1; }}\n'
             f"exec cat >{folder}/imported.json ;;\n"
@@ -605,6 +607,11 @@ class Command:
         return done.stdout
 
 
+def verbs(asked: str) -> list[str]:
+    """What the engine was asked, a process each."""
+    return [line.split(" --stack")[0] for line in asked.splitlines()]
+
+
 def pushed_file(folder: Path, on: str, **options: Any) -> tuple[Path, dict[str, Any]]:
     """A file that stands, and its resource; it is the test's own, so that it has no record."""
     path = folder / f"{on}.conf"
@@ -623,10 +630,22 @@ def test_the_command_asks_each_host_once_and_shows_what_differs(tmp_path: Path) 
         exported = state(*(host(name) for name in scripts), *(each for _, each in files.values()))
         command = Command(tmp_path / "bin", fortress, exported)
         done = command.run("drift", "--stack", "lab", "--json")
+        asked = command.asked.read_text()
         logins = {name: server.logins for name, server in fortress.hosts.items()}
         told = command.run("drift", "--stack", "lab")
-        mended = command.run("drift", "--stack", "lab", "--mend", "--json")
+        mended = command.run("drift", "--stack", "lab", "--repair", "--json")
+        command.asked.unlink()
         seen = command.on_a_terminal("drift", "--stack", "lab", "--mend")
+        repairing = command.asked.read_text()
+    assert verbs(asked) == ["stack export --show-secrets"]
+    assert verbs(repairing) == [
+        "stack export --show-secrets",
+        "stack export",
+        "stack export --show-secrets",
+        "stack import",
+        "up",
+        "stack export --show-secrets",
+    ]
     # What the engine says has a line of its own, apart from what shows progress.
     assert "bringing 3 resources up again" in seen
     assert re.search(r"(\n|\x1b\[2K)(\x1b\[\?25l)?error: it went wrong\n", seen), repr(seen)
@@ -646,12 +665,12 @@ def test_the_command_asks_each_host_once_and_shows_what_differs(tmp_path: Path) 
     assert told.returncode == 1
     assert f"FAIL  oslo-db  file {files['oslo-db'][0]}: edited by hand (its text differs)\n" in told.stdout
     assert "    -as pushed\n    +by hand\n" in told.stdout
-    cure = "`fortress drift --stack lab --mend` puts 3 of these right; `pulumi up` alone asks no host\n"
+    cure = "`fortress drift --stack lab --repair` puts 3 of these right; `pulumi up` alone asks no host\n"
     assert told.stdout.endswith(cure)
     assert cure not in mended.stdout
     # What the engine was asked for: to write what was found, then to bring up just that; its failure is told.
     assert mended.returncode == 1
-    assert "`pulumi up` failed; what is left is mended by the next `pulumi up --stack lab`" in mended.stderr
+    assert "`pulumi up` failed; what is left is repaired by the next `pulumi up --stack lab`" in mended.stderr
     assert "it went wrong" in mended.stderr
     answer = json.loads(mended.stdout)
     assert answer["error"].startswith("`pulumi up` failed")
@@ -678,11 +697,11 @@ esac"""
         del fortress.facts["hosts"]["oslo-edge"]
         command = Command(tmp_path / "bin", fortress, state(*map(host, hosts), by_unit, by_hand))
         (tmp_path / "bin" / "refuses").write_text("error: the stack is currently locked by 1 lock(s)\n")
-        refused = command.run("drift", "--stack", "lab", "--mend", "--json")
+        refused = command.run("drift", "--stack", "lab", "--repair", "--json")
         renewed, asked = (tmp_path / "renewed").read_text(), command.asked.read_text()
         (tmp_path / "renewed").unlink()
         (tmp_path / "renewed").mkdir()
-        unwritable = command.run("drift", "--stack", "lab", "--mend")
+        unwritable = command.run("drift", "--stack", "lab", "--repair")
     assert refused.returncode == 1
     assert "the engine refused the state with what was found: another `pulumi` is at work on stack" in refused.stderr
     answer = json.loads(refused.stdout)
@@ -690,11 +709,10 @@ esac"""
     assert (answer["mended"], differ) == ([], {"oslo-db": "no record", "fra-1": "edited by hand"})
     # A host is told before the state is written, and of nothing that its push.sh finds by itself.
     assert renewed == f"{unit}\n"
-    verbs = [line.split(" --")[0] for line in asked.splitlines()]
-    assert [verb for verb in verbs if verb in ("renew", "stack import", "up")] == ["renew", "stack import"]
+    assert [verb for verb in verbs(asked) if verb in ("renew", "stack import", "up")] == ["renew", "stack import"]
     # Nor is it written where a host cannot be told.
     assert unwritable.returncode == 1
-    assert "fortress: nothing was mended, and the state is as it was: oslo-db: " in unwritable.stderr
+    assert "fortress: nothing was repaired, and the state is as it was: oslo-db: " in unwritable.stderr
     assert command.asked.read_text().count("stack import") == 1
 
 
@@ -761,7 +779,7 @@ def test_tables_and_files_that_nobody_pushed_are_told(tmp_path: Path) -> None:
 
 def test_mended_is_what_differed_and_holds() -> None:
     def found(name: str, status: str, host: str = "a") -> Finding:
-        check = Check(name, host)
+        check = Check(Kind.FILE, host, name)
         return Finding({"ok": check.ok("x"), "fail": check.fail("x", "y"), "unknown": check.unknown("z")}[status])
 
     before = [found(name, "fail") for name in ("put right", "still", "of a stranger")]
@@ -769,7 +787,7 @@ def test_mended_is_what_differed_and_holds() -> None:
     after = [found("put right", "ok"), found("still", "fail"), found("as it was", "ok")]
     after += [found("not heard", "unknown", "b")]
     answer = json.loads(as_json("lab", after, None, before))
-    assert [check["name"] for check in answer["mended"]] == ["put right", "of a stranger"]
+    assert [check["name"] for check in answer["mended"]] == ["file put right", "file of a stranger"]
 
 
 def test_a_bastion_that_shows_another_key_is_told_with_both(tmp_path: Path) -> None:
@@ -778,9 +796,9 @@ def test_a_bastion_that_shows_another_key_is_told_with_both(tmp_path: Path) -> N
     with standing_fortress(tmp_path / "f") as fortress, ssh_server(Behaviour(())) as jump:
         bastion = {"address": jump.address, "port": jump.port, "user": "ops", "host_key": pinned}
         fortress.facts["bastion"] = bastion
-        facts = outputs.parse(fortress.outputs, "lab")
+        facts = parse(fortress.facts)
         trouble = visit(facts, ssh.prepare(fortress.key, {}), 5, lambda _name, _session: None, hosts=["fra-1"])
-    shown = f"{ssh.fingerprint(jump.host_key)}, pinned is {ssh.fingerprint(pinned)}"
+    shown = f"{fingerprint(jump.host_key)}, pinned is {fingerprint(pinned)}"
     assert trouble == {"fra-1": f"fra-1 is not asked: the bastion shows {shown}"}
 
 
@@ -795,14 +813,14 @@ def test_a_tunnel_without_its_key_gets_another_and_its_peers_are_told(tmp_path: 
         exported = state(
             *map(host, fortress.facts["hosts"]),
             put("wg0.conf", "oslo-db", "/etc/wireguard/wg0.conf", config),
-            put("wg0.mtu", "oslo-db", readback.MTU_FILE, render_mtu(1360)),
+            put("wg0.mtu", "oslo-db", wireguard.MTU_PATH, render_mtu(1360)),
             resource("oslo-db-key", push.on("oslo-db.1", push.script("wireguard", "start", "wg0"))),
             put("fra-1-peer-oslo-db", "fra-1", "/etc/wireguard/wg0.d/oslo-db.conf", "x\n"),
             put("fra-1-peer-oslo-edge", "fra-1", "/etc/wireguard/wg0.d/oslo-edge.conf", "x\n"),
         )
         fortress.facts["hosts"] = {"oslo-db": fortress.facts["hosts"]["oslo-db"]}
         command = Command(tmp_path / "bin", fortress, exported)
-        gone = command.run("drift", "--stack", "lab", "--mend", "--json")
+        gone = command.run("drift", "--stack", "lab", "--repair", "--json")
         key.write_text("x\n")
         there = command.run("drift", "--stack", "lab", "--json")
     checks = {check["name"]: check for check in json.loads(gone.stdout)["checks"]}
@@ -823,7 +841,7 @@ def test_a_host_that_does_not_answer_is_no_drift(tmp_path: Path) -> None:
         hosts["oslo-db"]["port"] = 1
         files = [pushed_file(tmp_path, name)[1] for name in hosts]
         command = Command(tmp_path / "bin", fortress, state(*map(host, hosts), *files))
-        done = command.run("drift", "--stack", "lab", "--timeout", "1", "--mend")
+        done = command.run("drift", "--stack", "lab", "--timeout", "1", "--repair")
     assert done.returncode == 2, done.stdout
     assert "unknown  oslo-db  4 checks: oslo-db does not answer on 127.0.0.11:1 (connection refused)" in done.stdout
     assert "unknown  fra-1  4 checks: fra-1 gave no answer within" in done.stdout
@@ -846,7 +864,7 @@ def test_an_odd_answer_leaves_its_host_unknown_and_the_others_as_they_are(
     monkeypatch.setattr(readback, "judge", surprised)
     with standing_fortress(tmp_path / "f", scripts={"oslo-db": {"sh": half}}) as fortress:
         exported = state(*(each for name in fortress.hosts for each in (host(name), pushed_file(tmp_path, name)[1])))
-        facts = outputs.parse(fortress.outputs, "lab")
+        facts = parse(fortress.facts)
         found = readback.look(facts, pushed.read(exported), ssh.prepare(fortress.key, {}), timeout=5)
     files = {each.check.host: each.check for each in found if each.check.name.startswith("file ")}
     assert {name: check.status for name, check in files.items()} == {
@@ -884,7 +902,7 @@ def test_shown_in_colour_and_without_width() -> None:
 
 def test_nothing_that_a_host_says_moves_the_cursor() -> None:
     said = "\x1b[2J\x9b2J\u202e"
-    wrong = Check(f"file /etc/{said}", "oslo-db").fail(said, said)
-    findings = [Finding(wrong, (f"+{said}",)), Finding(Check(f"file {said}", "fra-1").unknown(said))]
+    wrong = Check(Kind.FILE, "oslo-db", f"/etc/{said}").fail(said, said)
+    findings = [Finding(wrong, (f"+{said}",)), Finding(Check(Kind.FILE, "fra-1", said).unknown(said))]
     shown = as_text("lab", findings, terminal=False, width=200)
     assert set(shown) <= {"\n", *map(chr, range(32, 127))}

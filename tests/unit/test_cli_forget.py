@@ -16,7 +16,7 @@ import pytest
 
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.engine.state import name_of
-from fortress.cli.forget import Plan, farewell, listing, plan, without
+from fortress.cli.forget import Removal, farewell, listing, removal_of, without
 
 FORTRESS = Path(sys.executable).parent / "fortress"
 ROOT = "urn:pulumi:lab::data-fortress::pulumi:pulumi:Stack::data-fortress-lab"
@@ -85,12 +85,12 @@ def standing(*, protect: bool = False, machine: bool = False) -> State:
     return state
 
 
-def names(found: Plan) -> list[str]:
+def names(found: Removal) -> list[str]:
     return [f"{resource['type'].rsplit(':')[-1]} {name_of(resource['urn'])}" for resource in found.resources]
 
 
-def planned(state: State, host: str) -> Plan:
-    return plan(state.exported["deployment"], host)
+def planned(state: State, host: str) -> Removal:
+    return removal_of(state.exported["deployment"], host)
 
 
 def test_a_worker_leaves_with_its_host_mesh_files_and_services() -> None:

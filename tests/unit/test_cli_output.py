@@ -8,20 +8,23 @@ import pytest
 
 from fortress.cli.check import show
 from fortress.cli.check.check import Check
+from fortress.cli.check.kinds import Kind
 from tests.unit.golden import check_golden
 
 CHECKS = [
-    Check("host key", "oslo-db", limit="as pinned").ok("as pinned", "ssh-ed25519 SHA256:abc"),
-    Check("clock offset", "oslo-db", unit="ms", limit=100.0).ok(-0.4, "within 0.3 ms either way"),
-    Check("open ports", "oslo-edge", limit="22 80 443").fail("22 80 443 3306", "open and should not be: 3306"),
-    Check("handshake with oslo-edge", "frankfurt-worker-12", unit="s", limit=180.0).ok(37),
-    Check("round trip to oslo-edge", "frankfurt-worker-12", unit="ms", limit=(20.0, 30.0)).ok(22.9, "all answered"),
-    Check("tunnel MTU to oslo-db", "fra-1", unit="bytes", limit=1360).unknown(
+    Check(Kind.HOST_KEY, "oslo-db", limit="as pinned").ok("as pinned", "ssh-ed25519 SHA256:abc"),
+    Check(Kind.CLOCK_OFFSET, "oslo-db", limit=100.0).ok(-0.4, "within 0.3 ms either way"),
+    Check(Kind.OPEN_PORTS, "oslo-edge", limit="22 80 443").fail("22 80 443 3306", "open and should not be: 3306"),
+    Check(Kind.HANDSHAKE, "frankfurt-worker-12", "oslo-edge", limit=180.0).ok(37),
+    Check(Kind.ROUND_TRIP, "frankfurt-worker-12", "oslo-edge", limit=(20.0, 30.0)).ok(22.9, "all answered"),
+    Check(Kind.TUNNEL_MTU, "fra-1", "oslo-db", limit=1360).unknown(
         "fra-1 does not answer on 203.0.113.21:22 within 10 s"
     ),
-    Check("database over TLS", "oslo-web").ok("TLSv1.3", "TLS_AES_256_GCM_SHA384, MariaDB 10.11.19"),
-    Check("backend frankfurt/fra-1", "oslo-edge", limit="UP").fail("DOWN", "last check: L4TOUT [red]not markup[/red]"),
-    Check("edge certificate", "oslo-edge", unit="days", limit=14.0).ok(89.9, "self-signed"),
+    Check(Kind.DATABASE_OVER_TLS, "oslo-web").ok("TLSv1.3", "TLS_AES_256_GCM_SHA384, MariaDB 10.11.19"),
+    Check(Kind.BACKEND, "oslo-edge", "frankfurt/fra-1", limit="UP").fail(
+        "DOWN", "last check: L4TOUT [red]not markup[/red]"
+    ),
+    Check(Kind.EDGE_CERTIFICATE, "oslo-edge", limit=14.0).ok(89.9, "self-signed"),
 ]
 
 
@@ -56,8 +59,8 @@ def test_nothing_is_cut_off_at_any_width(width: int) -> None:
 
 
 def test_one_reason_is_told_once() -> None:
-    silent = [Check(name, "fra-1").unknown("fra-1 does not answer") for name in ("host key", "clock offset")]
-    silent.append(Check("host key", "fra-2").unknown("fra-2 does not answer"))
+    silent = [Check(kind, "fra-1").unknown("fra-1 does not answer") for kind in (Kind.HOST_KEY, Kind.CLOCK_OFFSET)]
+    silent.append(Check(Kind.HOST_KEY, "fra-2").unknown("fra-2 does not answer"))
     told = show.as_table("lab", silent, terminal=False, width=80).splitlines()[-3:]
     assert told == [
         "unknown  host key, clock offset on fra-1: fra-1 does not answer",
@@ -69,7 +72,7 @@ def test_one_reason_is_told_once() -> None:
 @pytest.mark.parametrize("width", [80, 40])
 def test_a_command_is_a_line_of_its_own_to_be_copied(width: int) -> None:
     command = "fortress ssh oslo-edge --stack lab -- 'sudo /usr/local/lib/fortress/edge-certificate --reload haproxy'"
-    ends = Check("edge certificate", "oslo-edge", unit="days", limit=14).fail(9.2, f"expired: {command}")
+    ends = Check(Kind.EDGE_CERTIFICATE, "oslo-edge", limit=14).fail(9.2, f"expired: {command}")
     *_, before, told, _ = show.as_table("lab", [ends], terminal=False, width=width).splitlines()
     assert before.endswith("expired:")
     assert told == command

@@ -10,7 +10,7 @@ import pytest
 
 from fortress import haproxy
 from fortress.cli.verify import outside
-from fortress.cli.verify.outside import RefusedError, SilentError
+from fortress.cli.verify.outside import SilentError, WrongAnswerError
 from tests.doubles.certificates import issue
 from tests.doubles.edge_server import edge_server
 from tests.doubles.ssh_server import silent_server
@@ -70,23 +70,23 @@ def test_https_tells_who_signed_and_what_was_answered(tmp_path: Path) -> None:
 
 
 def test_what_is_no_https() -> None:
-    with edge_server(None) as (port, _), pytest.raises(RefusedError, match=r"(?i)ssl"):
+    with edge_server(None) as (port, _), pytest.raises(WrongAnswerError, match=r"(?i)ssl"):
         outside.https(f"https://127.0.0.1:{port}", NAME, "/health", 5)
-    with pytest.raises(RefusedError, match=r"^connection refused$"):
+    with pytest.raises(WrongAnswerError, match=r"^connection refused$"):
         outside.https(f"https://127.0.0.1:{closed_port()}", NAME, "/health", 5)
-    with silent_server() as server, pytest.raises(RefusedError, match=r"^no answer in time$"):
+    with silent_server() as server, pytest.raises(WrongAnswerError, match=r"^no answer in time$"):
         outside.https(f"https://127.0.0.1:{server.port}", NAME, "/health", 0.3)
 
 
 def test_an_edge_that_drips_is_cut_in_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     started = time.monotonic()
     with edge_server(issue(NAME).server_context(tmp_path), drips=True) as (port, asked):
-        with pytest.raises(RefusedError, match=r"^no answer in time$"):
+        with pytest.raises(WrongAnswerError, match=r"^no answer in time$"):
             outside.https(f"https://127.0.0.1:{port}", NAME, "/health", 0.5)
         assert asked
     with edge_server(None, drips=True) as (port, asked):
         monkeypatch.setattr(outside, "HTTP_PORT", port)
-        with pytest.raises(RefusedError, match=r"^no answer in time$"):
+        with pytest.raises(WrongAnswerError, match=r"^no answer in time$"):
             outside.http_redirect("https://127.0.0.1", NAME, "/health", 0.5)
         assert asked
     assert time.monotonic() - started < 4
@@ -109,7 +109,7 @@ def test_http_redirects(monkeypatch: pytest.MonkeyPatch) -> None:
     with edge_server(None) as (port, _):
         monkeypatch.setattr(outside, "HTTP_PORT", port)
         assert outside.http_redirect("https://127.0.0.1", NAME, "/health", 5) == (200, "")
-    with pytest.raises(RefusedError, match="connection refused"):
+    with pytest.raises(WrongAnswerError, match="connection refused"):
         outside.http_redirect("https://127.0.0.1", NAME, "/health", 5)
 
 

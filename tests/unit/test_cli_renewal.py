@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from fortress import haproxy, mariadb
-from fortress.cli.engine.outputs import Standing
 from fortress.cli.verify import renewal
+from fortress.facts import StackOutputs
 from fortress.text import script
 from tests.unit import example_report
 
@@ -18,12 +18,12 @@ EDGE = "/usr/local/lib/fortress/edge-certificate --reload haproxy /etc/ssl/priva
 DATABASE = "/usr/local/lib/fortress/mariadb-authority ensure 10.100.0.2 oslo-db"
 
 
-def standing(stack: str = "prod", **limits: int) -> Standing:
+def standing(**limits: int) -> StackOutputs:
     found = example_report.standing(example_report.LAB)
-    return found.model_copy(update={"stack": stack, "limits": found.limits.model_copy(update=limits)})
+    return found.model_copy(update={"limits": found.limits.model_copy(update=limits)})
 
 
-def as_root(found: Standing) -> Standing:
+def as_root(found: StackOutputs) -> StackOutputs:
     hosts = {name: host.model_copy(update={"user": "root"}) for name, host in found.hosts.items()}
     return found.model_copy(update={"hosts": hosts})
 
@@ -33,15 +33,15 @@ def as_root(found: Standing) -> Standing:
 )
 def test_the_command_is_the_one_of_up_for_a_host(renew: Callable[..., str], host: str, command: str) -> None:
     assert mariadb.authority_arguments("10.100.0.2", ["oslo-db"]) == ("ensure", "10.100.0.2", "oslo-db")
-    said = renew(standing())
+    said = renew("prod", standing())
     assert said == f"renew it: fortress ssh {host} --stack prod -- 'sudo {command}'"
-    assert renew(as_root(standing())).endswith(f"-- '{command}'")
+    assert renew("prod", as_root(standing())).endswith(f"-- '{command}'")
 
 
 def test_words_are_quoted_for_both_shells() -> None:
-    found = standing("a b")
+    found = standing()
     edge = found.edge.model_copy(update={"server_name": "$(id) 'x'"})
-    said = renewal.of_edge(found.model_copy(update={"edge": edge})).removeprefix("renew it: ")
+    said = renewal.of_edge("a b", found.model_copy(update={"edge": edge})).removeprefix("renew it: ")
     *words, sent = shlex.split(said)
     assert words == ["fortress", "ssh", "oslo-edge", "--stack", "a b", "--"]
     assert shlex.split(sent)[-1] == "$(id) 'x'"
@@ -51,7 +51,9 @@ def test_words_are_quoted_for_both_shells() -> None:
 def test_nothing_is_said_that_would_do_nothing(renew: Callable[..., str]) -> None:
     """Scripts leave a certificate alone that is good for longer, and a host that is gone is not asked."""
     assert f"renew_seconds={haproxy.RENEW_DAYS * 86400} " in script("mariadb-authority")
-    assert renew(standing(certificate_days=30)).startswith("renew it: ")
-    assert renew(standing(certificate_days=31)).startswith("renew it, which works from 30 days before its end: ")
+    assert renew("prod", standing(certificate_days=30)).startswith("renew it: ")
+    assert renew("prod", standing(certificate_days=31)).startswith(
+        "renew it, which works from 30 days before its end: "
+    )
     gone: dict[str, Any] = {"hosts": {}}
-    assert "ssh" not in renew(standing().model_copy(update=gone))
+    assert "ssh" not in renew("prod", standing().model_copy(update=gone))

@@ -19,12 +19,13 @@ from fortress.cli.base.errors import CannotAskError
 from fortress.cli.check import history
 from fortress.cli.check.check import Check, Status
 from fortress.cli.check.history import Run
+from fortress.cli.check.kinds import Kind
 from fortress.cli.preview import run as preview
 from fortress.cli.report import page as report
 from fortress.cli.report import plots
 from fortress.cli.report.pairs import between_sites, link, pairs
 from fortress.cli.report.up import Touched, read_up
-from tests.doubles.standing_fortress import standing_fortress
+from tests.doubles.standing_fortress import exported, standing_fortress
 from tests.unit import example_report
 
 FORTRESS = Path(sys.executable).parent / "fortress"
@@ -107,7 +108,7 @@ def test_an_up_that_never_ended_and_none_at_all() -> None:
 
 def test_a_pair_has_its_tunnel_and_what_flows_through_it() -> None:
     facts = example_report.facts(instead=example_report.BROKEN)
-    links = {(link.source, link.target): link for link in (link(pair) for pair in pairs(facts.standing, facts.checks))}
+    links = {(link.source, link.target): link for link in (link(pair) for pair in pairs(facts.outputs, facts.checks))}
     assert len(links) == 6
     well = links["oslo-edge", "oslo-1"]
     assert (well.tunnel, well.flow, well.above, well.below) == (Status.OK, Status.OK, "0.5 ms", "UP")
@@ -134,18 +135,18 @@ def test_a_tunnel_without_a_flow_is_there_too() -> None:
 def test_a_host_that_is_lost_leaves_the_rest_to_be_drawn(lost: str) -> None:
     """Set as gone, it is no host of the stack any more, and others still name it."""
     facts = example_report.facts()
-    hosts = {name: host for name, host in facts.standing.hosts.items() if name != lost}
-    standing = facts.standing.model_copy(update={"hosts": hosts})
+    hosts = {name: host for name, host in facts.outputs.hosts.items() if name != lost}
+    standing = facts.outputs.model_copy(update={"hosts": hosts})
     found = pairs(standing, facts.checks)
     assert found
     assert all(lost not in (pair.source, pair.target) for pair in found)
-    page = report.as_html(replace(facts, standing=standing))
+    page = report.as_html(replace(facts, outputs=standing))
     assert all(f">{name}</text>" in page for name in hosts)
 
 
 def test_round_trips_between_sites() -> None:
     facts = example_report.facts()
-    found = between_sites(facts.standing, pairs(facts.standing, facts.checks))
+    found = between_sites(facts.outputs, pairs(facts.outputs, facts.checks))
     assert found == {("frankfurt", "oslo"): "23.09 ms"}
 
 
@@ -163,14 +164,14 @@ def test_ages() -> None:
 
 def test_a_certificate_that_only_the_host_shows() -> None:
     facts = example_report.facts()
-    seen = [Check("certificate", host, unit="days", limit=14).ok(70.5) for host in ("oslo-1", "oslo-edge")]
+    seen = [Check(Kind.CERTIFICATE, host, limit=14).ok(70.5) for host in ("oslo-1", "oslo-edge")]
     more = report.ages(replace(facts, looked=tuple(seen)), keys=False)
     names = [(age.row.check.name, age.row.check.host) for age in more]
     assert ("certificate", "oslo-1") in names
     assert ("certificate", "oslo-edge") not in names
 
 
-ROUND_TRIP = Check("round trip to b", "a", unit="ms", limit=(20.0, 30.0))
+ROUND_TRIP = Check(Kind.ROUND_TRIP, "a", "b", limit=(20.0, 30.0))
 
 
 def test_a_plot_of_numbers() -> None:
@@ -188,7 +189,7 @@ def test_a_plot_of_numbers() -> None:
 
 @pytest.mark.parametrize("limit", ["UP", 1.0])
 def test_a_plot_without_numbers_to_tell_apart_has_a_tick_a_run(limit: str | float) -> None:
-    check = Check("backend x", "a", limit=limit)
+    check = Check(Kind.BACKEND, "a", "x", limit=limit)
     past = [(1.0, check.ok(limit)), (2.0, check.fail(None, "")), (3.0, check.ok(limit))]
     found = plots.plot(past)
     assert found is not None
@@ -197,7 +198,7 @@ def test_a_plot_without_numbers_to_tell_apart_has_a_tick_a_run(limit: str | floa
 
 
 def test_a_plot_of_numbers_that_have_no_limit() -> None:
-    check = Check("round trip to b", "a", unit="ms")
+    check = Check(Kind.ROUND_TRIP, "a", "b")
     found = plots.plot([(1.0, check.ok(0.4)), (2.0, check.ok(0.5))])
     assert found is not None
     assert found.limits == ()
@@ -209,7 +210,7 @@ def test_one_run_is_no_history() -> None:
 
 
 def test_a_clock_may_be_ahead_or_behind() -> None:
-    check = Check("clock offset", "a", unit="ms", limit=100)
+    check = Check(Kind.CLOCK_OFFSET, "a", limit=100)
     found = plots.plot([(1.0, check.ok(-5.0)), (2.0, check.ok(5.0))])
     assert found is not None
     assert found.limits == (plots.HEIGHT - plots.EDGE, plots.EDGE)
@@ -223,7 +224,7 @@ def test_only_the_latest_runs_are_drawn() -> None:
 
 def test_no_run_was_kept() -> None:
     with pytest.raises(CannotAskError, match="run `fortress verify --stack lab` first"):
-        report.collect("lab", example_report.standing({"oslo": 1}), [], [])
+        report.collect("lab", example_report.standing({"oslo": 1}), [], [], {})
 
 
 @pytest.mark.parametrize(
@@ -236,7 +237,7 @@ def test_an_engine_without_a_history_leaves_that_unknown(
     engine.write_text(f"#!/bin/sh\n{trouble}\n")
     engine.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    facts = report.collect("lab", example_report.standing({"oslo": 1}), [Run(1.0, ())], [])
+    facts = report.collect("lab", example_report.standing({"oslo": 1}), [Run(1.0, ())], [], STATE)
     assert facts.up is None
     assert "pulumi" in facts.no_up
 
@@ -246,10 +247,14 @@ def test_the_command(tmp_path: Path) -> None:
     (tmp_path / "Pulumi.yaml").write_text("name: x\n")
     page = tmp_path / "page.html"
     with standing_fortress(tmp_path / "f") as standing:
-        for name, answer in (("output", standing.outputs), ("history", HISTORY), ("export", STATE)):
+        state = exported(standing.outputs, *STATE["deployment"]["resources"])
+        for name, answer in (("history", HISTORY), ("export", state)):
             (tmp_path / f"{name}.json").write_text(json.dumps(answer))
         engine = tmp_path / "pulumi"
-        engine.write_text(f'#!/bin/sh\ncase "$*" in *nope*) exit 6 ;; *) exec cat {tmp_path}/$2.json ;; esac\n')
+        engine.write_text(
+            f'#!/bin/sh\necho "$2" >>{tmp_path}/asked\n'
+            f'case "$*" in *nope*) exit 6 ;; *) exec cat {tmp_path}/$2.json ;; esac\n'
+        )
         engine.chmod(0o755)
         plain = {k: v for k, v in os.environ.items() if k not in ("SSH_AUTH_SOCK", "FORCE_COLOR", "COLUMNS")}
 
@@ -261,7 +266,9 @@ def test_the_command(tmp_path: Path) -> None:
             )
 
         none = run("--kept")
+        (tmp_path / "asked").unlink()
         measured = run("--key", str(standing.key), "-o", str(page))
+        processes = (tmp_path / "asked").read_text().split()
         asked = [host.logins for host in standing.hosts.values()]
         assert asked == [1, 1, 1]
         kept = run("--kept", "--json")
@@ -269,6 +276,7 @@ def test_the_command(tmp_path: Path) -> None:
         unwritable = run("--kept", "-o", str(tmp_path / "no" / "page.html"))
         unknown = run("--json", "--kept", stack="nope")
         printed = run("--kept", "-o", "-")
+    assert processes == ["export", "history"], "one look at the state, one at the history"
     assert (none.returncode, none.stdout) == (2, "")
     assert none.stderr.startswith("fortress: no run of stack 'lab' was kept")
     assert (measured.returncode, measured.stdout, measured.stderr) == (0, "", "")

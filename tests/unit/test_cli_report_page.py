@@ -12,9 +12,10 @@ from html.parser import HTMLParser
 import pytest
 
 from fortress.cli.check.check import Check, Status
-from fortress.cli.engine.outputs import Standing
+from fortress.cli.check.kinds import Kind
 from fortress.cli.report import page as report
 from fortress.cli.report.up import Touched, Up
+from fortress.facts import StackOutputs
 from tests.unit import example_report
 
 EVIL = "\"><script>alert(1)</script><img src=x onerror='alert(1)'> & {{ 7*7 }}"
@@ -83,9 +84,9 @@ def test_each_history_has_its_words(text: str) -> None:
     ("checks", "verdict"),
     [
         ((), "Nothing was measured"),
-        ((Check("a", "oslo-1").unknown("x"),), "1 of 1 could not be asked"),
-        ((Check("a", "oslo-1").ok(1), Check("b", "oslo-1").ok(1)), "All 2 checks hold"),
-        ((Check("a", "oslo-1").fail(1, ""), Check("b", "oslo-1").ok(1)), "1 of 2 checks fail"),
+        ((Check(Kind.HOST_KEY, "oslo-1").unknown("x"),), "1 of 1 could not be asked"),
+        ((Check(Kind.HOST_KEY, "oslo-1").ok(1), Check(Kind.KEY_AGE, "oslo-1").ok(1)), "All 2 checks hold"),
+        ((Check(Kind.HOST_KEY, "oslo-1").fail(1, ""), Check(Kind.KEY_AGE, "oslo-1").ok(1)), "1 of 2 checks fail"),
     ],
 )
 def test_the_verdict(checks: tuple[Check, ...], verdict: str) -> None:
@@ -133,7 +134,7 @@ def test_the_policy_names_the_style_and_the_script_and_nothing_else(text: str) -
     assert f"script-src 'sha256-{named('script')}'" in policy
 
 
-def renamed(found: Standing, name: str, other: str) -> Standing:
+def renamed(found: StackOutputs, name: str, other: str) -> StackOutputs:
     hosts = {other if key == name else key: host for key, host in found.hosts.items()}
     return found.model_copy(update={"hosts": hosts})
 
@@ -142,13 +143,13 @@ def test_whatever_comes_from_elsewhere_is_text() -> None:
     facts = example_report.facts({"oslo": 1}, runs=1)
     plain = Page(report.as_html(facts))
     up = Up(0.0, 1.0, EVIL, {EVIL: 1}, EVIL, True, EVIL, EVIL, (Touched(EVIL, (EVIL,), (EVIL,), (EVIL,)),))
-    evil = report.Facts(
+    evil = report.ReportData(
         stack=EVIL,
         when=facts.when,
         measured=facts.measured,
-        standing=renamed(facts.standing, "oslo-1", EVIL),
-        checks=(*facts.checks, Check(EVIL, EVIL, Status.FAIL, EVIL, EVIL, EVIL, EVIL)),
-        looked=(Check("up", EVIL, Status.FAIL, EVIL, detail=EVIL),),
+        outputs=renamed(facts.outputs, "oslo-1", EVIL),
+        checks=(*facts.checks, Check(Kind.BACKEND, EVIL, EVIL, Status.FAIL, EVIL, EVIL, EVIL)),
+        looked=(Check(Kind.UP, EVIL, status=Status.FAIL, value=EVIL, detail=EVIL),),
         runs=facts.runs,
         up=up,
     )
@@ -164,7 +165,7 @@ def test_whatever_comes_from_elsewhere_is_text() -> None:
 
 
 def test_ids_are_there_once_and_every_link_has_its_end() -> None:
-    gone = Check("host key", "fra-9").unknown("it left the stack after this run")
+    gone = Check(Kind.HOST_KEY, "fra-9").unknown("it left the stack after this run")
     facts = example_report.facts(instead=example_report.BROKEN)
     page = Page(report.as_html(replace(facts, checks=(*facts.checks, gone))))
     ids = page.attributes("id")

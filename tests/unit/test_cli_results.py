@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,9 +11,11 @@ from fortress.cli.base.errors import CannotAskError
 from fortress.cli.check import history
 from fortress.cli.check.check import Check
 from fortress.cli.check.history import Run
+from fortress.cli.check.kinds import Kind
 
-ROUND_TRIP = Check("round trip to b", "a", unit="ms", limit=(20.0, 30.0))
-ANSWERS = Check("https answer", "a", limit=200)
+ROUND_TRIP = Check(Kind.ROUND_TRIP, "a", "b", limit=(20.0, 30.0))
+BACKEND = Check(Kind.BACKEND, "edge", "oslo/web", limit="UP")
+ANSWERS = Check(Kind.HTTPS_ANSWER, "a", limit=200)
 
 
 def test_what_is_kept_reads_as_it_was(tmp_path: Path) -> None:
@@ -58,3 +61,29 @@ def test_results_stand_beside_pulumi_yaml(tmp_path: Path, monkeypatch: pytest.Mo
     (tmp_path / "deep" / "er").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "deep" / "er")
     assert history.path("lab") == tmp_path / ".fortress" / "verify-lab.jsonl"
+
+
+def test_a_run_that_was_kept_without_kinds_is_read(tmp_path: Path) -> None:
+    """As earlier versions wrote it: a check was its name."""
+    run = Run(1.0, (ROUND_TRIP.ok(22.5), BACKEND.ok("UP"), ANSWERS.fail(None, "refused")))
+    checks = [
+        {key: value for key, value in check.as_json().items() if key not in ("kind", "about")} for check in run.checks
+    ]
+    written(tmp_path, {"when": 1.0, "checks": checks})
+    assert history.kept("lab", tmp_path) == [run]
+
+
+@pytest.mark.parametrize("changes", [{"kind": "of_tomorrow"}, {"kind": None}, {"name": "of yesterday"}])
+def test_a_run_with_a_kind_that_nobody_knows_is_left_out(tmp_path: Path, changes: dict[str, object]) -> None:
+    check = ANSWERS.ok(200).as_json()
+    if "name" in changes:
+        del check["kind"]
+    written(tmp_path, {"when": 1.0, "checks": [{**check, **changes}]})
+    history.keep("lab", Run(2.0, ()), tmp_path)
+    assert [run.when for run in history.kept("lab", tmp_path)] == [2.0]
+
+
+def written(project: Path, run: dict[str, object]) -> None:
+    file = history.path("lab", project)
+    file.parent.mkdir()
+    file.write_text(f"{json.dumps(run)}\n")

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from fortress.cli.base.errors import CannotAskError
-from fortress.cli.engine import outputs
 from fortress.cli.hosts import openssh
+from fortress.facts import parse
 from tests.doubles.standing_fortress import Fortress, standing_fortress
 
 FORTRESS = Path(sys.executable).parent / "fortress"
@@ -39,15 +39,15 @@ def options(words: list[str]) -> dict[str, str]:
 
 
 def words(fortress: Fortress, *command: str, **changes: Any) -> list[str]:
-    return openssh.command(outputs.parse({"fortress": {**fortress.facts, **changes}}, "lab"), "fra-1", command)
+    return openssh.command(parse({**fortress.facts, **changes}), "fra-1", command)
 
 
 def test_the_pinned_key_and_no_other(fortress: Fortress) -> None:
     found = words(fortress, "sudo", "wg", "show")
-    facts = fortress.facts["hosts"]["fra-1"]
-    assert found[-8:] == ["-p", str(facts["port"]), "-l", "ops", facts["address"], "sudo", "wg", "show"]
+    host = fortress.facts["hosts"]["fra-1"]
+    assert found[-8:] == ["-p", str(host["port"]), "-l", "ops", host["address"], "sudo", "wg", "show"]
     given = options(found)
-    assert given["KnownHostsCommand"] == f"/bin/echo fra-1 {facts['host_key']}"
+    assert given["KnownHostsCommand"] == f"/bin/echo fra-1 {host['host_key']}"
     assert (given["HostKeyAlias"], given["StrictHostKeyChecking"]) == ("fra-1", "yes")
     assert {given["UserKnownHostsFile"], given["GlobalKnownHostsFile"], given["ProxyCommand"]} == {"none"}
 
@@ -60,14 +60,14 @@ def test_a_bastion_has_a_pinned_key_of_its_own(fortress: Fortress) -> None:
 
 def test_a_host_that_is_not_there_is_named_with_those_that_are(fortress: Fortress) -> None:
     with pytest.raises(CannotAskError, match=r"^the stack has no host 'fra-9'; it has oslo-db, oslo-edge, fra-1$"):
-        openssh.command(outputs.parse(fortress.outputs, "lab"), "fra-9", [])
+        openssh.command(parse(fortress.facts), "fra-9", [])
 
 
 def test_the_command_becomes_ssh(fortress: Fortress, tmp_path: Path) -> None:
     """Its exit status, its input and its signals are those of ssh, which takes its place."""
-    (tmp_path / "outputs.json").write_text(json.dumps(fortress.outputs))
+    (tmp_path / "state.json").write_text(json.dumps(fortress.state))
     for name, script in (
-        ("pulumi", f"exec cat {tmp_path}/outputs.json"),
+        ("pulumi", f"exec cat {tmp_path}/state.json"),
         ("ssh", 'cat; for last; do :; done; echo "$last" $$; exit 7'),
     ):
         (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")

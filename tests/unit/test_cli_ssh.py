@@ -15,7 +15,8 @@ import paramiko
 import pytest
 
 from fortress.cli.base.errors import CannotAskError
-from fortress.cli.hosts.ssh import Access, HostKeyError, LoginError, SshError, Target, connect, fingerprint, prepare
+from fortress.cli.hosts.ssh import Credentials, HostKeyError, LoginError, SshError, Target, connect, prepare
+from fortress.host_keys import fingerprint
 from tests.doubles.ssh_server import Behaviour, SshServer, public, silent_server, ssh_server, write_key
 
 # `ssh-keygen -lf` of this very key says 256 SHA256:QeUnTrouBmpEbOzPCDHSRj8VwcbEbl5tZAQdReLQ3AA (ED25519).
@@ -98,10 +99,10 @@ def test_a_host_that_lets_nobody_try_so_many_keys(key: tuple[Path, str]) -> None
         with pytest.raises(
             LoginError, match=r"^refuses user ops: it hung up after 6 of 9 keys; give the right one by --key FILE$"
         ):
-            connect(target(strict), Access((*wrong, right)), 5)
+            connect(target(strict), Credentials((*wrong, right)), 5)
         with pytest.raises(LoginError, match=r"none of the keys fits \(6 tried\)"):
-            connect(target(strict), Access(wrong[:6]), 5)
-        assert connect(target(strict), Access((*wrong[:5], right)), 5).run("echo in").stdout == "in\n"
+            connect(target(strict), Credentials(wrong[:6]), 5)
+        assert connect(target(strict), Credentials((*wrong[:5], right)), 5).run("echo in").stdout == "in\n"
 
 
 def test_a_silent_host_is_given_up_in_time(key: tuple[Path, str]) -> None:
@@ -183,7 +184,7 @@ def test_the_agent_opens_hosts(
     subprocess.run(["ssh-add", "-q", key[0]], env={**os.environ, "SSH_AUTH_SOCK": agent}, check=True)
     monkeypatch.setenv("SSH_AUTH_SOCK", agent)
     access = prepare(None, os.environ)
-    assert access == Access(agent=True)
+    assert access == Credentials(agent=True)
     answers: list[str] = []
     threads = [
         threading.Thread(target=lambda: answers.append(connect(target(server), access, 5).run("echo in").stdout))

@@ -12,7 +12,12 @@ import pytest
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.engine import outputs as stack
 from fortress.cli.engine import run as engine
+from fortress.cli.engine.state import SECRET as MARK
+from fortress.facts import StackOutputs
 from fortress.settings import model as settings
+from tests.doubles.standing_fortress import exported
+
+SECRET = {**MARK, "ciphertext": "v1:abc"}
 
 
 def host(name: str, site: str, peers: list[str]) -> dict[str, Any]:
@@ -31,16 +36,26 @@ def host(name: str, site: str, peers: list[str]) -> dict[str, Any]:
 
 
 def outputs(**changes: Any) -> dict[str, Any]:
-    """What `pulumi stack output --json` gives; integers may come back as floats."""
+    """The outputs of a stack as its state has them; integers may come back as floats."""
     hubs = {"oslo-db": ["fra-1", "fra-2"], "oslo-edge": ["fra-1", "fra-2"]}
     workers = {"fra-1": ["oslo-db", "oslo-edge"], "fra-2": ["oslo-db", "oslo-edge", "fra-9"]}
-    facts = {
+    found = {
+        "version": 1,
         "hosts": {name: host(name, name.split("-")[0], peers) for name, peers in {**hubs, **workers}.items()},
-        "mesh": {"mtu": 1360.0, "path_mtu": 1450, "hubs": list(hubs), "interface": "wg0"},
+        "mesh": {
+            "network": "10.100.0.0/24",
+            "port": 51820,
+            "mtu": 1360.0,
+            "path_mtu": 1450,
+            "hubs": list(hubs),
+            "interface": "wg0",
+        },
         "database": {
             "host": "oslo-db",
             "address": "10.100.0.1",
             "port": 3306,
+            "name": "app",
+            "user": "app",
             "ca_pem": "-----BEGIN",
             "copy_wanted": False,
         },
@@ -57,18 +72,22 @@ def outputs(**changes: Any) -> dict[str, Any]:
         "bastion": None,
         "limits": {**settings.Verify().model_dump(), "rtt_ms": {"fra-oslo": [20, 30]}, "ports": [22]},
     }
-    return {"fortress": {**facts, **changes}}
+    return {"fortress": {**found, **changes}}
+
+
+def read(found: dict[str, Any]) -> StackOutputs:
+    return stack.of_state(exported(found), "lab")
 
 
 def test_reads_the_outputs() -> None:
-    found = stack.parse(outputs(), "lab")
+    found = read(outputs())
     assert found.mesh.mtu == 1360
     assert found.hosts["fra-1"].peers == ("oslo-db", "oslo-edge")
     assert found.bastion is None
 
 
 def test_each_pair_of_direct_peers_once_with_the_work_spread() -> None:
-    pairs = stack.parse(outputs(), "lab").pairs()
+    pairs = read(outputs()).pairs()
     assert {frozenset(pair) for pair in pairs} == {
         frozenset((one, other)) for one in ("fra-1", "fra-2") for other in ("oslo-db", "oslo-edge")
     }
@@ -78,22 +97,28 @@ def test_each_pair_of_direct_peers_once_with_the_work_spread() -> None:
 
 
 def test_who_has_an_address_that_stays_is_dialled() -> None:
-    dials = stack.parse(outputs(), "lab").dials()
+    dials = read(outputs()).dials()
     assert sorted(dials) == [(worker, hub) for worker in ("fra-1", "fra-2") for hub in ("oslo-db", "oslo-edge")]
 
 
 def test_limits_are_by_the_pair_of_sites_in_any_order() -> None:
-    limits = stack.parse(outputs(), "lab").limits
+    limits = read(outputs()).limits
     assert limits.rtt("oslo", "fra") == limits.rtt("fra", "oslo") == (20.0, 30.0)
     assert limits.rtt("oslo", "oslo") is None
 
 
-def test_an_older_stack_without_tables_of_other_tools_is_read() -> None:
+def without(*path: str) -> dict[str, Any]:
+    """The outputs without one of their fields."""
     found = outputs()
-    found["fortress"]["limits"]["firewall_tables"] = ["ip nat"]
-    assert stack.parse(found, "lab").limits.firewall_tables == ("ip nat",)
-    del found["fortress"]["limits"]["firewall_tables"]
-    assert stack.parse(found, "lab").limits.firewall_tables == ()
+    inner = found["fortress"]
+    for name in path[:-1]:
+        inner = inner[name]
+    del inner[path[-1]]
+    return found
+
+
+def test_an_output_that_was_written_before_there_were_versions_is_read_where_it_is_as_version_1() -> None:
+    assert read(without("version")) == read(outputs())
 
 
 @pytest.mark.parametrize(
@@ -104,24 +129,30 @@ def test_an_older_stack_without_tables_of_other_tools_is_read() -> None:
             "^stack 'lab' has no output 'fortress': its program exports none, or its last `pulumi up` did not end; "
             "name a stack of Data Fortress's own program, or run `pulumi up --stack lab` again$",
         ),
-        ({"fortress": "[secret]"}, "output fortress of stack 'lab' is secret and cannot be read"),
+        ({"fortress": SECRET}, "^output fortress of stack 'lab' is secret and cannot be read"),
+        (outputs(bastion={"host_key": SECRET}), r"output fortress\.bastion\.host_key of stack 'lab' is secret"),
+        (outputs(limits={"ports": [22, SECRET]}), r"output fortress\.limits\.ports\.1 of stack 'lab' is secret"),
         (
-            outputs(database={"host": "oslo-db", "address": "10.100.0.1", "port": 3306, "ca_pem": "[secret]"}),
-            r"output fortress\.database\.ca_pem of stack 'lab' is secret",
+            without("mesh", "path_mtu"),
+            r"^output 'fortress' of stack 'lab' was written by an older version of this program "
+            r"\(mesh\.path_mtu: field required\); run `pulumi up` once more$",
         ),
-        (outputs(limits={"ports": [22, "[secret]"]}), r"output fortress\.limits\.ports\.1 of stack 'lab' is secret"),
+        (outputs(hosts={"fra-1": {}}), r"older version of this program \(hosts\.fra-1\.address: field required\)"),
+        (outputs(version=0), r"older version of this program \(version: "),
+        (outputs(version="2"), r"older version of this program \(version: "),
+        ({"fortress": "none"}, r"older version of this program \(fortress: "),
         (
-            outputs(mesh={"interface": "wg0"}),
-            r"output fortress\.mesh\.mtu of stack 'lab' is not what this version reads",
+            outputs(version=2, mesh=None),
+            r"^output 'fortress' of stack 'lab' was written by a newer version of this program "
+            r"\(version 2; this one reads 1\); update data-fortress$",
         ),
-        (outputs(hosts={"fra-1": {}}), r"output fortress\.hosts\.fra-1\.address of stack 'lab'"),
+        (outputs(version=2.0), r"newer version of this program \(version 2; this one reads 1\)"),
         ({}, "^stack 'lab' has no output"),
-        ([], "^stack 'lab' has no output"),
     ],
 )
 def test_what_cannot_be_read_says_what_to_do(found: Any, why: str) -> None:
     with pytest.raises(CannotAskError, match=why):
-        stack.parse(found, "lab")
+        read(found)
 
 
 @pytest.fixture
@@ -170,7 +201,7 @@ def test_asks_the_engine_without_colour_questions_or_a_look_for_updates(pulumi: 
             "^another `pulumi` is at work on stack 'lab'; wait for it, or .*, run `pulumi cancel --stack lab`$",
         ),
         ("exit 3", "^pulumi: exit status 3 and no word$"),
-        ("echo nonsense", "^`pulumi stack output --json` did not print JSON$"),
+        ("echo nonsense", "^`pulumi stack export` did not print JSON$"),
     ],
 )
 def test_errors_of_the_engine_in_its_words(pulumi: Path, script: str, why: str) -> None:
@@ -185,12 +216,19 @@ def test_errors_of_the_engine_in_its_words(pulumi: Path, script: str, why: str) 
     [
         ({}, "is not up: never brought up, or destroyed; `pulumi up --stack lab` brings it up$"),
         ({"resources": []}, "is not up: never brought up, or destroyed; "),
-        ({"resources": [{"urn": "urn:pulumi:lab::mesh::pulumi:pulumi:Stack::mesh-lab"}]}, "has no output 'fortress': "),
+        (
+            {
+                "resources": [
+                    {"urn": "urn:pulumi:lab::mesh::pulumi:pulumi:Stack::mesh-lab", "type": "pulumi:pulumi:Stack"}
+                ]
+            },
+            "has no output 'fortress': ",
+        ),
     ],
 )
 def test_a_stack_without_outputs_is_up_or_not(pulumi: Path, tmp_path: Path, deployment: Any, why: str) -> None:
     (tmp_path / "state.json").write_text(json.dumps({"version": 3, "deployment": deployment}))
-    does(pulumi, f'[ "$2" = export ] && exec cat {tmp_path}/state.json; echo "{{}}"')
+    does(pulumi, f"exec cat {tmp_path}/state.json")
     with pytest.raises(CannotAskError, match=f"^stack 'lab' {why}"):
         stack.read("lab")
 
@@ -198,7 +236,7 @@ def test_a_stack_without_outputs_is_up_or_not(pulumi: Path, tmp_path: Path, depl
 def test_an_engine_that_hangs_is_given_up(pulumi: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "LONGEST_S", 0.2)
     does(pulumi, "exec sleep 60")
-    with pytest.raises(CannotAskError, match="`pulumi stack output` gave no answer within 0 s"):
+    with pytest.raises(CannotAskError, match="`pulumi stack export` gave no answer within 0 s"):
         stack.read("lab")
 
 
@@ -222,6 +260,9 @@ def test_the_engine_is_found_on_path_or_beside_python_or_missing(
 
 
 def test_reads_by_the_engine(pulumi: Path, tmp_path: Path) -> None:
-    (tmp_path / "outputs.json").write_text(json.dumps(outputs()))
-    does(pulumi, f"cat {tmp_path}/outputs.json")
-    assert stack.read("lab") == stack.parse(outputs(), "lab")
+    """One process, whatever the stack is asked for."""
+    (tmp_path / "state.json").write_text(json.dumps(exported(outputs())))
+    does(pulumi, f'echo "$*" >>{tmp_path}/asked; cat {tmp_path}/state.json')
+    assert stack.read("lab") == read(outputs())
+    asked = (tmp_path / "asked").read_text().splitlines()
+    assert asked == ["stack export --stack lab --non-interactive --color never"]

@@ -13,8 +13,8 @@ import pytest
 from fortress import text
 from fortress.cli import status
 from fortress.cli.check.check import Check
-from fortress.cli.engine import outputs
 from fortress.cli.hosts import ssh
+from fortress.facts import parse
 from tests.doubles.ssh_server import Behaviour
 from tests.doubles.standing_fortress import KEYS, Fortress, standing_fortress
 from tests.unit.push_host import PushHost
@@ -33,6 +33,8 @@ pushed {NOW - 7300}
 """
 """What host-state prints of a worker whose host is well; it has a database's and an edge's certificate for the test."""
 
+NAMES = ("up", "peers", "services", "certificate", "last push")
+
 
 @pytest.fixture
 def fortress(tmp_path: Path) -> Fortress:
@@ -42,14 +44,14 @@ def fortress(tmp_path: Path) -> Fortress:
 
 
 def judged(fortress: Fortress, answer: str) -> dict[str, Check]:
-    standing = outputs.parse(fortress.outputs, "lab")
-    return {check.name: check for check in status.judge(standing, "fra-1", status.read(answer))}
+    found = parse(fortress.facts)
+    return {check.name: check for check in status.judge(found, "fra-1", status.read(answer))}
 
 
 def test_a_host_that_is_well(fortress: Fortress) -> None:
     found = judged(fortress, WELL)
     assert {check.status for check in found.values()} == {"ok"}
-    assert tuple(found) == status.NAMES
+    assert tuple(found) == NAMES
     assert [check.value for check in found.values()] == ["1 d", "2/2", "2/2", 93.8, "2026-09-21 12:11 UTC"]
     # The one that ends first.
     assert found["certificate"].detail == "/etc/ssl/private/site.pem"
@@ -111,19 +113,19 @@ def test_hosts_are_asked_once_each_and_a_silent_one_is_said_to_be(
     monkeypatch.setattr(status, "LOOKING_TAKES_S", 1)
     (tmp_path / "f").mkdir()
     with standing_fortress(tmp_path / "f", behaviour={"fra-1": Behaviour((), freezes_on="host-state")}) as standing:
-        facts = outputs.parse(standing.outputs, "lab")
-        found = status.ask(facts, ssh.prepare(standing.key, {}), timeout=2)
+        outputs = parse(standing.facts)
+        found = status.ask(outputs, ssh.prepare(standing.key, {}), timeout=2)
         assert {name: server.logins for name, server in standing.hosts.items()} == dict.fromkeys(standing.hosts, 1)
         assert {len(server.commands) for server in standing.hosts.values()} == {1}
     silent = [check for check in found if check.host == "fra-1"]
-    assert [check.name for check in silent] == list(status.NAMES)
+    assert [check.name for check in silent] == list(NAMES)
     assert {(str(check.status), check.detail[:20]) for check in silent} == {("unknown", "fra-1 gave no answer")}
-    shown = status.as_table(facts, "lab", found, terminal=False, width=80)
+    shown = status.as_table(outputs, "lab", found, terminal=False, width=80)
     assert "unknown  fra-1 gave no answer within 3 s\n" in shown
     assert max(map(len, shown.splitlines()[:4])) <= 80
     # One line a host, and the reason once.
     assert shown.count("fra-1") == 2
-    narrow = status.as_table(facts, "lab", found, terminal=False, width=40)
+    narrow = status.as_table(outputs, "lab", found, terminal=False, width=40)
     assert narrow.splitlines()[2].startswith("unknown  fra-1: up -, peers -")
 
 
@@ -131,8 +133,8 @@ def test_the_command(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     with standing_fortress(tmp_path / "f") as standing:
         engine = tmp_path / "pulumi"
-        (tmp_path / "outputs.json").write_text(json.dumps(standing.outputs))
-        engine.write_text(f'#!/bin/sh\ncase "$*" in *nope*) exit 6 ;; *) exec cat {tmp_path}/outputs.json ;; esac\n')
+        (tmp_path / "state.json").write_text(json.dumps(standing.state))
+        engine.write_text(f'#!/bin/sh\ncase "$*" in *nope*) exit 6 ;; *) exec cat {tmp_path}/state.json ;; esac\n')
         engine.chmod(0o755)
         plain = {k: v for k, v in os.environ.items() if k not in ("SSH_AUTH_SOCK", "FORCE_COLOR", "COLUMNS")}
 
@@ -143,7 +145,7 @@ def test_the_command(tmp_path: Path) -> None:
 
         done, nope = run("--stack", "lab", "--json"), run("--stack", "nope", "--json")
     found = json.loads(done.stdout)
-    assert {check["name"] for check in found["checks"]} == set(status.NAMES)
+    assert {check["name"] for check in found["checks"]} == set(NAMES)
     assert len(found["checks"]) == 15
     assert done.returncode == (0 if found["ok"] else 1)
     assert (nope.returncode, json.loads(nope.stdout)["ok"]) == (2, False)

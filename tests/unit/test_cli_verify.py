@@ -21,14 +21,15 @@ from typer.testing import CliRunner
 
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.check.check import DAY_S, Check
-from fortress.cli.engine import outputs
 from fortress.cli.hosts import ssh
 from fortress.cli.main import app
 from fortress.cli.verify import outside, questions, renewal
 from fortress.cli.verify.measure import measure
+from fortress.facts import parse
+from fortress.host_keys import fingerprint
 from tests.doubles.certificates import issue
 from tests.doubles.ssh_server import Behaviour, public, silent_server, ssh_server
-from tests.doubles.standing_fortress import KEYS, SERVER_NAME, Fortress, standing_fortress
+from tests.doubles.standing_fortress import KEYS, SERVER_NAME, Fortress, exported, standing_fortress
 
 FORTRESS = Path(sys.executable).parent / "fortress"
 
@@ -51,9 +52,10 @@ def checked(
     fortress: Fortress, *, ahead_s: float = 0.0, timeout: float = 5.0, changes: Mapping[str, Any] | None = None
 ) -> dict[tuple[str, str], Check]:
     """Every check by (name, host), measured with a clock of ours that is `ahead_s` wrong."""
-    facts = {**fortress.facts, **(changes or {})}
-    standing = outputs.parse({"fortress": facts}, "lab")
-    found = measure(standing, ssh.prepare(fortress.key, {}), timeout=timeout, clock=lambda: time.time() + ahead_s)
+    written = {**fortress.facts, **(changes or {})}
+    found = measure(
+        "lab", parse(written), ssh.prepare(fortress.key, {}), timeout=timeout, clock=lambda: time.time() + ahead_s
+    )
     by_name = {(check.name, check.host): check for check in found}
     assert len(by_name) == len(found), "a name and a host must name one check"
     return by_name
@@ -139,8 +141,8 @@ def test_an_impostor_is_told_by_both_fingerprints_and_is_asked_nothing(fortress:
     found = checked(fortress, changes={"hosts": hosts})
     key = found["host key", "fra-1"]
     assert str(key.status) == "fail"
-    assert ssh.fingerprint(pinned) in key.detail
-    assert ssh.fingerprint(fortress.hosts["fra-1"].host_key) in key.detail
+    assert fingerprint(pinned) in key.detail
+    assert fingerprint(fortress.hosts["fra-1"].host_key) in key.detail
     assert fortress.hosts["fra-1"].commands == []
     assert found["clock offset", "fra-1"].status == "unknown"
     assert found["clock offset", "fra-1"].detail == "fra-1 is not asked: its host key is not the pinned one"
@@ -230,7 +232,7 @@ def test_a_bastion_with_another_key_is_the_failure_and_nobody_behind_it_is_asked
         facts = {"address": jump.address, "port": jump.port, "user": "ops", "host_key": other}
         found = checked(fortress, changes={"bastion": facts})
         assert jump.logins == 0
-    shown = f"shows {ssh.fingerprint(jump.host_key)}, pinned is {ssh.fingerprint(other)}"
+    shown = f"shows {fingerprint(jump.host_key)}, pinned is {fingerprint(other)}"
     check = found["host key", "the bastion"]
     assert (str(check.status), check.value, check.detail) == ("fail", "another key", f"the host {shown}")
     check = found["host key", "fra-1"]
@@ -273,11 +275,11 @@ def test_a_certificate_about_to_end_comes_with_what_renews_it(
     late_s = 290 * DAY_S
     found = checked(fortress, ahead_s=late_s)
     database, edge = found["database certificate", "oslo-db"], found["edge certificate", "oslo-edge"]
-    assert (database.value, database.detail) == (9.9, renewal.of_database(outputs.parse(fortress.outputs, "lab")))
+    assert (database.value, database.detail) == (9.9, renewal.of_database("lab", parse(fortress.facts)))
     assert (edge.value, edge.detail) == (-200.1, f"expired: {renewal.OF_OTHERS}")
     monkeypatch.setattr(outside, "_MADE_THERE", issue(SERVER_NAME).certificate.subject)
     edge = checked(fortress, ahead_s=80 * DAY_S)["edge certificate", "oslo-edge"]
-    assert (edge.value, edge.detail) == (9.9, renewal.of_edge(outputs.parse(fortress.outputs, "lab")))
+    assert (edge.value, edge.detail) == (9.9, renewal.of_edge("lab", parse(fortress.facts)))
     assert "--stack lab" in edge.detail
 
 
@@ -308,14 +310,13 @@ class Command:
 
 
 def engine(folder: Path, outputs: Mapping[str, Any]) -> Command:
-    """Put a `pulumi` on PATH that prints the outputs of stack `lab`, and no state, as the engine does (3.255)."""
+    """Put a `pulumi` on PATH that prints the state of stack `lab`; one without outputs is not up."""
     folder.mkdir(exist_ok=True)
-    (folder / "outputs.json").write_text(json.dumps(outputs))
+    (folder / "state.json").write_text(json.dumps(exported(outputs) if outputs else {}))
     pulumi = folder / "pulumi"
     pulumi.write_text(
         f'#!/bin/sh\ncase "$*" in\n'
-        f'"stack output --json --stack lab --non-interactive --color never") exec cat {folder}/outputs.json ;;\n'
-        f'"stack export --stack lab --non-interactive --color never") echo "{{}}" ;;\n'
+        f'"stack export --stack lab --non-interactive --color never") exec cat {folder}/state.json ;;\n'
         "*) echo \"error: no stack named 'nope' found\" >&2; exit 6 ;;\nesac\n"
     )
     pulumi.chmod(0o755)
@@ -333,7 +334,7 @@ def test_json_and_exit_status_of_a_fortress_that_holds(
     found = json.loads(done.stdout)
     assert (found["ok"], found["stack"]) == (True, "lab")
     assert {frozenset(check) for check in found["checks"]} == {
-        frozenset({"name", "host", "status", "value", "unit", "limit", "detail"})
+        frozenset({"name", "host", "status", "value", "unit", "limit", "detail", "kind", "about"})
     }
     assert [check["name"] for check in found["checks"]][:4] == ["host key"] * 3 + ["clock offset"]
     table = CliRunner().invoke(app, ["verify", "--stack", "lab", "--key", str(fortress.key)])

@@ -37,7 +37,7 @@ def test_the_stack_file_of_two_clouds_stands() -> None:
     assert list(settings.members) == ["oslo-db", "oslo-edge", "oslo-web.1", "fra-1.1", "fra-2.1"]
     assert [declared(name) for name in settings.members] == list(settings.hosts)
     assert settings.workers == ["oslo-web.1", "fra-1.1", "fra-2.1"]
-    assert settings.rollout == ["fra-1.1", "fra-2.1", "oslo-web.1"]
+    assert settings.rollout_order == ["fra-1.1", "fra-2.1", "oslo-web.1"]
     assert {name: str(settings.mesh_address(name)) for name in settings.members} == {
         "oslo-db": "10.100.0.1",
         "fra-1.1": "10.100.0.2",
@@ -86,7 +86,7 @@ def test_hosts_that_exist_keep_their_names() -> None:
 def test_a_stack_may_mix_where_machines_come_from() -> None:
     settings = parse(changed({"hosts/fra-2/aws": GONE, "hosts/fra-2/address": "203.0.113.22"}, oslo), ROOT)
     assert list(settings.members) == ["oslo-db", "oslo-edge", "oslo-web.1", "fra-1.1", "fra-2"]
-    assert settings.rollout == ["fra-1.1", "fra-2", "oslo-web.1"]
+    assert settings.rollout_order == ["fra-1.1", "fra-2", "oslo-web.1"]
 
 
 def test_the_next_generation_is_another_member_at_the_slots_other_address() -> None:
@@ -95,7 +95,7 @@ def test_the_next_generation_is_another_member_at_the_slots_other_address() -> N
     settings = parse(changed({"hosts/fra-1/generation": 2, "mesh/flows": [flow]}, oslo), ROOT)
     assert list(settings.members) == ["oslo-db", "oslo-edge", "oslo-web.1", "fra-1.2", "fra-2.1"]
     assert settings.servers("frankfurt") == {"fra-1.2": "10.100.0.130:80", "fra-2.1": "10.100.0.5:80"}
-    assert settings.rollout == ["fra-1.2", "fra-2.1", "oslo-web.1"]
+    assert settings.rollout_order == ["fra-1.2", "fra-2.1", "oslo-web.1"]
     assert [(flow.source, flow.destination) for flow in settings.extra_flows()] == [("fra-1.2", "oslo-web.1")]
     third = parse(changed({"hosts/fra-1/generation": 3}, oslo), ROOT)
     assert str(third.mesh_address("fra-1.3")) == "10.100.0.2"

@@ -62,7 +62,7 @@ def addresses(*names: str) -> dict[str, IPv4Address]:
 def test_peers_are_the_pairs_that_flows_need() -> None:
     hosts = addresses("db", "edge", "one", "two")
     flows = [flow for worker in ("one", "two") for flow in (Flow(worker, "db", 3306), Flow("edge", worker, 80))]
-    plan = wireguard.plan(hosts, ["db", "edge"], flows)
+    plan = wireguard.topology(hosts, ["db", "edge"], flows)
     assert plan.relays == {}
     assert {host: [peer.name for peer in peers] for host, peers in plan.peers.items()} == {
         "db": ["one", "two"],
@@ -76,7 +76,7 @@ def test_peers_are_the_pairs_that_flows_need() -> None:
 
 def test_two_that_cannot_reach_each_other_go_over_the_first_hub() -> None:
     hosts = addresses("db", "edge", "one", "two")
-    plan = wireguard.plan(hosts, ["edge", "db"], [Flow("one", "two", 9000), Flow("edge", "one", 80)])
+    plan = wireguard.topology(hosts, ["edge", "db"], [Flow("one", "two", 9000), Flow("edge", "one", 80)])
     assert plan.peers["one"] == (Peer("edge", ("10.100.0.2/32", "10.100.0.4/32"), dial=True),)
     assert plan.peers["two"] == (Peer("edge", ("10.100.0.2/32", "10.100.0.3/32"), dial=True),)
     assert [peer.name for peer in plan.peers["edge"]] == ["one", "two"]
@@ -96,7 +96,7 @@ flow_lists = st.lists(
 @given(flows=flow_lists, hubs=st.lists(st.sampled_from(names), min_size=1, unique=True))
 def test_every_flow_has_a_way_and_no_host_takes_anothers_address(flows: list[Flow], hubs: list[str]) -> None:
     hosts = addresses(*names)
-    plan = wireguard.plan(hosts, hubs, flows)
+    plan = wireguard.topology(hosts, hubs, flows)
     for flow in flows:
         for here, there in ((flow.source, flow.destination), (flow.destination, flow.source)):
             behind = [peer for peer in plan.peers[here] if f"{hosts[there]}/32" in peer.allowed_ips]

@@ -1,13 +1,14 @@
-"""A check: what was asked of which host, what came of it, and the order in which checks are shown."""
+"""A check: what was asked of which host, and what came of it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from fortress.cli.base.errors import clipped
+from fortress.cli.check.kinds import RANK, Kind
 
 DAY_S = 86_400.0
 
@@ -20,15 +21,26 @@ class Status(StrEnum):
 
 @dataclass(frozen=True)
 class Check:
-    """One thing measured on one host; `name` and `host` together name it once."""
+    """One thing measured on one host; `kind`, `host` and `about` together name it once."""
 
-    name: str
+    kind: Kind
     host: str
+    about: str = ""
+    """What of its kind it is about: a peer, a backend's server, a file's path; empty where there is one a host."""
     status: Status = Status.UNKNOWN
     value: float | str | None = None
-    unit: str | None = None
     limit: float | str | tuple[float, float] | None = None
     detail: str = ""
+
+    @property
+    def name(self) -> str:
+        """What people call it: `round trip to fra-1`."""
+        return self.kind.check_name(self.about)
+
+    @property
+    def unit(self) -> str | None:
+        """Of `value` and `limit`."""
+        return self.kind.unit
 
     def ok(self, value: float | str | None, detail: str = "") -> Check:
         """It holds. Raises ValueError for a number that is none, as `fail` does: a host may print anything."""
@@ -47,7 +59,17 @@ class Check:
         return self.ok(value, detail) if holds else self.fail(value, detail)
 
     def as_json(self) -> dict[str, object]:
-        return asdict(self) | {"status": str(self.status)}
+        return {
+            "name": self.name,
+            "host": self.host,
+            "status": str(self.status),
+            "value": self.value,
+            "unit": self.unit,
+            "limit": self.limit,
+            "detail": self.detail,
+            "kind": str(self.kind),
+            "about": self.about,
+        }
 
 
 def _value(value: float | str | None) -> float | str | None:
@@ -66,27 +88,6 @@ def exit_status(checks: Iterable[Check]) -> int:
     return 2 if Status.UNKNOWN in found or not found else 0
 
 
-ORDER = (
-    "host key",
-    "clock offset",
-    "open ports",
-    "handshake",
-    "unknown peers",
-    "key age",
-    "interface MTU",
-    "round trip",
-    "tunnel MTU",
-    "path MTU",
-    "database over TLS",
-    "database",
-    "replication lag",
-    "I/O wait",
-    "IOPS",
-    "commit to disk",
-    "failover",
-    "backend",
-    "https",
-    "http",
-    "edge certificate",
-)
-"""The groups in which checks are shown, by how their names begin."""
+def in_order(checks: Iterable[Check]) -> list[Check]:
+    """Checks by their kinds, those of one kind as they come."""
+    return sorted(checks, key=lambda check: RANK[check.kind])

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.check.check import Check, Status
+from fortress.cli.check.kinds import Kind
 from fortress.cli.engine.project import project_folder
 
 FOLDER = ".fortress"
@@ -71,7 +72,24 @@ def _run(line: str) -> Run | None:
 
 
 def _check(found: Mapping[str, Any]) -> Check:
+    """Raises ValueError or KeyError for what is no check, or of a kind that this version does not know."""
+    kind, about = (Kind[str(found["kind"]).upper()], found["about"]) if "kind" in found else _older(found["name"])
     limit = found["limit"]
     return Check(
-        **{**found, "status": Status(found["status"]), "limit": tuple(limit) if isinstance(limit, list) else limit}
+        kind,
+        found["host"],
+        about,
+        Status(found["status"]),
+        found["value"],
+        tuple(limit) if isinstance(limit, list) else limit,
+        found["detail"],
     )
+
+
+def _older(name: str) -> tuple[Kind, str]:
+    """Kind and subject of a check that was kept before its kind was: all that there is of it is its name."""
+    for kind in Kind:
+        before, about, _ = kind.words.partition("{about}")
+        if name == before or (about and name.startswith(before)):
+            return kind, name.removeprefix(before)
+    raise ValueError(f"{name!r} is no check")

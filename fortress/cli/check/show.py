@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import io
 import json
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from fortress.cli.base.screen import Screen
 from fortress.cli.check.check import Check, Status
 
 NARROW = 60
@@ -24,25 +23,30 @@ COMMAND = ": fortress ssh "
 """Where a detail ends in a command, which is there to be copied."""
 
 
-def as_json(stack: str, checks: Sequence[Check], error: str | None = None) -> str:
-    """One object; `ok` only when every check holds. `error` is there only when nothing could be asked."""
-    ok = error is None and bool(checks) and all(check.status is Status.OK for check in checks)
-    found: dict[str, object] = {"ok": ok, "stack": stack, "checks": [check.as_json() for check in checks]}
+def as_json(
+    stack: str, checks: Sequence[Check], error: str | None = None, more: Mapping[str, object] | None = None
+) -> str:
+    """One object for programs: whether every check holds, the checks, `more`, and why nothing, or not all, was done."""
+    return envelope(stack, [check.as_json() for check in checks], error, more)
+
+
+def envelope(
+    stack: str, checks: Sequence[Mapping[str, object]], error: str | None, more: Mapping[str, object] | None
+) -> str:
+    """The same from checks as JSON has them."""
+    ok = error is None and bool(checks) and all(check["status"] == Status.OK for check in checks)
+    found: dict[str, object] = {"ok": ok, "stack": stack, "checks": checks, **(more or {})}
     if error is not None:
         found["error"] = error
-    return json.dumps(found, indent=2)
+    return json.dumps(found, indent=2) + "\n"
 
 
 def as_table(stack: str, checks: Sequence[Check], *, terminal: bool, width: int | None = None) -> str:
     """The checks as a table, or as a list on a narrow terminal; then what does not hold, and the tally.
 
-    `terminal` is whether there are colours; `width` in columns, the terminal's own or 80 when not given. Rendered as a
-    whole, since rich ends the program by itself where a pipe breaks.
+    `terminal` and `width` are as `Screen` has them.
     """
-    text = io.StringIO()
-    screen = Console(
-        file=text, force_terminal=True if terminal else None, width=width, markup=False, highlight=False, emoji=False
-    )
+    screen = Screen(terminal=terminal, width=width)
     if screen.width < NARROW:
         for check in checks:
             screen.print(_line(check.status, f"{check.name}, {check.host}: {_measured(check)}", screen.width))
@@ -53,7 +57,7 @@ def as_table(stack: str, checks: Sequence[Check], *, terminal: bool, width: int 
         # Soft: only a command is longer than a line, and a terminal that breaks it copies it whole.
         screen.print(_line(status, f"{', '.join(names)} on {host}: {detail}", screen.width), soft_wrap=True)
     screen.print(Text(f"{stack}: {tally(checks)}"))
-    return text.getvalue()
+    return screen.text()
 
 
 def reasons(checks: Sequence[Check]) -> dict[tuple[Status, str, str], list[str]]:

@@ -13,7 +13,7 @@ from fortress import firewall, push
 from fortress.cli.engine.state import COMMAND, HOST, Resource, name_of, plain
 
 NOTE = "  # found by fortress drift: "
-"""What `fortress drift --mend` writes behind a command in the state, until the next `pulumi up` has put it right."""
+"""What `fortress drift --repair` writes behind a command in the state, until the next `pulumi up` has put it right."""
 
 _START_TUNNEL = re.compile(rf"{re.escape(push.LIBRARY)}/wireguard start (\S+)$")
 
@@ -44,7 +44,7 @@ class File:
 
 
 @dataclass
-class Host:
+class PushedHost:
     """What should stand on one host."""
 
     files: list[File] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Host:
         return base.text.replace(include, "".join(f.text for f in self.under(firewall.FOLDER, ".nft")))
 
 
-def read(exported: Mapping[str, Any]) -> dict[str, Host]:
+def read(exported: Mapping[str, Any]) -> dict[str, PushedHost]:
     """What should stand, by host, from an exported state with readable secrets."""
     resources: list[Resource] = list((exported.get("deployment") or {}).get("resources") or [])
     machines = {}
@@ -78,14 +78,14 @@ def read(exported: Mapping[str, Any]) -> dict[str, Host]:
         if resource["type"] == HOST and not resource.get("delete"):
             machine = plain((resource.get("outputs") or {}).get("machine_id"))[0]
             machines[str(machine)] = name_of(resource["urn"])
-    found: dict[str, Host] = {name: Host() for name in machines.values()}
+    found: dict[str, PushedHost] = {name: PushedHost() for name in machines.values()}
     for resource in resources:
         if resource["type"] == COMMAND and not resource.get("delete"):
             _add(found, machines, resource)
     return found
 
 
-def _add(found: dict[str, Host], machines: Mapping[str, str], resource: Resource) -> None:
+def _add(found: dict[str, PushedHost], machines: Mapping[str, str], resource: Resource) -> None:
     inputs = resource.get("inputs") or {}
     create = plain(inputs.get("create"))[0]
     stdin, secret = plain(inputs.get("stdin"))

@@ -10,23 +10,22 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from fortress import firewall, mariadb
+from fortress import firewall, mariadb, wireguard
 from fortress.cli.base.errors import GARBLED, printable
 from fortress.cli.base.masking import masked
+from fortress.cli.base.result import Result
 from fortress.cli.check.check import Check, Status
-from fortress.cli.drift.pushed import File, Host
-from fortress.cli.engine.outputs import Standing
+from fortress.cli.check.kinds import Kind
+from fortress.cli.drift.pushed import File, PushedHost
 from fortress.cli.hosts import ssh
-from fortress.cli.hosts.ssh import Result, Session, not_asked
+from fortress.cli.hosts.ssh import Session, not_asked
 from fortress.cli.hosts.visit import Tell, visit
+from fortress.facts import StackOutputs
 from fortress.text import script
+from fortress.wireguard import INTERFACE
 
 READING_TAKES_S = 5.0
 """Seconds that a busy host may need beside the time that an answer may take."""
-
-MTU_FILE = "/etc/wireguard/wg0.d/mtu"
-PEERS = "/etc/wireguard/wg0.d"
-KEY = "/etc/wireguard/wg0.key"
 
 _FACTS = re.compile(r"[^,]+,[^,]+,[^,]+")
 
@@ -38,7 +37,7 @@ _SWITCHES = {"0": "OFF", "1": "ON", "FALSE": "OFF", "TRUE": "ON", "NO": "OFF", "
 class Finding:
     """One thing that was looked at; `diff` says line by line what differs.
 
-    What mends it: `urns` are the resources to put again, `renew` the paths of files that stand as they should but
+    What repairs it: `urns` are the resources to put again, `renew` the paths of files that stand as they should but
     have to take effect once more; `text` is what was found of a file with `urn`, None where it may not be written: a
     secret, a private key in it, or another kind.
     """
@@ -76,9 +75,9 @@ class Guest:
 
 
 def look(
-    standing: Standing,
-    wanted: Mapping[str, Host],
-    access: ssh.Access,
+    outputs: StackOutputs,
+    wanted: Mapping[str, PushedHost],
+    credentials: ssh.Credentials,
     *,
     timeout: float,
     pending: Iterable[tuple[str, str]] = (),
@@ -88,26 +87,27 @@ def look(
 
     `pending` are operations that the engine began and never ended, by URN.
     """
-    hosts = [name for name in standing.hosts if name in wanted]
+    hosts = [name for name in outputs.hosts if name in wanted]
     found: dict[str, list[Finding]] = {}
     trouble: dict[str, str] = {}
     unended = dict(pending)
 
     def ask(name: str, session: Session) -> None:
-        files = [host.file(f"{PEERS}/{name}.conf") for host in wanted.values()]
+        files = [host.file(wireguard.peer_path(name)) for host in wanted.values()]
         told = tuple(file.urn for file in files if file)
         try:
-            found[name] = list(_Visit(name, wanted[name], standing, session, unended, told).all())
+            found[name] = list(_Visit(name, wanted[name], outputs, session, unended, told).all())
         except GARBLED as error:
             trouble[name] = f"{name} printed what cannot be read ({type(error).__name__})"
 
-    trouble |= visit(standing, access, timeout, ask, hosts=hosts, tell=tell)
+    trouble |= visit(outputs, credentials, timeout, ask, hosts=hosts, tell=tell)
     for name, why in trouble.items():
-        names = [f"file {file.path}" for file in wanted[name].files] or ["files"]
-        found[name] = [Finding(Check(each, name).unknown(why)) for each in [*names, "services", "firewall", "peers"]]
+        files = [Check(Kind.FILE, name, file.path) for file in wanted[name].files] or [Check(Kind.FILES, name)]
+        rest = [Check(kind, name) for kind in (Kind.UNITS, Kind.FIREWALL, Kind.LIVE_PEERS)]
+        found[name] = [Finding(check.unknown(why)) for check in (*files, *rest)]
     missing = [
-        Finding(Check("files", name).unknown(f"the state knows no host {name}; run `pulumi up`"))
-        for name in standing.hosts
+        Finding(Check(Kind.FILES, name).unknown(f"the state knows no host {name}; run `pulumi up`"))
+        for name in outputs.hosts
         if name not in wanted
     ]
     return [*(each for name in hosts for each in found[name]), *missing]
@@ -118,8 +118,8 @@ class _Visit:
     """The questions to one host."""
 
     name: str
-    wanted: Host
-    standing: Standing
+    wanted: PushedHost
+    outputs: StackOutputs
     session: Session
     unended: Mapping[str, str]
     told: tuple[str, ...]
@@ -149,14 +149,14 @@ class _Visit:
         except GARBLED:
             why = why or printable(result.stderr) or "the host's answer cannot be read"
         if why:
-            yield from (Finding(Check(f"file {file.path}", self.name).unknown(why)) for file in self.wanted.files)
+            yield from (Finding(Check(Kind.FILE, self.name, file.path).unknown(why)) for file in self.wanted.files)
             return
         for file, found in zip(self.wanted.files, read, strict=True):
             yield self._with_confirmation(judge(file, found, self.unended.get(file.urn)))
         known = {file.path for file in self.wanted.files}
         self.guests.update({path: guest for path, guest in guests.items() if path not in known})
         for path in sorted(also - known):
-            check = Check(f"file {printable(path)}", self.name, limit="not there")
+            check = Check(Kind.FILE, self.name, printable(path), limit="not there")
             if path in self.guests:
                 who = f"a peer that {self.guests[path].by} pushed, which another stack has or this one had"
                 yield Finding(check.ok("of another stack", who))
@@ -196,7 +196,7 @@ class _Visit:
             for part in result.stdout.split("\n\n")
         ]
         for index, (unit, owner) in enumerate(owners.items()):
-            check = Check(f"unit {unit}", self.name, limit="active")
+            check = Check(Kind.UNIT, self.name, unit, limit="active")
             state = states[index] if len(states) == len(owners) else {}
             if "ActiveState" not in state:
                 yield Finding(check.unknown(result.stderr or "systemctl did not say"))
@@ -214,7 +214,7 @@ class _Visit:
         text = self.wanted.ruleset()
         if text is None:
             return
-        check = Check("firewall", self.name, limit="as pushed")
+        check = Check(Kind.FIREWALL, self.name, limit="as pushed")
         # What the files say, in the kernel's own words: loaded where it touches nothing, a network of its own.
         loading = "nft -f - && nft -s list ruleset"
         should = self._run(["unshare", "-n", "sh", "-c", loading], text)
@@ -234,17 +234,17 @@ class _Visit:
         check = check.judge(not diff, "differs" if diff else "as pushed", detail)
         yield self._again(check, self.wanted.file(firewall.BASE), diff)
         for head in sorted(set(loaded) - set(tables)):
-            yield stray_table(head, loaded[head], self.name, self.standing.limits.firewall_tables)
+            yield stray_table(head, loaded[head], self.name, self.outputs.limits.firewall_tables)
 
     def _peers(self) -> Iterator[Finding]:
-        if "wg0" not in self.wanted.tunnels:
+        if INTERFACE not in self.wanted.tunnels:
             return
-        check = Check("peers", self.name, limit="as pushed")
+        check = Check(Kind.LIVE_PEERS, self.name, limit="as pushed")
         # The first line of a dump begins with the private key: it stays on the host.
         question = (
-            f"[ -s {KEY} ] || echo keyless; "
-            "wg show wg0 dump | awk 'NR == 1 { print \"port\", $3; next } { print $1, $4, $NF }'"
-            ' && echo mtu "$(cat /sys/class/net/wg0/mtu)"'
+            f"[ -s {wireguard.KEY_PATH} ] || echo keyless; wg show {INTERFACE} dump | "
+            "awk 'NR == 1 { print \"port\", $3; next } { print $1, $4, $NF }'"
+            f' && echo mtu "$(cat /sys/class/net/{INTERFACE}/mtu)"'
         )
         result = self._run(["sh", "-c", question])
         if why := not_asked(result, self.name):
@@ -252,24 +252,27 @@ class _Visit:
             return
         if result.stdout.startswith("keyless\n"):
             # Whoever knows the old key is told in the same breath: nothing gets through until then.
-            lost = Check("tunnel key", self.name, limit="there")
-            why = f"the tunnel does not come back after a restart without {KEY}; a mend makes another, and tells peers"
-            yield Finding(lost.fail("not there", why), urns=(self.wanted.tunnels["wg0"], *self.told))
+            lost = Check(Kind.TUNNEL_KEY, self.name, limit="there")
+            why = (
+                f"the tunnel does not come back after a restart without {wireguard.KEY_PATH}; "
+                "a repair makes another, and tells peers"
+            )
+            yield Finding(lost.fail("not there", why), urns=(self.wanted.tunnels[INTERFACE], *self.told))
         should = tunnel(self.wanted, [guest.text for guest in self.guests.values()])
         there = live_tunnel(result.stdout)
         diff = _diff(should, there, "as pushed", f"live on {self.name}")
         if "port " not in result.stdout:
-            check = check.fail("not there", printable(result.stderr) or "there is no interface wg0")
-            yield Finding(check, urns=(self.wanted.tunnels["wg0"],))
+            check = check.fail("not there", printable(result.stderr) or f"there is no interface {INTERFACE}")
+            yield Finding(check, urns=(self.wanted.tunnels[INTERFACE],))
             return
         check = check.judge(not diff, "differs" if diff else "as pushed", "the tunnel differs" if diff else "")
-        yield self._again(check, self.wanted.file(MTU_FILE), diff)
+        yield self._again(check, self.wanted.file(wireguard.MTU_PATH), diff)
 
     def _variables(self) -> Iterator[Finding]:
         file = self.wanted.file(mariadb.CONFIG_PATH)
         if file is None:
             return
-        check = Check("database variables", self.name, limit="as pushed")
+        check = Check(Kind.DATABASE_VARIABLES, self.name, limit="as pushed")
         words = ["mariadb", "--batch", "--skip-column-names", "--execute", "show global variables"]
         result = self._run(words)
         if result.status != 0:
@@ -324,7 +327,7 @@ def judge(file: File, read: Read, unended: str | None = None) -> Finding:
     push.sh writes `applied` last and keeps `old` until then, so a file that is not what `applied` says was touched by
     somebody else, and one without `applied` by a push that was cut.
     """
-    check = Check(f"file {file.path}", file.host, limit="as pushed")
+    check = Check(Kind.FILE, file.host, file.path, limit="as pushed")
     wanted = file.standing
     unfinished = (
         file.by_push
@@ -336,19 +339,21 @@ def judge(file: File, read: Read, unended: str | None = None) -> Finding:
         return Finding(check.fail("edited by hand", f"{what} stands there, which no push replaces; remove it by hand"))
     if file.noted:
         found = check.fail("not mended yet", f"it was found {file.noted}; the next `pulumi up` puts it right")
-        return _mended_by(found, file, read)
+        return _repaired_by(found, file, read)
     if read.standing == wanted:
         if unended:
-            return _mended_by(
+            return _repaired_by(
                 check.fail("unfinished push", f"the engine began its {unended} and never ended it"), file, read
             )
         if unfinished:
             why = "nobody confirmed it" if "confirm" in read.marks else "it was put in place, but perhaps not applied"
-            return _mended_by(check.fail("unfinished push", why), file, read)
+            return _repaired_by(check.fail("unfinished push", why), file, read)
         if file.by_push and "path" not in read.marks:
-            return _mended_by(check.fail("no record", "it stands, but the host has no record of its push"), file, read)
+            return _repaired_by(
+                check.fail("no record", "it stands, but the host has no record of its push"), file, read
+            )
         if file.by_push and read.recorded != wanted:
-            return _mended_by(check.fail("another push", "its record on the host is of another text"), file, read)
+            return _repaired_by(check.fail("another push", "its record on the host is of another text"), file, read)
         return Finding(check.ok("as pushed"))
     how = _how(file, read)
     if unended or unfinished:
@@ -366,10 +371,10 @@ def judge(file: File, read: Read, unended: str | None = None) -> Finding:
         diff = _diff(file.text, read.text, "as pushed", f"on {file.host}")
     elif read.standing is None and not file.secret:
         diff = _diff(file.text, "", "as pushed", f"on {file.host}")
-    return _mended_by(check.fail(value, detail), file, read, diff)
+    return _repaired_by(check.fail(value, detail), file, read, diff)
 
 
-def _mended_by(check: Check, file: File, read: Read, diff: tuple[str, ...] = ()) -> Finding:
+def _repaired_by(check: Check, file: File, read: Read, diff: tuple[str, ...] = ()) -> Finding:
     text = "" if read.standing is None and not file.secret else read.text
     if text is not None and masked(text) != text:
         text = None
@@ -411,7 +416,7 @@ def stray_table(head: str, body: str, host: str, others: Collection[str]) -> Fin
     `others` are those that another tool keeps, each as family and name.
     """
     table = head.removeprefix("table ")
-    check = Check(f"firewall {printable(head)}", host, limit="not there")
+    check = Check(Kind.FIREWALL_TABLE, host, printable(table), limit="not there")
     if table in others:
         return Finding(check.ok("of another tool", "verify.firewall_tables names it"))
     why = (
@@ -432,11 +437,11 @@ def _joined(tables: Mapping[str, str]) -> str:
     return "".join(tables[head] for head in sorted(tables))
 
 
-def tunnel(wanted: Host, guests: Iterable[str] = ()) -> str:
+def tunnel(wanted: PushedHost, guests: Iterable[str] = ()) -> str:
     """Port, MTU and peers as the pushed files say, those of this stack and of `guests`, a line each."""
-    own = wanted.file("/etc/wireguard/wg0.conf")
-    mtu = wanted.file(MTU_FILE)
-    texts = [*(file.text for file in wanted.under(PEERS, ".conf")), *guests]
+    own = wanted.file(wireguard.CONFIG_PATH)
+    mtu = wanted.file(wireguard.MTU_PATH)
+    texts = [*(file.text for file in wanted.under(wireguard.PARTS_FOLDER, ".conf")), *guests]
     lines = [f"peer {_peer(text)}" for text in texts if text]
     if own and (port := _value(own.text, "ListenPort")):
         lines.append(f"port {port}")

@@ -1,4 +1,4 @@
-"""`fortress drift --mend`: what was found is written into the state, and the engine puts it right.
+"""`fortress drift --repair`: what was found is written into the state, and the engine puts it right.
 
 The engine compares what the program wants with what its state says, and never asks a host. So the state is made to say
 what was read back, as a refresh would: a preview then shows the very lines that drifted, and `pulumi up` undoes them.
@@ -22,9 +22,9 @@ from fortress.cli.base.errors import CannotAskError, printable
 from fortress.cli.drift.pushed import NOTE
 from fortress.cli.drift.readback import Finding
 from fortress.cli.engine import run as engine
-from fortress.cli.engine.outputs import Standing
 from fortress.cli.hosts import ssh
 from fortress.cli.hosts.visit import visit
+from fortress.facts import StackOutputs
 
 # push.sh does nothing where its record says that the file stands and is active, unless `again` stands beside it, which
 # nobody else reads. Under its lock, as it does itself.
@@ -41,8 +41,8 @@ LONGEST_PUSH_S = 600.0
 """Seconds that the engine may need to end what it began: a push that waits for a service, then the next on the list."""
 
 
-class RefusedError(Exception):
-    """Nothing, or not everything, was mended; the text says why. Exit status 1."""
+class NotRepairedError(Exception):
+    """Nothing, or not everything, was repaired; the text says why. Exit status 1."""
 
 
 def with_findings(exported: Mapping[str, Any], findings: Iterable[Finding]) -> dict[str, Any]:
@@ -57,7 +57,7 @@ def with_findings(exported: Mapping[str, Any], findings: Iterable[Finding]) -> d
         for urn in finding.urns:
             resource = by_urn.get(urn)
             if resource is None:
-                raise RefusedError("the state changed in the meantime; nothing was written, run this again")
+                raise NotRepairedError("the state changed in the meantime; nothing was written, run this again")
             for values in (resource.get("inputs"), resource.get("outputs")):
                 if values:
                     _say(values, finding, urn)
@@ -79,41 +79,44 @@ def _say(values: dict[str, Any], finding: Finding, urn: str) -> None:
         values["create"] = f"{values['create'].partition(NOTE)[0]}{NOTE}{said}"
 
 
-def mend(
+def repair(
     stack: str,
-    standing: Standing,
+    outputs: StackOutputs,
     findings: Sequence[Finding],
-    exported: Mapping[str, Any],
-    access: ssh.Access,
+    readable: Mapping[str, Any],
+    credentials: ssh.Credentials,
     *,
     timeout: float,
     tell: Callable[[str], None] = lambda _message: None,
 ) -> None:
     """Put right what can be: write what was found into the state, then bring up just those resources.
 
-    `exported` is the state that the findings were made from: where it changed since, nothing is written. Hosts are
-    told first what to apply again when it is next put, which changes nothing by itself. So until the state is written
-    all is as it was, and another mend does it all; from then on the next `pulumi up` does the rest, or another mend.
-    Raises RefusedError.
+    `readable` is the state, with its secrets, that the findings were made from: where it changed since, nothing is
+    written. Hosts are told first what to apply again when it is next put, which changes nothing by itself. So until the
+    state is written all is as it was, and another repair does it all; from then on the next `pulumi up` does the rest,
+    or another repair. Raises NotRepairedError.
     """
     urns = sorted({urn for finding in findings for urn in finding.urns})
     if not urns:
         return
     tell("writing what was found into the state")
-    if engine.export(stack) != exported:
-        raise RefusedError("the state changed in the meantime; nothing was written, run this again")
+    exported = engine.export(stack)  # encrypted, as it is written back; older than the one that it is compared by
+    if engine.export(stack, "--show-secrets") != readable:
+        raise NotRepairedError("the state changed in the meantime; nothing was written, run this again")
     found = with_findings(exported, findings)
-    if refused := _renew(standing, findings, access, timeout):
-        raise RefusedError(f"nothing was mended, and the state is as it was: {'; '.join(refused)}")
+    if refused := _renew(outputs, findings, credentials, timeout):
+        raise NotRepairedError(f"nothing was repaired, and the state is as it was: {'; '.join(refused)}")
     try:
         engine.run("stack", "import", stack=stack, text=json.dumps(found))
     except engine.EngineError as error:
-        raise RefusedError(f"the engine refused the state with what was found: {error}") from None
+        raise NotRepairedError(f"the engine refused the state with what was found: {error}") from None
     tell(f"bringing {len(urns)} resources up again")
     _up(stack, urns)
 
 
-def _renew(standing: Standing, findings: Iterable[Finding], access: ssh.Access, timeout: float) -> list[str]:
+def _renew(
+    outputs: StackOutputs, findings: Iterable[Finding], credentials: ssh.Credentials, timeout: float
+) -> list[str]:
     """Let push.sh apply these files again when they are put, though nothing in them changed."""
     paths: dict[str, set[str]] = {}
     for finding in findings:
@@ -128,7 +131,7 @@ def _renew(standing: Standing, findings: Iterable[Finding], access: ssh.Access, 
         if result.status != 0:
             refused.append(f"{name}: {printable(result.stderr) or 'its records cannot be written'}")
 
-    return [*visit(standing, access, timeout, renew, hosts=paths).values(), *refused]
+    return [*visit(outputs, credentials, timeout, renew, hosts=paths).values(), *refused]
 
 
 def _up(stack: str, urns: Iterable[str]) -> None:
@@ -160,4 +163,4 @@ def _up(stack: str, urns: Iterable[str]) -> None:
             engine.end(process, LONGEST_PUSH_S)
             raise
     if status != 0:
-        raise RefusedError(f"`pulumi up` failed; what is left is mended by the next `pulumi up --stack {stack}`")
+        raise NotRepairedError(f"`pulumi up` failed; what is left is repaired by the next `pulumi up --stack {stack}`")

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import json
 from collections.abc import Sequence
 
-from rich.console import Console
 from rich.text import Text
 
+from fortress.cli.base.screen import Screen
 from fortress.cli.check.check import Check, Status
-from fortress.cli.check.show import STYLES, WORDS, tally
+from fortress.cli.check.show import STYLES, WORDS, envelope, tally
 from fortress.cli.drift.readback import Finding, drifted
 
 _LINES = {"-": "red", "+": "green", "@": "cyan"}
@@ -21,18 +19,13 @@ def as_json(
 ) -> str:
     """One object as `fortress verify` prints it; a check that fails has a `diff` where there are lines to compare.
 
-    `before` is what was found before a mend; what of it differed and holds now is `mended`.
+    `before` is what was found before a repair; what of it differed and holds now is `mended`.
     """
-    ok = error is None and bool(findings) and all(finding.check.status is Status.OK for finding in findings)
-    found: dict[str, object] = {"ok": ok, "stack": stack, "checks": [finding.as_json() for finding in findings]}
-    if before is not None:
-        found["mended"] = [finding.as_json() for finding in _mended(before, findings)]
-    if error is not None:
-        found["error"] = error
-    return json.dumps(found, indent=2)
+    more = None if before is None else {"mended": [finding.as_json() for finding in _repaired(before, findings)]}
+    return envelope(stack, [finding.as_json() for finding in findings], error, more)
 
 
-def _mended(before: Sequence[Finding], after: Sequence[Finding]) -> list[Finding]:
+def _repaired(before: Sequence[Finding], after: Sequence[Finding]) -> list[Finding]:
     """What differed and does not any more. A stranger's rule or peer that is gone is in no finding then."""
     left = {(each.check.host, each.check.name) for each in after if each.check.status is not Status.OK}
     silent = {each.check.host for each in after if each.check.status is Status.UNKNOWN}
@@ -49,14 +42,11 @@ def _mended(before: Sequence[Finding], after: Sequence[Finding]) -> list[Finding
 def as_text(
     stack: str, findings: Sequence[Finding], *, terminal: bool, width: int | None = None, cure: bool = False
 ) -> str:
-    """What differs, and the tally of all. `terminal` is whether there are colours; `width` in columns.
+    """What differs, and the tally of all. `terminal` and `width` are as `Screen` has them.
 
     `cure` is whether to say what would put right how much of it.
     """
-    text = io.StringIO()
-    screen = Console(
-        file=text, force_terminal=True if terminal else None, width=width, markup=False, highlight=False, emoji=False
-    )
+    screen = Screen(terminal=terminal, width=width)
     reasons: dict[tuple[str, str], list[Check]] = {}
     for finding in findings:
         check = finding.check
@@ -72,9 +62,11 @@ def as_text(
         screen.print(_line(Status.UNKNOWN, f"{host}  {what}: {detail}"), soft_wrap=True)
     screen.print(Text(f"{stack}: {tally([finding.check for finding in findings])}"))
     if cure and (curable := sum(bool(finding.urns) for finding in drifted(findings))):
-        said = f"`fortress drift --stack {stack} --mend` puts {curable} of these right; `pulumi up` alone asks no host"
+        said = (
+            f"`fortress drift --stack {stack} --repair` puts {curable} of these right; `pulumi up` alone asks no host"
+        )
         screen.print(Text(said), soft_wrap=True)
-    return text.getvalue()
+    return screen.text()
 
 
 def _line(status: Status, said: str) -> Text:

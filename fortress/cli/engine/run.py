@@ -8,11 +8,11 @@ import shutil
 import signal
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fortress.cli.base.errors import CannotAskError, printable
+from fortress.cli.base.result import Result
 from fortress.cli.base.terminal import complain
 
 NO_SUCH_STACK = 6
@@ -50,27 +50,18 @@ def find() -> str:
     return found
 
 
-@dataclass(frozen=True)
-class Said:
-    """How a run of the engine ended, and what it printed."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-
 def run(*arguments: str, stack: str, text: str | None = None) -> str:
     """What `pulumi ARGUMENTS --stack STACK` prints, with `text` as its standard input.
 
     Raises EngineError with the engine's own words where it fails, CannotAskError where there is no engine.
     """
-    said = ask(*arguments, stack=stack, text=text)
-    if said.status != 0:
-        raise EngineError(explain(stack, said.status, said.stderr), said.status)
-    return said.stdout
+    result = ask(*arguments, stack=stack, text=text)
+    if result.status != 0:
+        raise EngineError(explain(stack, result.status, result.stderr), result.status)
+    return result.stdout
 
 
-def ask(*arguments: str, stack: str, text: str | None = None, longest_s: float | None = None) -> Said:
+def ask(*arguments: str, stack: str, text: str | None = None, longest_s: float | None = None) -> Result:
     """The same where a failure is an answer too. Raises CannotAskError: no engine, or no answer within `longest_s`."""
     longest_s = LONGEST_S if longest_s is None else longest_s
     command = [find(), *arguments, "--stack", stack, "--non-interactive", "--color", "never"]
@@ -98,7 +89,7 @@ def ask(*arguments: str, stack: str, text: str | None = None, longest_s: float |
         except BaseException:
             end(process)
             raise
-    return Said(process.returncode, stdout, stderr)
+    return Result(process.returncode, stdout, stderr)
 
 
 def export(stack: str, *options: str) -> dict[str, Any]:

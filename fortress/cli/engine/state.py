@@ -65,9 +65,14 @@ def host_of(urn: str, states: Mapping[str, State]) -> str:
     return named[1] if named else ""
 
 
+def is_secret(value: Any) -> bool:
+    """Whether a value of a state is wrapped as a secret, readable or not."""
+    return isinstance(value, dict) and value.get(_SIGNATURE) == SECRET[_SIGNATURE]
+
+
 def plain(value: Any) -> tuple[Any, bool]:
     """A value of a state without its wrapping, and whether it is a secret."""
-    if isinstance(value, dict) and value.get(_SIGNATURE) == SECRET[_SIGNATURE]:
+    if is_secret(value):
         text = value.get("plaintext")
         return (json.loads(text) if text is not None else None), True
     return value, False

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from fortress.cli.base.errors import CannotAskError
-from fortress.cli.engine.outputs import Bastion, Host, Standing
+from fortress.facts import BastionFacts, HostFacts, StackOutputs
 
 _PRINT = "/bin/echo"
 """The one program that OpenSSH is told to ask for a host's key; it wants a whole path."""
 
 
-def command(standing: Standing, host: str, words: Sequence[str], key: Path | None = None) -> list[str]:
+def command(outputs: StackOutputs, host: str, words: Sequence[str], key: Path | None = None) -> list[str]:
     """The `ssh` that reaches a host, and runs `words` there as `ssh` does. Raises CannotAskError.
 
     The pinned key goes in the command line (KnownHostsCommand, OpenSSH 8.5): no file is written that could be left
@@ -24,18 +24,18 @@ def command(standing: Standing, host: str, words: Sequence[str], key: Path | Non
             key.open("rb").close()  # OpenSSH would warn, and try others
         except OSError as error:
             raise CannotAskError(f"--key {key}: {error.strerror}") from None
-    facts = standing.hosts.get(host)
+    facts = outputs.hosts.get(host)
     if facts is None:
-        raise CannotAskError(f"the stack has no host {host!r}; it has {', '.join(standing.hosts)}")
+        raise CannotAskError(f"the stack has no host {host!r}; it has {', '.join(outputs.hosts)}")
     proxy = "none"
-    if standing.bastion:
+    if outputs.bastion:
         # The destination stands in brackets, which an IPv6 address needs and others do not mind.
-        through = _ssh("bastion", standing.bastion, "none", key)
+        through = _ssh("bastion", outputs.bastion, "none", key)
         proxy = shlex.join([*through[:-1], "-W", "[%h]:%p", through[-1]])
     return [*_ssh(host, facts, proxy, key), *words]
 
 
-def _ssh(name: str, facts: Host | Bastion, proxy: str, key: Path | None) -> list[str]:
+def _ssh(name: str, facts: HostFacts | BastionFacts, proxy: str, key: Path | None) -> list[str]:
     kind, blob = facts.host_key.split()[:2]
     options = [
         f"HostKeyAlias={name}",

@@ -5,10 +5,7 @@ Nothing is sent to a host, not even a user's name, before it has shown the pinne
 
 from __future__ import annotations
 
-import base64
-import binascii
 import contextlib
-import hashlib
 import logging
 import os
 import re
@@ -22,7 +19,9 @@ from pathlib import Path
 
 import paramiko
 
+from fortress import host_keys
 from fortress.cli.base.errors import CannotAskError, printable
+from fortress.cli.base.result import Result
 
 # sudo also warns about harmless things, a host name that does not resolve for one.
 _SUDO_FINDS_NONE = re.compile(r"sudo: .*command not found")
@@ -88,43 +87,14 @@ class Target:
 
 
 @dataclass(frozen=True)
-class Access:
+class Credentials:
     """What opens the hosts: keys from a file, and the operator's agent."""
 
     keys: tuple[paramiko.PKey, ...] = ()
     agent: bool = False
 
 
-@dataclass(frozen=True)
-class Result:
-    """What a command on a host gave."""
-
-    status: int
-    stdout: str
-    stderr: str
-
-
-def fingerprint(host_key: str) -> str:
-    """The SHA256 fingerprint of a host key as `ssh-keygen -lf` shows it: `ssh-ed25519 SHA256:…`.
-
-    Raises ValueError for text that is no host key.
-    """
-    kind, blob = _split(host_key)
-    digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")
-    return f"{kind} SHA256:{digest}"
-
-
-def _split(host_key: str) -> tuple[str, bytes]:
-    parts = host_key.split()
-    if len(parts) < 2:
-        raise ValueError(f"not a host key: {host_key!r}")
-    try:
-        return parts[0], base64.b64decode(parts[1], validate=True)
-    except binascii.Error:
-        raise ValueError(f"not a host key: {host_key!r}") from None
-
-
-def prepare(key_file: Path | None, environment: Mapping[str, str]) -> Access:
+def prepare(key_file: Path | None, environment: Mapping[str, str]) -> Credentials:
     """Find what opens the hosts before any of them is asked.
 
     Raises CannotAskError: neither an agent with a key in it nor a key file, or one that cannot be read.
@@ -141,10 +111,10 @@ def prepare(key_file: Path | None, environment: Mapping[str, str]) -> Access:
             trouble = f"the SSH agent at {path} is dead ({error.strerror or error})"
         else:
             if count:
-                return Access(keys, agent=True)
+                return Credentials(keys, agent=True)
             trouble, cure = f"the SSH agent at {path} holds no key", "run `ssh-add`, or give --key FILE"
     if keys:
-        return Access(keys)
+        return Credentials(keys)
     raise CannotAskError(f"{trouble}; {cure}")
 
 
@@ -278,7 +248,7 @@ def _bounded(stream: paramiko.ChannelFile) -> bytes:
     return text
 
 
-def connect(target: Target, access: Access, timeout: float, through: Session | None = None) -> Session:
+def connect(target: Target, credentials: Credentials, timeout: float, through: Session | None = None) -> Session:
     """Open one connection, within `timeout` seconds in all, directly or through a bastion.
 
     Raises HostKeyError before anything is sent to a host that is not the pinned one, SshError otherwise.
@@ -286,7 +256,7 @@ def connect(target: Target, access: Access, timeout: float, through: Session | N
     deadline = Deadline(timeout)
     where = target.where
     try:
-        pinned = fingerprint(target.host_key)
+        pinned = host_keys.fingerprint(target.host_key)
     except ValueError as error:
         raise SshError(f"the pinned host key cannot be read: {error}") from None
     transport = paramiko.Transport(_dial(target, deadline, through))
@@ -298,9 +268,9 @@ def connect(target: Target, access: Access, timeout: float, through: Session | N
         if not transport.initial_kex_done:
             raise SshError(f"does not answer on {where} within {timeout:.0f} s")
         key = transport.get_remote_server_key()
-        if (key.get_name(), key.asbytes()) != _split(target.host_key):
+        if (key.get_name(), key.asbytes()) != host_keys.split(target.host_key):
             raise HostKeyError(f"{key.get_name()} {key.fingerprint}", pinned)
-        _authenticate(transport, target.user, access, deadline)
+        _authenticate(transport, target.user, credentials, deadline)
     except (paramiko.SSHException, OSError, EOFError) as error:
         transport.close()
         raise SshError(f"SSH to {where} fails ({_why(error)})") from None
@@ -333,10 +303,10 @@ def _prefer(transport: paramiko.Transport, kind: str) -> None:
     options.key_types = [k for k in wanted if k in known] + [k for k in known if k not in wanted]
 
 
-def _authenticate(transport: paramiko.Transport, user: str, access: Access, deadline: Deadline) -> None:
-    agent = paramiko.Agent() if access.agent else None
+def _authenticate(transport: paramiko.Transport, user: str, credentials: Credentials, deadline: Deadline) -> None:
+    agent = paramiko.Agent() if credentials.agent else None
     try:
-        keys = [*access.keys, *(agent.get_keys() if agent else ())]
+        keys = [*credentials.keys, *(agent.get_keys() if agent else ())]
         for tried, key in enumerate(keys, 1):
             transport.auth_timeout = deadline.left()
             try:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Sequence
 from pathlib import Path
 
 from fortress.cli.base.errors import CannotAskError
+from fortress.cli.check import show
 from fortress.cli.check.check import Check, Status
+from fortress.cli.check.kinds import Kind
 from fortress.cli.engine import run as engine
 from fortress.cli.preview import comment, plan
 from fortress.cli.preview.forge import Forge
@@ -22,24 +23,24 @@ def read(stack: str) -> plan.Plan:
 
     Raises CannotAskError where it cannot even begin: no engine, no such stack, no passphrase.
     """
-    said = engine.ask("preview", "--json", "--show-sames", "--suppress-progress", stack=stack, longest_s=LONGEST_S)
-    text = said.stdout
+    result = engine.ask("preview", "--json", "--show-sames", "--suppress-progress", stack=stack, longest_s=LONGEST_S)
+    text = result.stdout
     try:
         # Plugins and hooks may have said something before and after.
         found, _ = json.JSONDecoder().raw_decode(text, text.index("{\n"))
     except ValueError:
-        if said.status == 0:
+        if result.status == 0:
             raise CannotAskError("`pulumi preview --json` did not print JSON") from None
-        if why := engine.could_not_ask(stack, said.status, said.stderr):
+        if why := engine.could_not_ask(stack, result.status, result.stderr):
             raise CannotAskError(why) from None
-        return plan.Plan(errors=(engine.explain(stack, said.status, said.stderr),), status=said.status)
-    return plan.parse(found, said.status)
+        return plan.Plan(errors=(engine.explain(stack, result.status, result.stderr),), status=result.status)
+    return plan.parse(found, result.status)
 
 
-def written(stack: str, found: plan.Plan, forge: Forge, *, as_object: bool = False) -> str:
+def render(stack: str, found: plan.Plan, forge: Forge, *, as_object: bool = False) -> str:
     """The comment, or the object that holds it."""
     text = comment.render(stack, found, forge)
-    return as_json(stack, found, text) + "\n" if as_object else text
+    return as_json(stack, found, text) if as_object else text
 
 
 def save(file: Path, text: str) -> None:
@@ -67,21 +68,18 @@ def _put(file: Path, text: str) -> None:
 
 def unasked(stack: str, error: str) -> str:
     """The object where nothing could be asked."""
-    return json.dumps(_object(stack, plan.Plan(), [], "") | {"ok": False, "error": error}, indent=2) + "\n"
+    return show.as_json(stack, [], error, _more(plan.Plan(), ""))
 
 
 def as_json(stack: str, found: plan.Plan, text: str) -> str:
     """One object for a program: what changes, what is at risk, and the comment."""
     status = Status.FAIL if found.errors else Status.OK
-    check = Check("preview", "", status, found.status, limit=0, detail="; ".join(found.errors))
-    return json.dumps(_object(stack, found, [check], text), indent=2)
+    check = Check(Kind.PREVIEW, "", status=status, value=found.status, limit=0, detail="; ".join(found.errors))
+    return show.as_json(stack, [check], more=_more(found, text))
 
 
-def _object(stack: str, found: plan.Plan, checks: Sequence[Check], text: str) -> dict[str, object]:
+def _more(found: plan.Plan, text: str) -> dict[str, object]:
     return {
-        "ok": not found.errors,
-        "stack": stack,
-        "checks": [check.as_json() for check in checks],
         "counts": dict(found.counts),
         "risks": [
             {"name": one.name, "type": one.type, "change": one.op, "because": list(one.reasons), "risk": one.risk()}

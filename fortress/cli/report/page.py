@@ -3,33 +3,35 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 import time
 from base64 import b64encode
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cached_property
+from typing import Any
 
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.check import show
-from fortress.cli.check.check import ORDER, Check, Status
+from fortress.cli.check.check import Check, Status
 from fortress.cli.check.history import Run
-from fortress.cli.engine.outputs import Standing
+from fortress.cli.check.kinds import Kind
 from fortress.cli.report import plots
 from fortress.cli.report.drawing import shortened
 from fortress.cli.report.pairs import WORST, between_sites, draw, link, pairs, worst
 from fortress.cli.report.plots import Plot
 from fortress.cli.report.up import Up, last_up
+from fortress.facts import StackOutputs
 from fortress.text import render_page
 
+CERTIFICATES = (Kind.DATABASE_CERTIFICATE, Kind.EDGE_CERTIFICATE, Kind.CERTIFICATE)
 MANY_FILES = 8
 """From so many on, a host's changed files are folded."""
 
 
 @dataclass(frozen=True)
-class Facts:
+class ReportData:
     """All that the page is made from."""
 
     stack: str
@@ -37,7 +39,7 @@ class Facts:
     """When the page is made; seconds since 1970, as all times here."""
     measured: float
     """When the checks were made."""
-    standing: Standing
+    outputs: StackOutputs
     checks: tuple[Check, ...]
     """Those of `fortress verify`."""
     looked: tuple[Check, ...] = ()
@@ -58,23 +60,22 @@ class Facts:
         return found
 
 
-def collect(stack: str, standing: Standing, runs: Sequence[Run], looked: Sequence[Check]) -> Facts:
-    """The facts of the newest run. Raises CannotAskError where there is none; an unknown history of `up` is a fact."""
+def collect(
+    stack: str, outputs: StackOutputs, runs: Sequence[Run], looked: Sequence[Check], exported: Mapping[str, Any]
+) -> ReportData:
+    """All about the newest run; `exported` is the stack's state. An unknown history of `up` is a fact too.
+
+    Raises CannotAskError where no run was kept.
+    """
     if not runs:
         raise CannotAskError(f"no run of stack {stack!r} was kept; run `fortress verify --stack {stack}` first")
     up, no_up = None, ""
     try:
-        up = last_up(stack)
+        up = last_up(stack, exported)
     except CannotAskError as error:
         no_up = str(error)
     run = runs[-1]
-    return Facts(stack, time.time(), run.when, standing, run.checks, tuple(looked), tuple(runs), up, no_up)
-
-
-# --- the last `up` ----------------------------------------------------------------------------------------------------
-
-
-# --- tunnels and flows ------------------------------------------------------------------------------------------------
+    return ReportData(stack, time.time(), run.when, outputs, run.checks, tuple(looked), tuple(runs), up, no_up)
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
@@ -98,36 +99,30 @@ class Row:
         return show.WORDS[self.check.status].lower()
 
 
-@dataclass(frozen=True)
-class Group:
-    """Checks whose names begin alike."""
-
-    title: str
-    rows: tuple[Row, ...]
-
-
-def slugs(standing: Standing, checks: Iterable[Check]) -> dict[str, str]:
+def slugs(outputs: StackOutputs, checks: Iterable[Check]) -> dict[str, str]:
     """By host what is safe in an id, an address and a style sheet, each its own."""
     found: dict[str, str] = {}
-    for name in [*standing.hosts, *(check.host for check in checks)]:
+    for name in [*outputs.hosts, *(check.host for check in checks)]:
         if name not in found:
             plain = re.sub(r"[^A-Za-z0-9_-]", "-", name)
             found[name] = plain if plain not in found.values() else f"{plain}-{len(found)}"
     return found
 
 
-def groups(facts: Facts) -> list[Group]:
-    """The checks by how their names begin, each group in the order in which `fortress verify` shows it."""
-    names = slugs(facts.standing, facts.checks)
-    found: dict[str, list[Row]] = {}
+def groups(facts: ReportData) -> list[list[Row]]:
+    """The checks by their kinds, in the order in which `fortress verify` shows them."""
+    names = slugs(facts.outputs, facts.checks)
+    servers = {f"{backend}/{name}": name for backend, found in facts.outputs.edge.backends.items() for name in found}
+    found: dict[Kind, list[Row]] = {}
     for check in facts.checks:
-        start = next((each for each in ORDER if check.name.startswith(each)), "other")
-        about = (slug for host, slug in names.items() if check.name.endswith((f" {host}", f"/{host}")))
-        found.setdefault(start, []).append(replace(row(facts, check, names[check.host]), about=next(about, "")))
-    return [Group(start[:1].upper() + start[1:], tuple(rows)) for start, rows in found.items()]
+        other = servers.get(check.about, "") if check.kind is Kind.BACKEND else check.about
+        found.setdefault(check.kind, []).append(
+            replace(row(facts, check, names[check.host]), about=names.get(other, ""))
+        )
+    return list(found.values())
 
 
-def row(facts: Facts, check: Check, slug: str) -> Row:
+def row(facts: ReportData, check: Check, slug: str) -> Row:
     """One check with its history."""
     past = facts.past.get((check.name, check.host), [])
     return Row(check, show.with_unit(check), show.limit_of(check), plots.plot(past), slug)
@@ -144,17 +139,16 @@ class Age:
     limit_part: float | None
 
 
-def ages(facts: Facts, *, keys: bool) -> list[Age]:
+def ages(facts: ReportData, *, keys: bool) -> list[Age]:
     """Keys, the oldest first, or certificates, the first to end first."""
-    names = slugs(facts.standing, facts.checks)
-    measured = {(check.name, check.host) for check in facts.checks}
-    hosts = {host for name, host in measured if "certificate" in name}
+    names = slugs(facts.outputs, facts.checks)
+    hosts = {check.host for check in facts.checks if check.kind in CERTIFICATES}
     # What `fortress status` reads on a host itself, where nothing was measured from outside.
     checks = [*facts.checks, *(check for check in facts.looked if check.host not in hosts)]
     found = [
         check
         for check in checks
-        if check.unit == "days" and isinstance(check.value, int | float) and ("certificate" in check.name) is not keys
+        if isinstance(check.value, int | float) and (check.kind is Kind.KEY_AGE if keys else check.kind in CERTIFICATES)
     ]
     found.sort(key=lambda check: float(check.value or 0), reverse=keys)
     longest = max((abs(end) for check in found for end in (_number(check.value), _number(check.limit))), default=0) or 1
@@ -179,28 +173,28 @@ def reasons(checks: Sequence[Check]) -> list[tuple[Status, str, str, list[str]]]
     return sorted(found, key=lambda each: WORST.index(each[0]))
 
 
-def as_html(facts: Facts) -> str:
+def as_html(facts: ReportData) -> str:
     """The whole page. It holds all it shows, and forbids the browser to load anything."""
-    names = slugs(facts.standing, facts.checks)
+    names = slugs(facts.outputs, facts.checks)
     style = render_page("report.css.j2", slugs=list(names.values()))
     program = render_page("report.js")
-    found = pairs(facts.standing, facts.checks)
-    by_host = {name: [check for check in facts.checks if check.host == name] for name in facts.standing.hosts}
+    found = pairs(facts.outputs, facts.checks)
+    by_host = {name: [check for check in facts.checks if check.host == name] for name in facts.outputs.hosts}
     return render_page(
         "report.html.j2",
         facts=facts,
-        standing=facts.standing,
+        outputs=facts.outputs,
         style=style,
         program=program,
         style_hash=_hash(style),
         program_hash=_hash(program),
-        drawing=draw(facts.standing, found),
+        drawing=draw(facts.outputs, found),
         pairs=found,
-        between=between_sites(facts.standing, found),
+        between=between_sites(facts.outputs, found),
         slugs=names,
         groups=groups(facts),
         by_host=by_host,
-        looked={(check.host, check.name): check for check in facts.looked},
+        looked={(check.host, str(check.kind)): check for check in facts.looked},
         reasons=reasons(facts.checks),
         counts={status: sum(check.status is status for check in facts.checks) for status in Status},
         certificates=ages(facts, keys=False),
@@ -238,19 +232,16 @@ def span(seconds: float) -> str:
 # --- for programs -----------------------------------------------------------------------------------------------------
 
 
-def as_json(facts: Facts) -> str:
+def as_json(facts: ReportData) -> str:
     """One object with what the page is made from."""
     up = facts.up
-    found = {
-        "ok": bool(facts.checks) and all(check.status is Status.OK for check in facts.checks),
-        "stack": facts.stack,
+    more = {
         "when": facts.when,
         "measured": facts.measured,
-        "checks": [check.as_json() for check in facts.checks],
         "looked": [check.as_json() for check in facts.looked],
         "hosts": {
             name: {"site": host.site, "role": host.role, "mesh_address": host.mesh_address, "address": host.address}
-            for name, host in facts.standing.hosts.items()
+            for name, host in facts.outputs.hosts.items()
         },
         "links": [
             {
@@ -260,7 +251,7 @@ def as_json(facts: Facts) -> str:
                 "flow": each.flow and str(each.flow),
                 "said": each.said,
             }
-            for each in (link(pair) for pair in pairs(facts.standing, facts.checks))
+            for each in (link(pair) for pair in pairs(facts.outputs, facts.checks))
         ],
         "up": up
         and {
@@ -283,9 +274,9 @@ def as_json(facts: Facts) -> str:
             for (name, host), past in facts.past.items()
         ],
     }
-    return json.dumps(found, indent=2) + "\n"
+    return show.as_json(facts.stack, facts.checks, more=more)
 
 
 def unasked(stack: str, error: str) -> str:
     """The object where nothing could be asked."""
-    return json.dumps({"ok": False, "stack": stack, "checks": [], "error": error}, indent=2) + "\n"
+    return show.as_json(stack, [], error)

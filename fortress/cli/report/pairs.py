@@ -7,9 +7,12 @@ from dataclasses import dataclass
 
 from fortress.cli.check import show
 from fortress.cli.check.check import Check, Status
-from fortress.cli.engine.outputs import Standing
+from fortress.cli.check.kinds import Kind
 from fortress.cli.report.drawing import Drawing, Link, Place, lay_out
+from fortress.facts import StackOutputs
 
+BETWEEN_PEERS = (Kind.HANDSHAKE, Kind.ROUND_TRIP, Kind.TUNNEL_MTU, Kind.PATH_MTU)
+"""What one host measures to another one."""
 WORST = (Status.FAIL, Status.UNKNOWN, Status.OK)
 
 
@@ -30,7 +33,7 @@ class Pair:
 
     @property
     def round_trip(self) -> Check | None:
-        return next((check for check in self.tunnel if check.name.startswith("round trip ")), None)
+        return next((check for check in self.tunnel if check.kind is Kind.ROUND_TRIP), None)
 
 
 def worst(checks: Iterable[Check]) -> Status:
@@ -39,38 +42,37 @@ def worst(checks: Iterable[Check]) -> Status:
     return next((status for status in WORST if status in found), Status.UNKNOWN)
 
 
-def pairs(standing: Standing, checks: Sequence[Check]) -> list[Pair]:
+def pairs(outputs: StackOutputs, checks: Sequence[Check]) -> list[Pair]:
     """Every tunnel and every flow, in the order in which a request passes: edge, workers, database."""
 
-    def named(name: str, host: str) -> tuple[Check, ...]:
-        return tuple(check for check in checks if (check.name, check.host) == (name, host))
+    def named(kind: Kind, host: str, about: str = "") -> tuple[Check, ...]:
+        return tuple(check for check in checks if (check.kind, check.host, check.about) == (kind, host, about))
 
     def tunnel(one: str, other: str) -> tuple[Check, ...]:
-        # `handshake with B`, `round trip to B` and the like on A, and the other way round.
-        ends = {one: f" {other}", other: f" {one}"}
-        return tuple(check for check in checks if check.host in ends and check.name.endswith(ends[check.host]))
+        ends = {(one, other), (other, one)}
+        return tuple(check for check in checks if check.kind in BETWEEN_PEERS and (check.host, check.about) in ends)
 
-    hosts = standing.hosts
+    hosts = outputs.hosts
     flows: dict[tuple[str, str], tuple[str, tuple[Check, ...]]] = {}
-    for backend, servers in standing.edge.backends.items():
+    for backend, servers in outputs.edge.backends.items():
         for server, address in servers.items():
             ip = address.rpartition(":")[0]
             target = next(
                 (n for n, host in hosts.items() if n == server or ip in (host.mesh_address, host.address)), None
             )
-            if target is not None and standing.edge.host in hosts:
-                check = named(f"backend {backend}/{server}", standing.edge.host)
-                flows[standing.edge.host, target] = ("requests", check)
+            if target is not None and outputs.edge.host in hosts:
+                check = named(Kind.BACKEND, outputs.edge.host, f"{backend}/{server}")
+                flows[outputs.edge.host, target] = ("requests", check)
     for name, host in hosts.items():
-        if host.role == "worker" and standing.database.host in hosts:
-            flows[name, standing.database.host] = ("queries", named("database over TLS", name))
-    tunnels = {frozenset(pair): tunnel(*pair) for pair in standing.pairs()}
+        if host.role == "worker" and outputs.database.host in hosts:
+            flows[name, outputs.database.host] = ("queries", named(Kind.DATABASE_OVER_TLS, name))
+    tunnels = {frozenset(pair): tunnel(*pair) for pair in outputs.pairs()}
     found = [
         Pair(one, other, frozenset((one, other)) in tunnels, tunnels.get(frozenset((one, other)), ()), what, said)
         for (one, other), (what, said) in flows.items()
     ]
     drawn = {frozenset(pair) for pair in flows}
-    rest = [pair for pair in standing.pairs() if frozenset(pair) not in drawn]
+    rest = [pair for pair in outputs.pairs() if frozenset(pair) not in drawn]
     return found + [Pair(one, other, True, tunnels[frozenset((one, other))]) for one, other in rest]
 
 
@@ -93,17 +95,17 @@ def link(pair: Pair) -> Link:
     return Link(pair.source, pair.target, ". ".join(said), tunnel, flow, above, below)
 
 
-def draw(standing: Standing, found: Sequence[Pair]) -> Drawing:
+def draw(outputs: StackOutputs, found: Sequence[Pair]) -> Drawing:
     """The drawing of what stands."""
-    places = [Place(name, host.site, host.role) for name, host in standing.hosts.items()]
-    return lay_out(places, [link(pair) for pair in found], standing.edge.host)
+    places = [Place(name, host.site, host.role) for name, host in outputs.hosts.items()]
+    return lay_out(places, [link(pair) for pair in found], outputs.edge.host)
 
 
-def between_sites(standing: Standing, found: Sequence[Pair]) -> dict[tuple[str, str], str]:
+def between_sites(outputs: StackOutputs, found: Sequence[Pair]) -> dict[tuple[str, str], str]:
     """Least and most round trip between two sites, in words."""
     trips: dict[tuple[str, str], list[float]] = {}
     for pair in found:
-        one, other = sorted((standing.hosts[pair.source].site, standing.hosts[pair.target].site))
+        one, other = sorted((outputs.hosts[pair.source].site, outputs.hosts[pair.target].site))
         if one != other and pair.round_trip and isinstance(pair.round_trip.value, int | float):
             trips.setdefault((one, other), []).append(float(pair.round_trip.value))
     return {

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from fortress.cli.check.check import Check, Status
+from fortress.cli.check.kinds import Kind
 
 WIDTH, HEIGHT, EDGE = 132.0, 22.0, 3.0
 MOST_RUNS = 40
@@ -84,4 +85,4 @@ def _ends(check: Check) -> tuple[float, ...]:
         return check.limit
     if not isinstance(check.limit, int | float):
         return ()
-    return (-check.limit, check.limit) if check.name == "clock offset" else (check.limit,)
+    return (-check.limit, check.limit) if check.kind is Kind.CLOCK_OFFSET else (check.limit,)

@@ -65,11 +65,11 @@ class Up:
         return ", ".join(known + others)
 
 
-def last_up(stack: str) -> Up | None:
-    """The last `up` of a stack by the engine's history, None where there is none. Raises CannotAskError."""
+def last_up(stack: str, exported: Mapping[str, Any]) -> Up | None:
+    """The last `up` of a stack by the engine's history and state, None where there is none. Raises CannotAskError."""
     try:
         entries = json.loads(engine.run("stack", "history", "--json", stack=stack))
-        return read_up(entries, engine.export(stack))
+        return read_up(entries, exported)
     except GARBLED as error:
         raise CannotAskError(f"`pulumi stack history` printed what cannot be read ({type(error).__name__})") from None
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fortress.cli.base.errors import GARBLED
+from fortress.cli.base.result import Result
 from fortress.cli.check.check import Check
-from fortress.cli.hosts.ssh import Result
 from fortress.cli.verify.verdicts import read_json
 
 

@@ -7,9 +7,10 @@ from dataclasses import dataclass, field
 
 from fortress.cli.check.certificate import certificate_days
 from fortress.cli.check.check import Check
-from fortress.cli.engine.outputs import Standing
+from fortress.cli.check.kinds import Kind
 from fortress.cli.verify import outside, renewal, verdicts
-from fortress.cli.verify.outside import HttpsAnswer, RefusedError, SilentError
+from fortress.cli.verify.outside import HttpsAnswer, SilentError, WrongAnswerError
+from fortress.facts import StackOutputs
 
 REDIRECTS = (301, 302, 307, 308)
 
@@ -20,52 +21,52 @@ class Seen:
 
     ports: dict[str, dict[int, bool]] = field(default_factory=dict)
     """Address to port to whether it is open."""
-    https: HttpsAnswer | RefusedError | SilentError = field(default_factory=SilentError)
-    redirect: tuple[int, str] | RefusedError | SilentError = field(default_factory=SilentError)
+    https: HttpsAnswer | WrongAnswerError | SilentError = field(default_factory=SilentError)
+    redirect: tuple[int, str] | WrongAnswerError | SilentError = field(default_factory=SilentError)
     """Status and Location."""
 
 
-def scan(standing: Standing, seen: Seen) -> None:
+def scan(outputs: StackOutputs, seen: Seen) -> None:
     """Try the ports that the settings name, those that should be open, and the database's, on every host."""
     targets: dict[str, set[int]] = {}
-    for name, host in standing.hosts.items():
+    for name, host in outputs.hosts.items():
         ports = targets.setdefault(host.address, set())
-        ports.update(standing.limits.ports, host.open_tcp)
-        if name == standing.database.host:
-            ports.add(standing.database.port)
+        ports.update(outputs.limits.ports, host.open_tcp)
+        if name == outputs.database.host:
+            ports.add(outputs.database.port)
     seen.ports = outside.scan(targets)
 
 
-def ask_edge(standing: Standing, seen: Seen, timeout: float) -> None:
+def ask_edge(outputs: StackOutputs, seen: Seen, timeout: float) -> None:
     """Ask the edge over HTTPS and over HTTP; `timeout` in seconds for each."""
-    edge = standing.edge
+    edge = outputs.edge
     try:
         seen.https = outside.https(edge.url, edge.server_name, edge.health_path, timeout)
-    except (RefusedError, SilentError) as error:
+    except (WrongAnswerError, SilentError) as error:
         seen.https = error
     try:
         seen.redirect = outside.http_redirect(edge.url, edge.server_name, edge.health_path, timeout)
-    except (RefusedError, SilentError) as error:
+    except (WrongAnswerError, SilentError) as error:
         seen.redirect = error
 
 
-def judge(standing: Standing, seen: Seen, silence: Mapping[str, str], now: float) -> Iterator[Check]:
+def judge(stack: str, outputs: StackOutputs, seen: Seen, silence: Mapping[str, str], now: float) -> Iterator[Check]:
     """What was seen as checks. `silence` says of each host that did not answer SSH at all why; `now` is by our clock.
 
     Silence of a machine that is silent altogether says nothing; a closed door on one that lives is a failure.
     """
-    yield from _open_ports(standing, seen, silence)
-    yield _database(standing, seen, silence)
-    yield from _https(standing, seen, silence, now)
-    yield _redirect(standing, seen, silence)
+    yield from _open_ports(outputs, seen, silence)
+    yield _database(outputs, seen, silence)
+    yield from _https(stack, outputs, seen, silence, now)
+    yield _redirect(outputs, seen, silence)
 
 
-def _open_ports(standing: Standing, seen: Seen, silence: Mapping[str, str]) -> Iterator[Check]:
-    for name, host in standing.hosts.items():
+def _open_ports(outputs: StackOutputs, seen: Seen, silence: Mapping[str, str]) -> Iterator[Check]:
+    for name, host in outputs.hosts.items():
         # Behind a bastion the host's own SSH need not be reachable from here.
-        hidden = (host.port,) if standing.bastion else ()
+        hidden = (host.port,) if outputs.bastion else ()
         yield verdicts.open_ports(
-            Check("open ports", name, limit=" ".join(str(port) for port in sorted(host.open_tcp))),
+            Check(Kind.OPEN_PORTS, name, limit=" ".join(str(port) for port in sorted(host.open_tcp))),
             seen.ports[host.address],
             host.open_tcp,
             silence=silence.get(name),
@@ -73,10 +74,10 @@ def _open_ports(standing: Standing, seen: Seen, silence: Mapping[str, str]) -> I
         )
 
 
-def _database(standing: Standing, seen: Seen, silence: Mapping[str, str]) -> Check:
-    name, port = standing.database.host, standing.database.port
-    check = Check("database from outside", name, limit="closed")
-    if (host := standing.hosts.get(name)) is None:
+def _database(outputs: StackOutputs, seen: Seen, silence: Mapping[str, str]) -> Check:
+    name, port = outputs.database.host, outputs.database.port
+    check = Check(Kind.DATABASE_FROM_OUTSIDE, name, limit="closed")
+    if (host := outputs.hosts.get(name)) is None:
         return check.unknown(f"{name} is set as gone")
     if seen.ports[host.address][port]:
         return check.fail("open", f"{host.address}:{port} answers from here; it must only answer inside the tunnel")
@@ -85,10 +86,10 @@ def _database(standing: Standing, seen: Seen, silence: Mapping[str, str]) -> Che
     return check.ok("closed")
 
 
-def _https(standing: Standing, seen: Seen, silence: Mapping[str, str], now: float) -> Iterator[Check]:
-    edge, limit = standing.edge, standing.limits.certificate_days
-    answer = Check("https answer", edge.host, limit=200)
-    certificate = Check("edge certificate", edge.host, unit="days", limit=limit)
+def _https(stack: str, outputs: StackOutputs, seen: Seen, silence: Mapping[str, str], now: float) -> Iterator[Check]:
+    edge, limit = outputs.edge, outputs.limits.certificate_days
+    answer = Check(Kind.HTTPS_ANSWER, edge.host, limit=200)
+    certificate = Check(Kind.EDGE_CERTIFICATE, edge.host, limit=limit)
     where = f"{edge.url}{edge.health_path}"
     found = seen.https
     if not isinstance(found, HttpsAnswer):
@@ -101,12 +102,12 @@ def _https(standing: Standing, seen: Seen, silence: Mapping[str, str], now: floa
         yield certificate.fail(None, f"is for {names}, not for {edge.server_name}")
         return
     signer = "self-signed" if found.self_signed else ""
-    cure = renewal.of_edge(standing) if found.made_there else renewal.OF_OTHERS
+    cure = renewal.of_edge(stack, outputs) if found.made_there else renewal.OF_OTHERS
     yield certificate_days(certificate, found.not_after, now, limit, cure, signer)
 
 
-def _redirect(standing: Standing, seen: Seen, silence: Mapping[str, str]) -> Check:
-    check = Check("http redirect", standing.edge.host, limit="to https")
+def _redirect(outputs: StackOutputs, seen: Seen, silence: Mapping[str, str]) -> Check:
+    check = Check(Kind.HTTP_REDIRECT, outputs.edge.host, limit="to https")
     if not isinstance(seen.redirect, tuple):
         return _not_answered(check, seen.redirect, f"port {outside.HTTP_PORT}", silence)
     status, location = seen.redirect

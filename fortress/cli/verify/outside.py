@@ -36,7 +36,7 @@ class SilentError(Exception):
     """Nothing answered at all, as from a machine that is off or a network that is down."""
 
 
-class RefusedError(Exception):
+class WrongAnswerError(Exception):
     """Something answered, and not as it should; one line."""
 
 
@@ -82,7 +82,7 @@ class HttpsAnswer:
 def https(url: str, server_name: str, path: str, timeout: float) -> HttpsAnswer:
     """GET the path from the edge's own address, asking for `server_name`.
 
-    The chain is not verified: the lab's edge signs for itself. Raises SilentError and RefusedError.
+    The chain is not verified: the lab's edge signs for itself. Raises SilentError and WrongAnswerError.
     """
     context = ssl.create_default_context()
     context.check_hostname = False
@@ -115,7 +115,7 @@ def _dial(address: str, port: int, timeout: float) -> socket.socket:
     try:
         return socket.create_connection((address, port), timeout)
     except ConnectionRefusedError:
-        raise RefusedError("connection refused") from None
+        raise WrongAnswerError("connection refused") from None
     except OSError as error:
         raise SilentError(_why(error)) from None
 
@@ -124,7 +124,7 @@ def _dial(address: str, port: int, timeout: float) -> socket.socket:
 def _within(seconds: float, connection: socket.socket) -> Iterator[None]:
     """Cut a conversation that takes longer in all: a server that says a byte now and then never times out.
 
-    Raises RefusedError for whatever goes wrong in it.
+    Raises WrongAnswerError for whatever goes wrong in it.
     """
     late = threading.Event()
 
@@ -140,7 +140,7 @@ def _within(seconds: float, connection: socket.socket) -> Iterator[None]:
     try:
         yield
     except (http.client.HTTPException, OSError, ValueError, *_ODD_CERTIFICATE) as error:
-        raise RefusedError("no answer in time" if late.is_set() else _why(error)) from None
+        raise WrongAnswerError("no answer in time" if late.is_set() else _why(error)) from None
     finally:
         timer.cancel()
         own.close()

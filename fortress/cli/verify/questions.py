@@ -8,13 +8,15 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib.resources import files
 
-from fortress import wireguard
+from fortress import mariadb, wireguard
+from fortress.cli.base.result import Result
 from fortress.cli.check.check import Check
+from fortress.cli.check.kinds import Kind
 from fortress.cli.check.question import Question
-from fortress.cli.engine.outputs import Standing
-from fortress.cli.hosts.ssh import Result, Session, not_asked
+from fortress.cli.hosts.ssh import Session, not_asked
 from fortress.cli.verify import disk, replication, verdicts
 from fortress.cli.verify.verdicts import ClockSample, DatabaseAnswer
+from fortress.facts import StackOutputs
 from fortress.text import script
 
 Clock = Callable[[], float]
@@ -37,8 +39,6 @@ LOAD_S = 2.0
 DISK_TAKES_S = 120.0
 """Three runs of 10 s, and a file of 1 GiB written before on a disk that does 20 MB/s."""
 
-DATA_FOLDER = "/var/lib/mysql"
-
 
 @dataclass(frozen=True)
 class Questions:
@@ -48,7 +48,7 @@ class Questions:
     `io` is whether the database's disk is put under load.
     """
 
-    standing: Standing
+    outputs: StackOutputs
     clock: Clock
     database_seen: dict[str, DatabaseAnswer]
     io: bool = False
@@ -58,31 +58,31 @@ class Questions:
         return list(self._all(name))
 
     def _all(self, name: str) -> Iterator[Question]:
-        standing = self.standing
+        outputs = self.outputs
         yield self._clock(name)
         yield self._tunnel(name)
         yield self._interface_mtu(name)
-        for one, other in standing.pairs():
+        for one, other in outputs.pairs():
             if one == name:
                 yield self._round_trip(one, other)
                 yield self._tunnel_mtu(one, other)
-        for one, other in standing.dials():
+        for one, other in outputs.dials():
             if one == name:
                 yield self._path_mtu(one, other)
-        if standing.hosts[name].role == "worker":
+        if outputs.hosts[name].role == "worker":
             yield self._database_over_tls(name)
-        if name == standing.database.host:
+        if name == outputs.database.host:
             yield self._database_without_tls(name)
             yield self._replication_lag(name)
             yield self._io_wait(name)
             if self.io:
                 yield self._disk(name)
-        if name == standing.edge.host:
+        if name == outputs.edge.host:
             yield self._backends(name)
 
     def _clock(self, name: str) -> Question:
-        limit = self.standing.limits.clock_offset_ms
-        check = Check("clock offset", name, unit="ms", limit=limit)
+        limit = self.outputs.limits.clock_offset_ms
+        check = Check(Kind.CLOCK_OFFSET, name, limit=limit)
 
         def ask(session: Session) -> list[Check]:
             answers = session.lines(TELL_THE_TIME, TIMES_ASKED)
@@ -100,19 +100,19 @@ class Questions:
         return Question((check,), ask)
 
     def _tunnel(self, name: str) -> Question:
-        limits = self.standing.limits
+        limits = self.outputs.limits
         peers = {
-            peer: Check(f"handshake with {peer}", name, unit="s", limit=limits.handshake_s)
-            for peer in self.standing.hosts[name].peers
-            if peer in self.standing.hosts
+            peer: Check(Kind.HANDSHAKE, name, peer, limit=limits.handshake_s)
+            for peer in self.outputs.hosts[name].peers
+            if peer in self.outputs.hosts
         }
-        strangers = Check("unknown peers", name, limit=0)
-        key_age = Check("key age", name, unit="days", limit=limits.key_age_days)
-        keys = {host: facts.public_key for host, facts in self.standing.hosts.items()}
+        strangers = Check(Kind.UNKNOWN_PEERS, name, limit=0)
+        key_age = Check(Kind.KEY_AGE, name, limit=limits.key_age_days)
+        keys = {host: facts.public_key for host, facts in self.outputs.hosts.items()}
         every = (*peers.values(), strangers, key_age)
 
         def ask(session: Session) -> list[Check]:
-            words = [*session.sudo, "sh", "-s", "--", self.standing.mesh.interface]
+            words = [*session.sudo, "sh", "-s", "--", self.outputs.mesh.interface]
             result = session.run(shlex.join(words), text=script("tunnel-state"))
             if why := not_asked(result, name):
                 return [check.unknown(why) for check in every]
@@ -121,8 +121,8 @@ class Questions:
         return Question(every, ask)
 
     def _interface_mtu(self, name: str) -> Question:
-        mesh = self.standing.mesh
-        check = Check("interface MTU", name, unit="bytes", limit=mesh.mtu)
+        mesh = self.outputs.mesh
+        check = Check(Kind.INTERFACE_MTU, name, limit=mesh.mtu)
 
         def ask(session: Session) -> list[Check]:
             result = session.run(shlex.join(["cat", f"/sys/class/net/{mesh.interface}/mtu"]))
@@ -131,9 +131,9 @@ class Questions:
         return Question((check,), ask)
 
     def _round_trip(self, one: str, other: str) -> Question:
-        hosts = self.standing.hosts
-        limit = self.standing.limits.rtt(hosts[one].site, hosts[other].site)
-        check = Check(f"round trip to {other}", one, unit="ms", limit=limit)
+        hosts = self.outputs.hosts
+        limit = self.outputs.limits.rtt(hosts[one].site, hosts[other].site)
+        check = Check(Kind.ROUND_TRIP, one, other, limit=limit)
 
         def ask(session: Session) -> list[Check]:
             result = self._ping(session, other, PINGS)
@@ -144,15 +144,15 @@ class Questions:
         return Question((check,), ask)
 
     def _tunnel_mtu(self, one: str, other: str) -> Question:
-        mtu = self.standing.mesh.mtu
-        check = Check(f"tunnel MTU to {other}", one, unit="bytes", limit=mtu)
-        address = self.standing.hosts[other].mesh_address
+        mtu = self.outputs.mesh.mtu
+        check = Check(Kind.TUNNEL_MTU, one, other, limit=mtu)
+        address = self.outputs.hosts[other].mesh_address
         return self._path(check, address, mtu, lambda result: verdicts.tunnel_mtu(check, result, mtu))
 
     def _path_mtu(self, one: str, other: str) -> Question:
-        mtu = self.standing.mesh.path_mtu
-        check = Check(f"path MTU to {other}", one, unit="bytes", limit=mtu)
-        address = self.standing.hosts[other].address
+        mtu = self.outputs.mesh.path_mtu
+        check = Check(Kind.PATH_MTU, one, other, limit=mtu)
+        address = self.outputs.hosts[other].address
         return self._path(check, address, mtu, lambda result: verdicts.path_mtu(check, result, mtu, wireguard.OVERHEAD))
 
     def _path(self, check: Check, address: str, expected: int, judge: Callable[[Result], Check]) -> Question:
@@ -166,12 +166,12 @@ class Questions:
 
     def _ping(self, session: Session, other: str, count: int) -> Result:
         words = [*session.sudo, "ping", "-n", "-c", str(count), "-i", str(PING_EVERY_S), "-W", "1"]
-        address = self.standing.hosts[other].mesh_address
+        address = self.outputs.hosts[other].mesh_address
         return session.run(shlex.join([*words, address]), takes=PINGS_TAKE_S)
 
     def _database_over_tls(self, name: str) -> Question:
-        database = self.standing.database
-        check = Check("database over TLS", name)
+        database = self.outputs.database
+        check = Check(Kind.DATABASE_OVER_TLS, name)
 
         def ask(session: Session) -> list[Check]:
             words = ["python3", "-I", "-", database.address, str(database.port), database.ca_pem]
@@ -187,7 +187,7 @@ class Questions:
         return Question((check,), ask)
 
     def _database_without_tls(self, name: str) -> Question:
-        check = Check("database without TLS", name, limit="refused")
+        check = Check(Kind.DATABASE_WITHOUT_TLS, name, limit="refused")
 
         def ask(session: Session) -> list[Check]:
             query = "select @@global.require_secure_transport"
@@ -200,9 +200,9 @@ class Questions:
         return Question((check,), ask)
 
     def _replication_lag(self, name: str) -> Question:
-        limit = self.standing.limits.replication_lag_s
-        wanted = self.standing.database.copy_wanted
-        check = Check("replication lag", name, unit="s", limit=limit)
+        limit = self.outputs.limits.replication_lag_s
+        wanted = self.outputs.database.copy_wanted
+        check = Check(Kind.REPLICATION_LAG, name, limit=limit)
 
         def ask(session: Session) -> list[Check]:
             words = [*session.sudo, "mariadb", "--batch", "--execute", replication.QUERY]
@@ -218,11 +218,11 @@ class Questions:
         return Question((check,) if wanted else (), ask)
 
     def _io_wait(self, name: str) -> Question:
-        limit = self.standing.limits.iowait_percent
-        check = Check("I/O wait", name, unit="%", limit=limit)
+        limit = self.outputs.limits.iowait_percent
+        check = Check(Kind.IO_WAIT, name, limit=limit)
 
         def ask(session: Session) -> list[Check]:
-            words = [*session.sudo, "python3", "-I", "-", DATA_FOLDER, str(LOAD_S)]
+            words = [*session.sudo, "python3", "-I", "-", mariadb.DATA_FOLDER, str(LOAD_S)]
             result = session.run(shlex.join(words), text=_program("load.py"), takes=LOAD_S + PROBE_TAKES_S)
             if why := not_asked(result, name):
                 return [check.unknown(why)]
@@ -231,13 +231,13 @@ class Questions:
         return Question((check,), ask)
 
     def _disk(self, name: str) -> Question:
-        limits = self.standing.limits
+        limits = self.outputs.limits
         iops = {"4k": limits.iops_4k, "16k": limits.iops_16k}
-        rows = tuple(Check(f"IOPS at {size}", name, unit="IOPS", limit=limit) for size, limit in iops.items())
-        every = (*rows, Check("commit to disk, p99", name, unit="ms", limit=limits.commit_ms))
+        rows = tuple(Check(Kind.IOPS, name, size, limit=limit) for size, limit in iops.items())
+        every = (*rows, Check(Kind.COMMIT, name, limit=limits.commit_ms))
 
         def ask(session: Session) -> list[Check]:
-            words = [*session.sudo, "python3", "-I", "-", DATA_FOLDER]
+            words = [*session.sudo, "python3", "-I", "-", mariadb.DATA_FOLDER]
             result = session.run(shlex.join(words), text=_program("disk.py"), takes=DISK_TAKES_S)
             if why := not_asked(result, name):
                 return [check.unknown(why) for check in every]
@@ -246,13 +246,13 @@ class Questions:
         return Question(every, ask)
 
     def _backends(self, name: str) -> Question:
-        edge = self.standing.edge
+        edge = self.outputs.edge
         addresses = {
             (backend, server): address
             for backend, servers in edge.backends.items()
             for server, address in servers.items()
         }
-        rows = {key: Check(f"backend {key[0]}/{key[1]}", name, limit="UP") for key in addresses}
+        rows = {key: Check(Kind.BACKEND, name, f"{key[0]}/{key[1]}", limit="UP") for key in addresses}
 
         def ask(session: Session) -> list[Check]:
             words = [*session.sudo, "python3", "-I", "-", edge.stats_socket]

@@ -6,31 +6,31 @@ import shlex
 from collections.abc import Sequence
 
 from fortress import haproxy, push
-from fortress.cli.engine.outputs import Standing
+from fortress.facts import StackOutputs
 
 OF_OTHERS = "renew it in edge.certificate and edge_tls_key, then run `pulumi up`"
 """For a certificate of the edge that came from elsewhere."""
 
 
-def of_edge(standing: Standing) -> str:
+def of_edge(stack: str, outputs: StackOutputs) -> str:
     """For the certificate that the edge signed itself."""
-    arguments = haproxy.certificate_arguments(haproxy.CERTIFICATE, standing.edge.server_name)
-    return _on(standing, standing.edge.host, "edge-certificate", arguments)
+    arguments = haproxy.certificate_arguments(haproxy.CERTIFICATE, outputs.edge.server_name)
+    return _on(stack, outputs, outputs.edge.host, "edge-certificate", arguments)
 
 
-def of_database(standing: Standing) -> str:
+def of_database(stack: str, outputs: StackOutputs) -> str:
     """For the certificate that the database's own authority signed."""
-    host, address = standing.database.host, standing.database.address
-    return _on(standing, host, "mariadb-authority", ("ensure", address, host))
+    host, address = outputs.database.host, outputs.database.address
+    return _on(stack, outputs, host, "mariadb-authority", ("ensure", address, host))
 
 
-def _on(standing: Standing, host: str, script: str, arguments: Sequence[str]) -> str:
+def _on(stack: str, outputs: StackOutputs, host: str, script: str, arguments: Sequence[str]) -> str:
     """The command of `pulumi up` for this, to be run once more. Both scripts renew in the last days only."""
-    if (facts := standing.hosts.get(host)) is None:
+    if (facts := outputs.hosts.get(host)) is None:
         return f"{host} is set as gone, and renews it no more"
-    early = standing.limits.certificate_days > haproxy.RENEW_DAYS
+    early = outputs.limits.certificate_days > haproxy.RENEW_DAYS
     when = f", which works from {haproxy.RENEW_DAYS} days before its end" if early else ""
     command = push.script(script, *arguments)
     there = command if facts.user == "root" else f"sudo {command}"
     # One word: it is quoted for the host's shell already, and passes the operator's before.
-    return f"renew it{when}: {shlex.join(['fortress', 'ssh', host, '--stack', standing.stack, '--', there])}"
+    return f"renew it{when}: {shlex.join(['fortress', 'ssh', host, '--stack', stack, '--', there])}"

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from fortress.cli.base.result import Result
 from fortress.cli.check.check import Check
-from fortress.cli.hosts.ssh import Result
 
 QUERY = (
     "show all slaves status\\G "

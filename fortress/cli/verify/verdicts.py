@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fortress.cli.base.result import Result
 from fortress.cli.check.check import DAY_S, Check
-from fortress.cli.hosts.ssh import Result
 
 
 def read_json(text: str) -> Any:

@@ -1,0 +1,166 @@
+"""The stack's output `fortress`: where everything is and which limits hold. Nothing in it is secret.
+
+program/facts.py writes it; the command (fortress/cli/engine/outputs.py) and other stacks read it. The models below are
+the one place that names its fields. Any change of them raises VERSION.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+OUTPUT = "fortress"
+"""Name of the stack output that holds all this."""
+
+VERSION = 1
+"""Of these models. The first programs wrote none; what they wrote is read where it has the fields of version 1."""
+
+
+class UnreadableError(ValueError):
+    """The output is not of this version; the text says what it is instead, and the cure."""
+
+
+class _Facts(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class HostFacts(_Facts):
+    """One machine: where it answers, who it must be, and its place in the mesh."""
+
+    address: str
+    port: int
+    """TCP port of SSH."""
+    user: str
+    host_key: str
+    public_key: str
+    mesh_address: str
+    site: str
+    role: Literal["database", "edge", "worker"]
+    peers: tuple[str, ...]
+    """Direct peers. One that is no host of the stack is set as gone, and still a peer until it leaves the settings."""
+    open_tcp: tuple[int, ...]
+    """TCP ports that answer outside the tunnel."""
+
+
+class MeshFacts(_Facts):
+    """The WireGuard mesh; sizes in bytes."""
+
+    network: str
+    port: int
+    mtu: int
+    path_mtu: int
+    hubs: tuple[str, ...]
+    interface: str
+
+
+class DatabaseFacts(_Facts):
+    """MariaDB, and how to know it."""
+
+    host: str
+    address: str
+    port: int
+    name: str
+    user: str
+    ca_pem: str
+    """The authority that its certificate is verified against."""
+    copy_wanted: bool
+    """Whether a copy in another cloud is the goal."""
+
+
+class EdgeFacts(_Facts):
+    """The HAProxy edge."""
+
+    host: str
+    url: str
+    server_name: str
+    health_path: str
+    stats_socket: str
+    backends: dict[str, dict[str, str]]
+    """Backend to server to address:port, as HAProxy names them."""
+    silent_ms: int
+    refused_ms: int
+    """The longest until a dead server is left, of a host that is silent and of one that refuses."""
+
+
+class BastionFacts(_Facts):
+    """The jump host in front of the hosts."""
+
+    address: str
+    port: int
+    user: str
+    host_key: str
+
+
+class LimitFacts(_Facts):
+    """What holds and what does not: milliseconds, seconds, days; see the settings under `verify`."""
+
+    rtt_ms: dict[str, tuple[float, float]]
+    handshake_s: float
+    certificate_days: float
+    key_age_days: float
+    clock_offset_ms: float
+    failover_s: float
+    replication_lag_s: float
+    iowait_percent: float
+    iops_4k: float
+    iops_16k: float
+    commit_ms: float
+    ports: tuple[int, ...]
+    firewall_tables: tuple[str, ...]
+    """Tables of other tools, each as family and name."""
+
+    def rtt(self, one: str, other: str) -> tuple[float, float] | None:
+        """Least and most milliseconds between two sites, None where no limit is set."""
+        return self.rtt_ms.get("-".join(sorted((one, other))))
+
+
+class StackOutputs(_Facts):
+    """All of the output."""
+
+    version: Literal[1]
+    hosts: dict[str, HostFacts]
+    mesh: MeshFacts
+    database: DatabaseFacts
+    edge: EdgeFacts
+    bastion: BastionFacts | None
+    limits: LimitFacts
+
+    def pairs(self) -> list[tuple[str, str]]:
+        """Direct peers, each pair once; the first is the one that measures, and the work is spread over the hosts."""
+        found = {
+            tuple(sorted((name, peer)))
+            for name, host in self.hosts.items()
+            for peer in host.peers
+            if peer in self.hosts
+        }
+        load = dict.fromkeys(self.hosts, 0)
+        pairs = []
+        for one, other in sorted(found):
+            first, second = (one, other) if load[one] <= load[other] else (other, one)
+            load[first] += 1
+            pairs.append((first, second))
+        return pairs
+
+    def dials(self) -> list[tuple[str, str]]:
+        """Who dials whom outside the tunnel: each pair of direct peers once, the one whose address stays last."""
+        return [(one, other) if other in self.mesh.hubs else (other, one) for one, other in self.pairs()]
+
+
+def parse(found: Any) -> StackOutputs:
+    """What the output holds, by whichever version of the program wrote it. Raises UnreadableError."""
+    version = found.get("version", VERSION) if isinstance(found, dict) else VERSION
+    if isinstance(version, int | float) and version > VERSION:
+        raise UnreadableError(
+            f"was written by a newer version of this program (version {version:g}; this one reads {VERSION}); "
+            "update data-fortress"
+        )
+    try:
+        return StackOutputs.model_validate({**found, "version": version} if isinstance(found, dict) else found)
+    except ValidationError as wrong:
+        first = wrong.errors()[0]
+        where = ".".join(str(part) for part in first["loc"]) or OUTPUT
+        raise UnreadableError(
+            f"was written by an older version of this program ({where}: {first['msg'].lower()}); "
+            "run `pulumi up` once more"
+        ) from None
