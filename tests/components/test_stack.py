@@ -15,7 +15,9 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
+from fortress.facts import parse as parse_output
 from fortress.settings.parse import SettingsError, parse
 from fortress.settings.secrets import SECRETS
 from tests.components import whole_stack
@@ -124,6 +126,7 @@ def test_outputs() -> None:
     peers = {worker: ["oslo-db", "oslo-edge"] for worker in WORKERS}
     peers |= {hub: ["fra-1", "fra-2", "oslo-web"] for hub in ("oslo-db", "oslo-edge")}
     assert facts == {
+        "version": 1,
         "hosts": {
             name: {
                 "address": host["address"],
@@ -187,6 +190,17 @@ def test_outputs() -> None:
         },
     }
     assert json.loads(json.dumps(facts)) == facts, "other stacks read it as JSON"
+    assert parse_output(facts).model_dump(mode="json") == facts, "and the command as its model"
+
+
+@pytest.mark.parametrize("preview", [False, True])
+def test_an_output_that_the_model_does_not_have_stops_the_program(
+    preview: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At once, whether or not hosts have answered yet."""
+    monkeypatch.setattr("program.facts.INTERFACE", 7)
+    with pytest.raises(ValidationError, match=r"mesh\.interface\n  Input should be a valid string"):
+        made_of(changed({}), preview=preview)
 
 
 def test_only_passwords_are_secret() -> None:

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
+from fortress.facts import parse as parse_output
 from fortress.settings.types import PROJECT
 from program import clouds
 from program.load import load
@@ -503,6 +504,7 @@ def test_outputs() -> None:
     assert done.outputs["url"].value == "https://address of oslo-edge-machine-address"
     facts = done.outputs["fortress"].value
     assert json.loads(json.dumps(facts)) == facts, "other stacks read it as JSON"
+    assert parse_output(facts).model_dump(mode="json") == facts, "and the command as its model"
     assert list(facts["hosts"]) == list(MEMBERS)
     assert facts["hosts"]["fra-1.1"] == {
         "address": "address of fra-1.1-machine-instance",

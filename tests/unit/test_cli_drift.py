@@ -677,7 +677,7 @@ def test_the_command_asks_each_host_once_and_shows_what_differs(tmp_path: Path) 
     assert answer["mended"] == [], "it still differs"
     written = json.loads(command.imported.read_text())
     assert written["deployment"]["resources"][4]["inputs"]["stdin"] == push.content("by hand\n")
-    up, _of_the_terminal = [line for line in command.asked.read_text().splitlines() if line.startswith("up ")]
+    (up,) = [line for line in repairing.splitlines() if line.startswith("up ")]
     assert sorted(word for word in up.split() if word.startswith("urn:")) == sorted(
         urn(f"{name}-file") for name in scripts
     )

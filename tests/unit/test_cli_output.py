@@ -93,7 +93,7 @@ def test_json_is_one_object() -> None:
     assert found.keys() == {"ok", "stack", "checks"}
     assert (found["ok"], found["stack"]) == (False, "lab")
     assert [set(check) for check in found["checks"]] == [
-        {"name", "host", "status", "value", "unit", "limit", "detail"}
+        {"name", "host", "status", "value", "unit", "limit", "detail", "kind", "about"}
     ] * len(CHECKS)
     assert {check["status"] for check in found["checks"]} == {"ok", "fail", "unknown"}
     held = [check for check in CHECKS if check.status == "ok"]

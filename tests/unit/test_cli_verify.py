@@ -19,7 +19,6 @@ import paramiko
 import pytest
 from typer.testing import CliRunner
 
-from fortress.cli.base.errors import CannotAskError
 from fortress.cli.check.check import DAY_S, Check
 from fortress.cli.hosts import ssh
 from fortress.cli.main import app
@@ -201,9 +200,16 @@ def test_a_host_that_prints_something_else_costs_only_what_it_was_asked(tmp_path
     assert str(found["round trip to oslo-db", "fra-1"].status) == "ok"
 
 
-def test_a_stack_of_an_older_version_is_to_be_brought_up_once_more(fortress: Fortress) -> None:
-    with pytest.raises(CannotAskError, match="older version of this program; run `pulumi up` once more"):
-        checked(fortress, changes={"mesh": {"mtu": 1360}})
+def test_a_stack_of_an_older_version_is_to_be_brought_up_once_more(fortress: Fortress, tmp_path: Path) -> None:
+    del fortress.facts["mesh"]["path_mtu"]
+    command = engine(tmp_path / "bin", fortress.outputs)
+    done = command.run("verify", "--stack", "lab", "--key", str(fortress.key))
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "fortress: output 'fortress' of stack 'lab' was written by an older version of this program "
+        "(mesh.path_mtu: field required); run `pulumi up` once more\n"
+    )
+    assert [server.commands for server in fortress.hosts.values()] == [[], [], []]
 
 
 def test_a_program_that_a_host_lacks_is_unknown_with_its_name(tmp_path: Path) -> None:
