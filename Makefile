@@ -56,7 +56,7 @@ test: setup ## every test; brings a lab of its own up and takes it down
 test-fast: setup ## the tests that need no lab
 	@$(venv)/python -m pytest tests/unit tests/components
 
-docs: setup ## docs/settings.md and the editor's docs/stack.schema.json, from the settings' models
+docs: setup ## docs/settings.md, docs/checks.md and the editor's docs/stack.schema.json, from the code
 	@$(venv)/python -m docs.reference
 
 # Of new files too: git commit looks at what is added, this at all that git does not ignore.

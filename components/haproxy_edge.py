@@ -153,7 +153,8 @@ class HAProxyEdge(pulumi.ComponentResource):
             target,
             "40-edge.nft",
             firewall.Fragment(
-                "The edge, for everyone.", [firewall.Opening(80, "HTTP"), firewall.Opening(443, "HTTPS")]
+                "The edge, for everyone.",
+                [firewall.Opening(haproxy.HTTP_PORT, "HTTP"), firewall.Opening(haproxy.HTTPS_PORT, "HTTPS")],
             ),
             options,
         )

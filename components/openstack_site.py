@@ -5,7 +5,7 @@ from typing import Literal, NotRequired, TypedDict
 import pulumi
 from pulumi_openstack import compute, networking
 
-from fortress import cloud, wireguard
+from fortress import cloud, haproxy, wireguard
 
 from .remote import child_options
 
@@ -113,8 +113,8 @@ class OpenStackSite(pulumi.ComponentResource):
                 opts=options,
             )
             _open(f"{name}-hub-mesh-ipv{version}", hub, version, world, "WireGuard", options, "udp", mesh_port)
-            _open(f"{name}-edge-http-ipv{version}", edge, version, world, "HTTP", options, "tcp", 80)
-            _open(f"{name}-edge-https-ipv{version}", edge, version, world, "HTTPS", options, "tcp", 443)
+            _open(f"{name}-edge-http-ipv{version}", edge, version, world, "HTTP", options, "tcp", haproxy.HTTP_PORT)
+            _open(f"{name}-edge-https-ipv{version}", edge, version, world, "HTTPS", options, "tcp", haproxy.HTTPS_PORT)
         self.internal_group_id, self.hub_group_id, self.edge_group_id = internal.id, hub.id, edge.id
 
         if "public_key" in args:

@@ -1,4 +1,5 @@
-"""Writes docs/settings.md and docs/stack.schema.json from the models of the settings: `make docs`."""
+"""Writes docs/settings.md and docs/stack.schema.json from the models of the settings, docs/checks.md from the kinds of
+checks: `make docs`."""
 
 from __future__ import annotations
 
@@ -10,6 +11,7 @@ from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema
 
+from fortress.cli.check.kinds import Kind
 from fortress.settings.model import Settings
 from fortress.settings.secrets import SECRETS
 from fortress.settings.types import PROJECT
@@ -218,10 +220,31 @@ def _cell(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+CHECKS_HEAD = """\
+<!-- Made by `make docs` from fortress/cli/check/kinds.py: change it there. -->
+
+# Every check
+
+What `fortress verify`, `status` and `drift` check, in the order in which they show it. `kind` and `about` are what
+`--json` says of a check: `fortress verify -s lab --json | jq '.checks[] | select(.kind == "round_trip")'`.
+
+| kind | name | unit | what it measures |
+|---|---|---|---|
+"""
+
+
+def checks_page() -> str:
+    """The kinds of checks as a table."""
+    rows = [
+        f"| `{kind}` | {kind.check_name('ABOUT')} | {kind.unit or ''} | {_cell(kind.measures)} |\n" for kind in Kind
+    ]
+    return CHECKS_HEAD + "".join(rows)
+
+
 def pages() -> dict[str, str]:
-    """Name and text of each page that is made from the models."""
+    """Name and text of each page that is made from the code."""
     schema = json.dumps(stack_schema(), indent=1, ensure_ascii=False)
-    return {"settings.md": settings_page(), "stack.schema.json": schema + "\n"}
+    return {"settings.md": settings_page(), "stack.schema.json": schema + "\n", "checks.md": checks_page()}
 
 
 if __name__ == "__main__":

@@ -161,6 +161,6 @@ def parse(found: Any) -> StackOutputs:
         first = wrong.errors()[0]
         where = ".".join(str(part) for part in first["loc"]) or OUTPUT
         raise UnreadableError(
-            f"was written by an older version of this program ({where}: {first['msg'].lower()}); "
+            f"was written by another version of this program ({where}: {first['msg'].lower()}); "
             "run `pulumi up` once more"
         ) from None

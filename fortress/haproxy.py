@@ -48,6 +48,7 @@ TLS_CIPHERS = (
 )
 TLS_CIPHERSUITES = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHACHA20_POLY1305_SHA256")
 
+HTTP_PORT, HTTPS_PORT = 80, 443
 STATS_SOCKET = "/run/haproxy/admin.sock"
 CERTIFICATE = "/etc/ssl/private/site.pem"
 SELF_SIGNED_NAME = "fortress edge"
@@ -198,8 +199,8 @@ class Edge:
     health_path: str = "/health"
     certificate: str = CERTIFICATE
     stats_socket: str = STATS_SOCKET
-    bind_http: str = ":80"
-    bind_https: str = ":443"
+    bind_http: str = f":{HTTP_PORT}"
+    bind_https: str = f":{HTTPS_PORT}"
     user: str = "haproxy"
     group: str = "haproxy"
     chroot: str = "/var/lib/haproxy"

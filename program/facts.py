@@ -19,6 +19,7 @@ from fortress.wireguard import INTERFACE, topology
 def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: HAProxyEdge) -> dict[str, Any]:
     """What `fortress` and other stacks read. Raises pydantic's ValidationError where it is no `StackOutputs`."""
     peers = topology({name: s.mesh_address(name) for name in s.members}, s.mesh.hubs, s.flows()).peers
+    edge_ports = (haproxy.HTTP_PORT, haproxy.HTTPS_PORT)
     found = {
         "version": VERSION,
         "hosts": {
@@ -32,7 +33,7 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
                 "site": s.members[name].site,
                 "role": s.members[name].role,
                 "peers": [peer.name for peer in peers[name]],
-                "open_tcp": [s.ssh.port, 80, 443] if name == s.edge_host else [s.ssh.port],
+                "open_tcp": [s.ssh.port, *edge_ports] if name == s.edge_host else [s.ssh.port],
             }
             for name, host in hosts.items()
             if not s.members[name].gone

@@ -262,26 +262,7 @@ class Verify(Model):
     """The same at 16 KiB, InnoDB's page."""
     commit_ms: Annotated[float, Field(gt=0, le=10_000)] = 10.0
     """Most ms that 99 of 100 commits to disk (fdatasync) may take; etcd's documents ask for the same."""
-    ports: list[Port] = [
-        21,
-        22,
-        23,
-        25,
-        53,
-        80,
-        111,
-        139,
-        443,
-        445,
-        2375,
-        mariadb.PORT,
-        4444,
-        4567,
-        4568,
-        5432,
-        6443,
-        8080,
-    ]
+    ports: list[Port] = [21, 22, 23, 25, 53, 80, 111, 139, 443, 445, 2375, 3306, 4444, 4567, 4568, 5432, 6443, 8080]
     """TCP ports tried on each host's outside address."""
     firewall_tables: Annotated[list[FirewallTable], AfterValidator(distinct)] = []
     """nftables tables that other tools keep on hosts, such as `ip nat`: `fortress drift` leaves them alone."""
@@ -333,7 +314,12 @@ class Settings(Model):
             if site and not site.sovereign:
                 yield f"hosts.{name}.site: {self.hosts[name].site} is not sovereign, and personal data rests here"
 
-        taken = {80: "HAProxy", 443: "HAProxy", mariadb.PORT: "MariaDB", self.workload.port: "the workload"}
+        taken = {
+            haproxy.HTTP_PORT: "HAProxy",
+            haproxy.HTTPS_PORT: "HAProxy",
+            mariadb.PORT: "MariaDB",
+            self.workload.port: "the workload",
+        }
         if service := taken.get(self.ssh.port):
             yield f"ssh.port: {self.ssh.port} is the port of {service}; let SSH listen on another one"
 

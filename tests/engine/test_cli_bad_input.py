@@ -107,6 +107,11 @@ class Command:
         return [path for path in (self.stack.backend / ".pulumi/locks").rglob("*") if path.is_file()]
 
 
+def _output(state: dict[str, Any]) -> dict[str, Any]:
+    output: dict[str, Any] = state["checkpoint"]["latest"]["resources"][0]["outputs"]["fortress"]
+    return output
+
+
 @pytest.fixture(scope="module")
 def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     folder = tmp_path_factory.mktemp("bad")
@@ -132,6 +137,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     write("other", lambda state, _: state["checkpoint"]["latest"]["resources"][0]["outputs"].pop("fortress"))
     write("silent", lambda state, _: state["checkpoint"]["latest"]["resources"][0].pop("outputs"))
     write("lacking", lambda _, host: host.pop("site"))
+    write("tomorrow", lambda state, _: _output(state).update(version=2))
 
     files = folder / "files"
     (files / "elsewhere").mkdir(parents=True)
@@ -178,8 +184,8 @@ class Case:
 CURE = r"start one and add your key \(`eval \$\(ssh-agent\)`, `ssh-add`\), or give --key FILE"
 NEWER = r"the state of stack '{stack}' was written by a newer engine \(pulumi: .*{what}.*\); update `pulumi`"
 OTHER = (
-    r"output fortress\.hosts\.oslo-db\.{what}; "
-    "use the version that brought it up, or run `pulumi up --stack {stack}` with this one"
+    r"output 'fortress' of stack '{stack}' was written by another version of this program "
+    r"\(hosts\.oslo-db\.{what}\); run `pulumi up` once more"
 )
 
 NO_OUTPUT = (
@@ -205,10 +211,14 @@ TABLE = {
         NEWER.format(stack="feature", what="time-travel"), ("status", "preview"), "feature"
     ),
     "a role of a newer program": Case(
-        OTHER.format(what=r"role .*\(input should be 'database', 'edge' or 'worker'\)", stack="role"), READING, "role"
+        OTHER.format(what=r"role: input should be 'database', 'edge' or 'worker'", stack="role"), READING, "role"
     ),
-    "facts that lack one": Case(
-        OTHER.format(what=r"site .*\(field required\)", stack="lacking"), ("verify",), "lacking"
+    "facts that lack one": Case(OTHER.format(what="site: field required", stack="lacking"), ("verify",), "lacking"),
+    "an output of a newer program": Case(
+        r"output 'fortress' of stack 'tomorrow' was written by a newer version of this program "
+        r"\(version 2; this one reads 1\); update data-fortress",
+        READING,
+        "tomorrow",
     ),
     "not logged in": Case(
         r"the engine is not told where the state is kept; set PULUMI_BACKEND_URL, or run `pulumi login`",
@@ -535,7 +545,7 @@ def test_nohup_is_respected(command: Command, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_while_drift_mends_gives_the_lock_back(command: Command, tmp_path: Path) -> None:
-    mend = "from fortress.cli import mend; mend._up('dev', [])"
+    mend = "from fortress.cli.drift import repair; repair._up('dev', [])"
     process = command.start(sys.executable, "-c", mend, changes={"WAITS": str(tmp_path / "under-way")})
     wait_for(tmp_path / "under-way", process)
     assert command.locks()

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from fortress.settings import model as settings
+from tests.doubles.standing_fortress import exported
 from tests.engine.openssh import Server, sshd
 
 FORTRESS = Path(sys.executable).parent / "fortress"
@@ -23,11 +24,14 @@ def facts(server: Server, **changes: Any) -> dict[str, Any]:
     place = {"public_key": "", "mesh_address": "10.100.0.1", "site": "oslo", "role": "database"}
     limits = {**settings.Verify().model_dump(), "rtt_ms": {}, "ports": []}
     edge = {"host": "a", "url": "", "server_name": "", "health_path": "", "stats_socket": "", "backends": {}}
+    mesh = {"network": "10.100.0.0/24", "port": 51820, "interface": "wg0"}
+    database = {"name": "app", "user": "app", "ca_pem": "", "copy_wanted": False}
     times = {"silent_ms": 2000, "refused_ms": 1200}
     return {
+        "version": 1,
         "hosts": {"oslo-db": {**where, **place, "peers": [], "open_tcp": [], **changes}},
-        "mesh": {"mtu": 1360, "path_mtu": 1450, "hubs": ["oslo-db"]},
-        "database": {"host": "oslo-db", "address": "", "port": 3306, "ca_pem": "", "copy_wanted": False},
+        "mesh": {**mesh, "mtu": 1360, "path_mtu": 1450, "hubs": ["oslo-db"]},
+        "database": {**database, "host": "oslo-db", "address": "", "port": 3306},
         "edge": {**edge, **times},
         "bastion": None,
         "limits": limits,
@@ -40,11 +44,11 @@ class Client:
     def __init__(self, folder: Path, key: Path) -> None:
         self.folder = folder
         self.key = key
-        (folder / "pulumi").write_text(f"#!/bin/sh\nexec cat {folder}/outputs.json\n")
+        (folder / "pulumi").write_text(f"#!/bin/sh\nexec cat {folder}/state.json\n")
         (folder / "pulumi").chmod(0o755)
 
     def run(self, outputs: dict[str, Any], *command: str, text: str = "") -> subprocess.CompletedProcess[str]:
-        (self.folder / "outputs.json").write_text(json.dumps({"fortress": outputs}))
+        (self.folder / "state.json").write_text(json.dumps(exported({"fortress": outputs})))
         plain = {k: v for k, v in os.environ.items() if k != "SSH_AUTH_SOCK"}
         words = [str(FORTRESS), "ssh", "oslo-db", "--stack", "lab", "--key", str(self.key), "--", *command]
         return subprocess.run(

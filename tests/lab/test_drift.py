@@ -150,7 +150,7 @@ def test_a_plain_up_mends_what_a_mend_could_not(whole: Fortress) -> None:
     finally:
         whole.file.write_text(whole.original)
     assert failed.returncode == 1
-    assert "what is left is mended by the next `pulumi up --stack lab`" in failed.stderr
+    assert "what is left is repaired by the next `pulumi up --stack lab`" in failed.stderr
     exported = whole.engine("stack", "export")
     assert f"{NOTE}file {mtu}: edited by hand" in exported
     assert WORD not in failed.stdout + failed.stderr + exported

@@ -134,13 +134,13 @@ def test_an_output_that_was_written_before_there_were_versions_is_read_where_it_
         (outputs(limits={"ports": [22, SECRET]}), r"output fortress\.limits\.ports\.1 of stack 'lab' is secret"),
         (
             without("mesh", "path_mtu"),
-            r"^output 'fortress' of stack 'lab' was written by an older version of this program "
+            r"^output 'fortress' of stack 'lab' was written by another version of this program "
             r"\(mesh\.path_mtu: field required\); run `pulumi up` once more$",
         ),
-        (outputs(hosts={"fra-1": {}}), r"older version of this program \(hosts\.fra-1\.address: field required\)"),
-        (outputs(version=0), r"older version of this program \(version: "),
-        (outputs(version="2"), r"older version of this program \(version: "),
-        ({"fortress": "none"}, r"older version of this program \(fortress: "),
+        (outputs(hosts={"fra-1": {}}), r"another version of this program \(hosts\.fra-1\.address: field required\)"),
+        (outputs(version=0), r"another version of this program \(version: "),
+        (outputs(version="2"), r"another version of this program \(version: "),
+        ({"fortress": "none"}, r"another version of this program \(fortress: "),
         (
             outputs(version=2, mesh=None),
             r"^output 'fortress' of stack 'lab' was written by a newer version of this program "

@@ -206,7 +206,7 @@ def test_a_stack_of_an_older_version_is_to_be_brought_up_once_more(fortress: For
     done = command.run("verify", "--stack", "lab", "--key", str(fortress.key))
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
-        "fortress: output 'fortress' of stack 'lab' was written by an older version of this program "
+        "fortress: output 'fortress' of stack 'lab' was written by another version of this program "
         "(mesh.path_mtu: field required); run `pulumi up` once more\n"
     )
     assert [server.commands for server in fortress.hosts.values()] == [[], [], []]

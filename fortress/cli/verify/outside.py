@@ -21,7 +21,8 @@ from fortress.cli.base.errors import printable
 PORT_ANSWERS_S = 2.5
 """Seconds for one port: the first SYN is sent again after one (RFC 6298), so one lost packet is forgiven."""
 
-HTTP_PORT, HTTPS_PORT = 80, 443
+HTTP_PORT = haproxy.HTTP_PORT
+"""Where the edge answers plain HTTP; another one in tests."""
 
 AT_ONCE = 100
 """Ports tried at a time; a home router's tables hold thousands."""
@@ -89,7 +90,7 @@ def https(url: str, server_name: str, path: str, timeout: float) -> HttpsAnswer:
     context.verify_mode = ssl.CERT_NONE
     parts = urlsplit(url)
     with (
-        closing(_dial(parts.hostname or "", parts.port or HTTPS_PORT, timeout)) as plain,
+        closing(_dial(parts.hostname or "", parts.port or haproxy.HTTPS_PORT, timeout)) as plain,
         _within(timeout, plain),
         closing(context.wrap_socket(plain, server_hostname=server_name)) as secure,
     ):
