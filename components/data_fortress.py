@@ -72,7 +72,7 @@ class DataFortress(pulumi.ComponentResource):
         packages = command(
             f"{name}-packages",
             target,
-            lambda machine: push.packages(list(mariadb.PACKAGES), machine=machine),
+            lambda machine: push.Packages(machine=machine, names=mariadb.PACKAGES).render(),
             # Their installation makes the data folder, or takes over the one that is there.
             after(options, *mounted),
         )
@@ -81,9 +81,9 @@ class DataFortress(pulumi.ComponentResource):
         authority = command(
             f"{name}-authority",
             target,
-            lambda machine: push.on(machine, push.script("mariadb-authority", *names)),
+            lambda machine: push.for_machine(machine, *push.script("mariadb-authority", *names)),
             after(options, packages, authority_tool),
-            delete=lambda machine: push.on(machine, push.script("mariadb-authority", "remove")),
+            delete=lambda machine: push.for_machine(machine, *push.script("mariadb-authority", "remove")),
         )
         drop_in = put(
             f"{name}-after-tunnel",
@@ -117,9 +117,11 @@ class DataFortress(pulumi.ComponentResource):
         account = command(
             f"{name}-account",
             target,
-            lambda machine: push.on(machine, push.script("mariadb-access", *account_facts)),
+            lambda machine: push.for_machine(machine, *push.script("mariadb-access", *account_facts)),
             after(options, access_tool, config),
-            delete=lambda machine: push.on(machine, push.script("mariadb-access", "remove" if keep_data else "wipe")),
+            delete=lambda machine: push.for_machine(
+                machine, *(push.script("mariadb-access", "remove") if keep_data else push.WIPE_DATABASE)
+            ),
             stdin=pulumi.Output.secret(args["password"]),
         )
         put_fragment(

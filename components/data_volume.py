@@ -61,7 +61,7 @@ def mount(
             command(
                 f"{name}-cryptsetup",
                 target,
-                lambda machine: push.packages(["cryptsetup-bin"], machine=machine),
+                lambda machine: push.Packages(machine=machine, names=("cryptsetup-bin",)).render(),
                 opts,
             )
         )
@@ -97,7 +97,7 @@ def mount(
 
     def mounting(machine: str) -> pulumi.Output[str]:
         return source.apply(
-            lambda known: push.on(machine, push.script("data-volume", "mount", known, *place, *options))
+            lambda known: push.for_machine(machine, *push.script("data-volume", "mount", known, *place, *options))
         )
 
     return command(
@@ -105,7 +105,7 @@ def mount(
         target,
         mounting,
         after(opts, *needed),
-        delete=lambda machine: push.on(machine, push.script("data-volume", "unmount", *place)),
+        delete=lambda machine: push.for_machine(machine, *push.script("data-volume", "unmount", *place)),
         # As a file is sent: a key that was cut short would encrypt the volume.
         stdin=pulumi.Output.secret(key).apply(push.content) if encrypted and key is not None else None,
         # MariaDB is stopped and the volume unmounted on the old machine, by its own connection, before the volume is

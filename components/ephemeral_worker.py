@@ -83,7 +83,7 @@ class EphemeralWorker(pulumi.ComponentResource):
         packages = command(
             f"{name}-packages",
             target,
-            lambda machine: push.packages(["python3", *work.get("packages", [])], machine=machine),
+            lambda machine: push.Packages(machine=machine, names=("python3", *work.get("packages", []))).render(),
             options,
         )
         files = [
@@ -150,7 +150,7 @@ class EphemeralWorker(pulumi.ComponentResource):
         healthy = command(
             f"{name}-healthy",
             target,
-            lambda machine: push.on(machine, push.script("wait-healthy", url, limit, work["name"])),
+            lambda machine: push.for_machine(machine, *push.script("wait-healthy", url, limit, work["name"])),
             after(options, unit, gate),
             # What runs: the command does not read it, but a change of it is waited for like the first start.
             stdin=pulumi.Output.all(service, *work.get("files", {}).values()).apply(_version),

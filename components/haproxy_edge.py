@@ -97,7 +97,7 @@ class HAProxyEdge(pulumi.ComponentResource):
         packages = command(
             f"{name}-packages",
             target,
-            lambda machine: push.packages(["haproxy", "openssl"], machine=machine),
+            lambda machine: push.Packages(machine=machine, names=("haproxy", "openssl")).render(),
             options,
         )
         if tls := args.get("tls"):
@@ -118,9 +118,9 @@ class HAProxyEdge(pulumi.ComponentResource):
             certificate = command(
                 f"{name}-certificate",
                 target,
-                lambda machine: push.on(machine, push.script("edge-certificate", *wanted)),
+                lambda machine: push.for_machine(machine, *push.script("edge-certificate", *wanted)),
                 after(options, packages, tool),
-                delete=lambda machine: push.on(machine, f"rm -f {edge.certificate}"),
+                delete=lambda machine: push.for_machine(machine, "rm", "-f", edge.certificate),
             )
         drain = put_script(f"{name}-drain", target, "haproxy-drain", options)
         config = pulumi.Output.all(primary["servers"], overflow["servers"]).apply(
@@ -143,7 +143,7 @@ class HAProxyEdge(pulumi.ComponentResource):
         command(
             f"{name}-drained",
             target,
-            lambda machine: push.on(machine, push.script("haproxy-drain", str(DRAIN_S))),
+            lambda machine: push.for_machine(machine, *push.script("haproxy-drain", str(DRAIN_S))),
             after(options, served, drain),
             # The command does not read it: each change of the configuration is waited for.
             stdin=config.apply(lambda text: f"haproxy.cfg {hashlib.sha256(text.encode()).hexdigest()[:16]}\n"),

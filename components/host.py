@@ -11,13 +11,14 @@ import pulumi
 from pulumi_command import local
 
 from fortress import firewall, push, text, wireguard
+from fortress.machine import Incarnation
 
 from .aws_machine import AwsMachine, AwsMachineArgs
 from .host_file import confirm, put, put_script
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
 from .remote import Bastion, Member, Target, after, child_options, command
 
-PACKAGES = ["nftables", "wireguard-tools"]
+PACKAGES = ("nftables", "wireguard-tools")
 GATE_DIALS = 30
 """Attempts of the readiness gate: a machine that is booting refuses the first ones."""
 FIREWALL_CONFIRM_S = 45
@@ -89,7 +90,7 @@ class Host(pulumi.ComponentResource):
         if made:
             address, machine_id = made.address, made.machine_id
         else:
-            address, machine_id = args["address"], f"{name}.{int(args.get('incarnation', 1))}"
+            address, machine_id = args["address"], str(Incarnation(name, int(args.get("incarnation", 1))))
         given_key = args.get("host_key")
         if args.get("bastion") and given_key is None:
             raise ValueError(f"host {name}: host_key is needed with a bastion; it cannot be learnt through one")
@@ -120,7 +121,7 @@ class Host(pulumi.ComponentResource):
         ready = command(
             f"{name}-ready",
             target,
-            lambda machine: push.on(machine, "true"),
+            lambda machine: push.for_machine(machine, *push.READY),
             options,
             dials=GATE_DIALS,
             ignore_changes=_CONNECTION_HABITS,
@@ -128,15 +129,15 @@ class Host(pulumi.ComponentResource):
         pushed = command(
             f"{name}-push",
             target,
-            lambda machine: push.install(machine=machine),
+            lambda machine: push.Install(machine=machine).render(),
             after(options, ready),
-            delete=lambda machine: push.uninstall(machine=machine),
+            delete=lambda machine: push.Uninstall(machine=machine).render(),
             stdin=push.content(text.push_script()),
         )
         packages = command(
             f"{name}-packages",
             target,
-            lambda machine: push.packages(PACKAGES, machine=machine),
+            lambda machine: push.Packages(machine=machine, names=PACKAGES).render(),
             after(options, pushed),
         )
         rules = _rules(args["operators"], port)
@@ -174,9 +175,9 @@ class Host(pulumi.ComponentResource):
         key = command(
             f"{name}-key",
             target,
-            lambda machine: push.on(machine, push.script("wireguard", "start", "wg0")),
+            lambda machine: push.for_machine(machine, *push.START_TUNNEL, "wg0"),
             after(options, interface),
-            delete=lambda machine: push.on(machine, push.script("wireguard", "stop", "wg0")),
+            delete=lambda machine: push.for_machine(machine, *push.script("wireguard", "stop", "wg0")),
             ignore_changes=_CONNECTION_HABITS,
         )
         self.public_key = key.stdout.apply(str.strip)
@@ -185,7 +186,7 @@ class Host(pulumi.ComponentResource):
             facts = command(
                 f"{name}-facts",
                 target,
-                lambda machine: push.on(machine, "awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo -"),
+                lambda machine: push.for_machine(machine, *push.MEMORY),
                 after(options, ready),
                 # A machine of another size has just restarted.
                 dials=GATE_DIALS,
