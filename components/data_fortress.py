@@ -8,7 +8,7 @@ from fortress import firewall, mariadb, push
 
 from .data_volume import VolumeArgs, mount
 from .host_file import put, put_fragment, put_script
-from .remote import Member, Target, after, child_options, command
+from .remote import Member, Target, child_options, command, with_depends_on
 
 
 class DataFortressArgs(TypedDict):
@@ -74,7 +74,7 @@ class DataFortress(pulumi.ComponentResource):
             target,
             lambda machine: push.Packages(machine=machine, names=mariadb.PACKAGES).render(),
             # Their installation makes the data folder, or takes over the one that is there.
-            after(options, *mounted),
+            with_depends_on(options, *mounted),
         )
         authority_tool = put_script(f"{name}-authority-tool", target, "mariadb-authority", options)
         access_tool = put_script(f"{name}-access-tool", target, "mariadb-access", options)
@@ -82,7 +82,7 @@ class DataFortress(pulumi.ComponentResource):
             f"{name}-authority",
             target,
             lambda machine: push.for_machine(machine, *push.script("mariadb-authority", *names)),
-            after(options, packages, authority_tool),
+            with_depends_on(options, packages, authority_tool),
             delete=lambda machine: push.for_machine(machine, *push.script("mariadb-authority", "remove")),
         )
         drop_in = put(
@@ -108,7 +108,7 @@ class DataFortress(pulumi.ComponentResource):
                     )
                 )
             ),
-            after(options, authority, drop_in),
+            with_depends_on(options, authority, drop_in),
             check=mariadb.CONFIG_CHECK,
             apply="systemctl -q enable mariadb && systemctl restart mariadb",
             remove_apply="systemctl -q disable --now mariadb",
@@ -118,7 +118,7 @@ class DataFortress(pulumi.ComponentResource):
             f"{name}-account",
             target,
             lambda machine: push.for_machine(machine, *push.script("mariadb-access", *account_facts)),
-            after(options, access_tool, config),
+            with_depends_on(options, access_tool, config),
             delete=lambda machine: push.for_machine(
                 machine, *(push.script("mariadb-access", "remove") if keep_data else push.WIPE_DATABASE)
             ),
@@ -130,7 +130,7 @@ class DataFortress(pulumi.ComponentResource):
             "30-database.nft",
             firewall.Fragment(
                 "MariaDB, for hosts of the mesh: who is a peer of this host is decided by its flows.",
-                [firewall.Opening(mariadb.PORT, "MariaDB", sources=[args["clients"]], interface="wg0")],
+                [firewall.AcceptRule(mariadb.PORT, "MariaDB", sources=[args["clients"]], interface="wg0")],
             ),
             options,
         )

@@ -9,7 +9,7 @@ import pulumi
 from fortress import firewall, push, workload
 
 from .host_file import put, put_fragment, put_script
-from .remote import Member, Target, after, child_options, command
+from .remote import Member, Target, child_options, command, with_depends_on
 
 
 class WorkloadArgs(TypedDict):
@@ -109,7 +109,7 @@ class EphemeralWorker(pulumi.ComponentResource):
             f"30-{work['name']}.nft",
             firewall.Fragment(
                 "The workload, for the edge.",
-                [firewall.Opening(int(work["port"]), work["name"], sources=args["clients"], interface="wg0")],
+                [firewall.AcceptRule(int(work["port"]), work["name"], sources=args["clients"], interface="wg0")],
             ),
             options,
         )
@@ -139,7 +139,7 @@ class EphemeralWorker(pulumi.ComponentResource):
             target,
             f"/etc/systemd/system/{work['name']}.service",
             service,
-            after(options, packages, ca, password, *files),
+            with_depends_on(options, packages, ca, password, *files),
             apply=f"systemctl daemon-reload && systemctl -q enable {work['name']} && systemctl restart {work['name']}",
             remove_apply=f"systemctl -q disable --now {work['name']}; systemctl daemon-reload",
             unit=work["name"],
@@ -151,7 +151,7 @@ class EphemeralWorker(pulumi.ComponentResource):
             f"{name}-healthy",
             target,
             lambda machine: push.for_machine(machine, *push.script("wait-healthy", url, limit, work["name"])),
-            after(options, unit, gate),
+            with_depends_on(options, unit, gate),
             # What runs: the command does not read it, but a change of it is waited for like the first start.
             stdin=pulumi.Output.all(service, *work.get("files", {}).values()).apply(_version),
         )

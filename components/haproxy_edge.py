@@ -9,7 +9,7 @@ import pulumi
 from fortress import firewall, haproxy, push
 
 from .host_file import put, put_fragment, put_script
-from .remote import Member, Target, after, child_options, command
+from .remote import Member, Target, child_options, command, with_depends_on
 
 DRAIN_S = 35
 """Seconds for requests that began under an older configuration: a little more than its hard-stop-after."""
@@ -106,7 +106,7 @@ class HAProxyEdge(pulumi.ComponentResource):
                 target,
                 edge.certificate,
                 pulumi.Output.secret(pulumi.Output.concat(tls["certificate"], "\n", tls["key"])),
-                after(options, packages),
+                with_depends_on(options, packages),
                 mode="0600",
                 check='openssl x509 -noout -checkend 0 -in "$1" && openssl pkey -noout -check -in "$1"',
                 apply="systemctl try-reload-or-restart haproxy",
@@ -119,7 +119,7 @@ class HAProxyEdge(pulumi.ComponentResource):
                 f"{name}-certificate",
                 target,
                 lambda machine: push.for_machine(machine, *push.script("edge-certificate", *wanted)),
-                after(options, packages, tool),
+                with_depends_on(options, packages, tool),
                 delete=lambda machine: push.for_machine(machine, "rm", "-f", edge.certificate),
             )
         drain = put_script(f"{name}-drain", target, "haproxy-drain", options)
@@ -131,7 +131,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             target,
             "/etc/haproxy/haproxy.cfg",
             config,
-            after(options, certificate),
+            with_depends_on(options, certificate),
             mode="0640",
             owner="root:haproxy",
             check='haproxy -c -f "$1"',
@@ -144,7 +144,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             f"{name}-drained",
             target,
             lambda machine: push.for_machine(machine, *push.script("haproxy-drain", str(DRAIN_S))),
-            after(options, served, drain),
+            with_depends_on(options, served, drain),
             # The command does not read it: each change of the configuration is waited for.
             stdin=config.apply(lambda text: f"haproxy.cfg {hashlib.sha256(text.encode()).hexdigest()[:16]}\n"),
         )
@@ -153,7 +153,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             target,
             "40-edge.nft",
             firewall.Fragment(
-                "The edge, for everyone.", [firewall.Opening(80, "HTTP"), firewall.Opening(443, "HTTPS")]
+                "The edge, for everyone.", [firewall.AcceptRule(80, "HTTP"), firewall.AcceptRule(443, "HTTPS")]
             ),
             options,
         )

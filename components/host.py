@@ -16,7 +16,7 @@ from fortress.machine import Incarnation
 from .aws_machine import AwsMachine, AwsMachineArgs
 from .host_file import confirm, put, put_script
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
-from .remote import Bastion, Member, Target, after, child_options, command
+from .remote import Bastion, Member, Target, child_options, command, with_depends_on
 
 PACKAGES = ("nftables", "wireguard-tools")
 GATE_DIALS = 30
@@ -130,7 +130,7 @@ class Host(pulumi.ComponentResource):
             f"{name}-push",
             target,
             lambda machine: push.Install(machine=machine).render(),
-            after(options, ready),
+            with_depends_on(options, ready),
             delete=lambda machine: push.Uninstall(machine=machine).render(),
             stdin=push.content(text.push_script()),
         )
@@ -138,7 +138,7 @@ class Host(pulumi.ComponentResource):
             f"{name}-packages",
             target,
             lambda machine: push.Packages(machine=machine, names=PACKAGES).render(),
-            after(options, pushed),
+            with_depends_on(options, pushed),
         )
         rules = _rules(args["operators"], port)
         guarded = put(
@@ -146,7 +146,7 @@ class Host(pulumi.ComponentResource):
             target,
             firewall.BASE,
             rules,
-            after(options, packages),
+            with_depends_on(options, packages),
             mode="0755",
             check='nft -c -f "$1"',
             apply=f"{firewall.APPLY} && systemctl -q enable nftables",
@@ -157,8 +157,10 @@ class Host(pulumi.ComponentResource):
             ),
             confirm_s=FIREWALL_CONFIRM_S,
         )
-        confirmed = confirm(f"{name}-firewall-confirmed", target, firewall.BASE, rules, after(options, guarded))
-        tool = put_script(f"{name}-wireguard", target, "wireguard", after(options, confirmed))
+        confirmed = confirm(
+            f"{name}-firewall-confirmed", target, firewall.BASE, rules, with_depends_on(options, guarded)
+        )
+        tool = put_script(f"{name}-wireguard", target, "wireguard", with_depends_on(options, confirmed))
         interface = put(
             f"{name}-wg0.conf",
             target,
@@ -168,7 +170,7 @@ class Host(pulumi.ComponentResource):
                 IPv4Network(args["mesh_network"]),
                 int(args.get("mesh_port", 51820)),
             ),
-            after(options, tool),
+            with_depends_on(options, tool),
             mode="0600",
             apply=f"{push.LIBRARY}/wireguard reload wg0",
         )
@@ -176,7 +178,7 @@ class Host(pulumi.ComponentResource):
             f"{name}-key",
             target,
             lambda machine: push.for_machine(machine, *push.START_TUNNEL, "wg0"),
-            after(options, interface),
+            with_depends_on(options, interface),
             delete=lambda machine: push.for_machine(machine, *push.script("wireguard", "stop", "wg0")),
             ignore_changes=_CONNECTION_HABITS,
         )
@@ -187,7 +189,7 @@ class Host(pulumi.ComponentResource):
                 f"{name}-facts",
                 target,
                 lambda machine: push.for_machine(machine, *push.MEMORY),
-                after(options, ready),
+                with_depends_on(options, ready),
                 # A machine of another size has just restarted.
                 dials=GATE_DIALS,
                 # Read to its end and else of no use: another size of the same machine asks again.

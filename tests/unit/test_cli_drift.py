@@ -125,7 +125,7 @@ def test_every_file_of_a_recorded_fortress_is_known() -> None:
 
 def test_the_firewall_as_one_text_is_the_base_with_its_fragments_in_the_place_where_it_includes_them() -> None:
     base = firewall.render_base(["192.0.2.10/32"], 22)
-    ssh, web = (firewall.render_fragment(firewall.Fragment(n, [firewall.Opening(1, n)])) for n in ("ssh", "web"))
+    ssh, web = (firewall.render_fragment(firewall.Fragment(n, [firewall.AcceptRule(1, n)])) for n in ("ssh", "web"))
     texts = {"/etc/nftables.d/40-web.nft": web, "/etc/nftables.d/20-ssh.nft": ssh, "/etc/nftables.d/x/y.nft": "no"}
     wanted = pushed.Host([File("a", "", path, "0644", "root:root", content) for path, content in texts.items()])
     assert wanted.ruleset() is None, "without a base there is nothing to hold the host against"
