@@ -8,7 +8,7 @@ from fortress import firewall, mariadb, push, wireguard
 
 from .data_volume import VolumeArgs, mount
 from .host_file import put, put_fragment, put_script
-from .remote import Member, Target, after, child_options, command
+from .remote import Member, Target, child_options, command, with_depends_on
 
 
 class DataFortressArgs(TypedDict):
@@ -72,18 +72,18 @@ class DataFortress(pulumi.ComponentResource):
         packages = command(
             f"{name}-packages",
             target,
-            lambda machine: push.packages(list(mariadb.PACKAGES), machine=machine),
+            lambda machine: push.Packages(machine=machine, names=mariadb.PACKAGES).render(),
             # Their installation makes the data folder, or takes over the one that is there.
-            after(options, *mounted),
+            with_depends_on(options, *mounted),
         )
         authority_tool = put_script(f"{name}-authority-tool", target, "mariadb-authority", options)
         access_tool = put_script(f"{name}-access-tool", target, "mariadb-access", options)
         authority = command(
             f"{name}-authority",
             target,
-            lambda machine: push.on(machine, push.script("mariadb-authority", *names)),
-            after(options, packages, authority_tool),
-            delete=lambda machine: push.on(machine, push.script("mariadb-authority", "remove")),
+            lambda machine: push.for_machine(machine, *push.script("mariadb-authority", *names)),
+            with_depends_on(options, packages, authority_tool),
+            delete=lambda machine: push.for_machine(machine, *push.script("mariadb-authority", "remove")),
         )
         drop_in = put(
             f"{name}-after-tunnel",
@@ -108,7 +108,7 @@ class DataFortress(pulumi.ComponentResource):
                     )
                 )
             ),
-            after(options, authority, drop_in),
+            with_depends_on(options, authority, drop_in),
             check=mariadb.CONFIG_CHECK,
             apply="systemctl -q enable mariadb && systemctl restart mariadb",
             remove_apply="systemctl -q disable --now mariadb",
@@ -117,9 +117,11 @@ class DataFortress(pulumi.ComponentResource):
         account = command(
             f"{name}-account",
             target,
-            lambda machine: push.on(machine, push.script("mariadb-access", *account_facts)),
-            after(options, access_tool, config),
-            delete=lambda machine: push.on(machine, push.script("mariadb-access", "remove" if keep_data else "wipe")),
+            lambda machine: push.for_machine(machine, *push.script("mariadb-access", *account_facts)),
+            with_depends_on(options, access_tool, config),
+            delete=lambda machine: push.for_machine(
+                machine, *(push.script("mariadb-access", "remove") if keep_data else push.WIPE_DATABASE)
+            ),
             stdin=pulumi.Output.secret(args["password"]),
         )
         put_fragment(
@@ -128,7 +130,11 @@ class DataFortress(pulumi.ComponentResource):
             "30-database.nft",
             firewall.Fragment(
                 "MariaDB, for hosts of the mesh: who is a peer of this host is decided by its flows.",
-                [firewall.Opening(mariadb.PORT, "MariaDB", sources=[args["clients"]], interface=wireguard.INTERFACE)],
+                [
+                    firewall.AcceptRule(
+                        mariadb.PORT, "MariaDB", sources=[args["clients"]], interface=wireguard.INTERFACE
+                    )
+                ],
             ),
             options,
         )

@@ -8,7 +8,7 @@ from pulumi_openstack import blockstorage, compute
 from fortress import mariadb, push
 
 from .host_file import put_script
-from .remote import Target, after, command
+from .remote import Target, command, with_depends_on
 
 SERVICE = "mariadb"
 
@@ -60,7 +60,7 @@ def mount(
             command(
                 f"{name}-cryptsetup",
                 target,
-                lambda machine: push.packages(["cryptsetup-bin"], machine=machine),
+                lambda machine: push.Packages(machine=machine, names=("cryptsetup-bin",)).render(),
                 opts,
             )
         )
@@ -96,18 +96,18 @@ def mount(
 
     def mounting(machine: str) -> pulumi.Output[str]:
         return source.apply(
-            lambda known: push.on(machine, push.script("data-volume", "mount", known, *place, *options))
+            lambda known: push.for_machine(machine, *push.script("data-volume", "mount", known, *place, *options))
         )
 
     return command(
         f"{name}-data-mounted",
         target,
         mounting,
-        after(opts, *needed),
-        delete=lambda machine: push.on(machine, push.script("data-volume", "unmount", *place)),
+        with_depends_on(opts, *needed),
+        delete=lambda machine: push.for_machine(machine, *push.script("data-volume", "unmount", *place)),
         # As a file is sent: a key that was cut short would encrypt the volume.
         stdin=pulumi.Output.secret(key).apply(push.content) if encrypted and key is not None else None,
         # MariaDB is stopped and the volume unmounted on the old machine, by its own connection, before the volume is
         # detached and that machine ends; then the new one mounts it.
-        undone_before=made["instance_id"] if made else None,
+        replace_on=made["instance_id"] if made else None,
     )

@@ -9,7 +9,7 @@ import pulumi
 from fortress import firewall, push, wireguard, workload
 
 from .host_file import put, put_fragment, put_script
-from .remote import Member, Target, after, child_options, command
+from .remote import Member, Target, child_options, command, with_depends_on
 
 
 class WorkloadArgs(TypedDict):
@@ -83,7 +83,7 @@ class EphemeralWorker(pulumi.ComponentResource):
         packages = command(
             f"{name}-packages",
             target,
-            lambda machine: push.packages(["python3", *work.get("packages", [])], machine=machine),
+            lambda machine: push.Packages(machine=machine, names=("python3", *work.get("packages", []))).render(),
             options,
         )
         files = [
@@ -110,7 +110,7 @@ class EphemeralWorker(pulumi.ComponentResource):
             firewall.Fragment(
                 "The workload, for the edge.",
                 [
-                    firewall.Opening(
+                    firewall.AcceptRule(
                         int(work["port"]), work["name"], sources=args["clients"], interface=wireguard.INTERFACE
                     )
                 ],
@@ -143,7 +143,7 @@ class EphemeralWorker(pulumi.ComponentResource):
             target,
             f"/etc/systemd/system/{work['name']}.service",
             service,
-            after(options, packages, ca, password, *files),
+            with_depends_on(options, packages, ca, password, *files),
             apply=f"systemctl daemon-reload && systemctl -q enable {work['name']} && systemctl restart {work['name']}",
             remove_apply=f"systemctl -q disable --now {work['name']}; systemctl daemon-reload",
             unit=work["name"],
@@ -154,8 +154,8 @@ class EphemeralWorker(pulumi.ComponentResource):
         healthy = command(
             f"{name}-healthy",
             target,
-            lambda machine: push.on(machine, push.script("wait-healthy", url, limit, work["name"])),
-            after(options, unit, gate),
+            lambda machine: push.for_machine(machine, *push.script("wait-healthy", url, limit, work["name"])),
+            with_depends_on(options, unit, gate),
             # What runs: the command does not read it, but a change of it is waited for like the first start.
             stdin=pulumi.Output.all(service, *work.get("files", {}).values()).apply(_version),
         )

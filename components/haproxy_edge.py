@@ -9,7 +9,7 @@ import pulumi
 from fortress import firewall, haproxy, push
 
 from .host_file import put, put_fragment, put_script
-from .remote import Member, Target, after, child_options, command
+from .remote import Member, Target, child_options, command, with_depends_on
 
 DRAIN_S = 35
 """Seconds for requests that began under an older configuration: a little more than its hard-stop-after."""
@@ -97,7 +97,7 @@ class HAProxyEdge(pulumi.ComponentResource):
         packages = command(
             f"{name}-packages",
             target,
-            lambda machine: push.packages(["haproxy", "openssl"], machine=machine),
+            lambda machine: push.Packages(machine=machine, names=("haproxy", "openssl")).render(),
             options,
         )
         if tls := args.get("tls"):
@@ -106,7 +106,7 @@ class HAProxyEdge(pulumi.ComponentResource):
                 target,
                 edge.certificate,
                 pulumi.Output.secret(pulumi.Output.concat(tls["certificate"], "\n", tls["key"])),
-                after(options, packages),
+                with_depends_on(options, packages),
                 mode="0600",
                 check='openssl x509 -noout -checkend 0 -in "$1" && openssl pkey -noout -check -in "$1"',
                 apply="systemctl try-reload-or-restart haproxy",
@@ -118,9 +118,9 @@ class HAProxyEdge(pulumi.ComponentResource):
             certificate = command(
                 f"{name}-certificate",
                 target,
-                lambda machine: push.on(machine, push.script("edge-certificate", *wanted)),
-                after(options, packages, tool),
-                delete=lambda machine: push.on(machine, f"rm -f {edge.certificate}"),
+                lambda machine: push.for_machine(machine, *push.script("edge-certificate", *wanted)),
+                with_depends_on(options, packages, tool),
+                delete=lambda machine: push.for_machine(machine, "rm", "-f", edge.certificate),
             )
         drain = put_script(f"{name}-drain", target, "haproxy-drain", options)
         config = pulumi.Output.all(primary["servers"], overflow["servers"]).apply(
@@ -131,7 +131,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             target,
             "/etc/haproxy/haproxy.cfg",
             config,
-            after(options, certificate),
+            with_depends_on(options, certificate),
             mode="0640",
             owner="root:haproxy",
             check='haproxy -c -f "$1"',
@@ -143,8 +143,8 @@ class HAProxyEdge(pulumi.ComponentResource):
         command(
             f"{name}-drained",
             target,
-            lambda machine: push.on(machine, push.script("haproxy-drain", str(DRAIN_S))),
-            after(options, served, drain),
+            lambda machine: push.for_machine(machine, *push.script("haproxy-drain", str(DRAIN_S))),
+            with_depends_on(options, served, drain),
             # The command does not read it: each change of the configuration is waited for.
             stdin=config.apply(lambda text: f"haproxy.cfg {hashlib.sha256(text.encode()).hexdigest()[:16]}\n"),
         )
@@ -154,7 +154,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             "40-edge.nft",
             firewall.Fragment(
                 "The edge, for everyone.",
-                [firewall.Opening(haproxy.HTTP_PORT, "HTTP"), firewall.Opening(haproxy.HTTPS_PORT, "HTTPS")],
+                [firewall.AcceptRule(haproxy.HTTP_PORT, "HTTP"), firewall.AcceptRule(haproxy.HTTPS_PORT, "HTTPS")],
             ),
             options,
         )

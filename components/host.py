@@ -11,13 +11,14 @@ import pulumi
 from pulumi_command import local
 
 from fortress import firewall, push, text, wireguard
+from fortress.machine import Incarnation
 
 from .aws_machine import AwsMachine, AwsMachineArgs
 from .host_file import confirm, put, put_script
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
-from .remote import Bastion, Member, Target, after, child_options, command
+from .remote import Bastion, Member, Target, child_options, command, with_depends_on
 
-PACKAGES = ["nftables", "wireguard-tools"]
+PACKAGES = ("nftables", "wireguard-tools")
 GATE_DIALS = 30
 """Attempts of the readiness gate: a machine that is booting refuses the first ones."""
 FIREWALL_CONFIRM_S = 45
@@ -89,7 +90,7 @@ class Host(pulumi.ComponentResource):
         if made:
             address, machine_id = made.address, made.machine_id
         else:
-            address, machine_id = args["address"], f"{name}.{int(args.get('incarnation', 1))}"
+            address, machine_id = args["address"], str(Incarnation(name, int(args.get("incarnation", 1))))
         given_key = args.get("host_key")
         if args.get("bastion") and given_key is None:
             raise ValueError(f"host {name}: host_key is needed with a bastion; it cannot be learnt through one")
@@ -120,7 +121,7 @@ class Host(pulumi.ComponentResource):
         ready = command(
             f"{name}-ready",
             target,
-            lambda machine: push.on(machine, "true"),
+            lambda machine: push.for_machine(machine, *push.READY),
             options,
             dials=GATE_DIALS,
             ignore_changes=_CONNECTION_HABITS,
@@ -128,16 +129,16 @@ class Host(pulumi.ComponentResource):
         pushed = command(
             f"{name}-push",
             target,
-            lambda machine: push.install(machine=machine),
-            after(options, ready),
-            delete=lambda machine: push.uninstall(machine=machine),
+            lambda machine: push.Install(machine=machine).render(),
+            with_depends_on(options, ready),
+            delete=lambda machine: push.Uninstall(machine=machine).render(),
             stdin=push.content(text.push_script()),
         )
         packages = command(
             f"{name}-packages",
             target,
-            lambda machine: push.packages(PACKAGES, machine=machine),
-            after(options, pushed),
+            lambda machine: push.Packages(machine=machine, names=PACKAGES).render(),
+            with_depends_on(options, pushed),
         )
         rules = _rules(args["operators"], port)
         guarded = put(
@@ -145,7 +146,7 @@ class Host(pulumi.ComponentResource):
             target,
             firewall.BASE,
             rules,
-            after(options, packages),
+            with_depends_on(options, packages),
             mode="0755",
             check='nft -c -f "$1"',
             apply=f"{firewall.APPLY} && systemctl -q enable nftables",
@@ -156,8 +157,10 @@ class Host(pulumi.ComponentResource):
             ),
             confirm_s=FIREWALL_CONFIRM_S,
         )
-        confirmed = confirm(f"{name}-firewall-confirmed", target, firewall.BASE, rules, after(options, guarded))
-        tool = put_script(f"{name}-wireguard", target, "wireguard", after(options, confirmed))
+        confirmed = confirm(
+            f"{name}-firewall-confirmed", target, firewall.BASE, rules, with_depends_on(options, guarded)
+        )
+        tool = put_script(f"{name}-wireguard", target, "wireguard", with_depends_on(options, confirmed))
         interface = put(
             f"{name}-wg0.conf",
             target,
@@ -167,16 +170,16 @@ class Host(pulumi.ComponentResource):
                 IPv4Network(args["mesh_network"]),
                 int(args.get("mesh_port", wireguard.PORT)),
             ),
-            after(options, tool),
+            with_depends_on(options, tool),
             mode="0600",
             apply=f"{push.LIBRARY}/wireguard reload {wireguard.INTERFACE}",
         )
         key = command(
             f"{name}-key",
             target,
-            lambda machine: push.on(machine, push.script("wireguard", "start", wireguard.INTERFACE)),
-            after(options, interface),
-            delete=lambda machine: push.on(machine, push.script("wireguard", "stop", wireguard.INTERFACE)),
+            lambda machine: push.for_machine(machine, *push.START_TUNNEL, wireguard.INTERFACE),
+            with_depends_on(options, interface),
+            delete=lambda machine: push.for_machine(machine, *push.script("wireguard", "stop", wireguard.INTERFACE)),
             ignore_changes=_CONNECTION_HABITS,
         )
         self.public_key = key.stdout.apply(str.strip)
@@ -185,8 +188,8 @@ class Host(pulumi.ComponentResource):
             facts = command(
                 f"{name}-facts",
                 target,
-                lambda machine: push.on(machine, "awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo -"),
-                after(options, ready),
+                lambda machine: push.for_machine(machine, *push.MEMORY),
+                with_depends_on(options, ready),
                 # A machine of another size has just restarted.
                 dials=GATE_DIALS,
                 # Read to its end and else of no use: another size of the same machine asks again.

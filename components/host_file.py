@@ -77,7 +77,7 @@ def put(
     return command(
         name,
         target,
-        lambda machine: push.put(
+        lambda machine: push.Put(
             path,
             machine=machine,
             resource=name,
@@ -87,9 +87,9 @@ def put(
             apply=apply,
             unit=unit,
             confirm_s=confirm_s,
-        ),
+        ).render(),
         opts,
-        delete=lambda machine: push.remove(path, machine=machine, resource=name, apply=remove_apply or apply),
+        delete=lambda machine: push.Remove(path, machine=machine, resource=name, apply=remove_apply or apply).render(),
         stdin=pulumi.Output.from_input(content).apply(push.content),
     )
 
@@ -100,7 +100,10 @@ def confirm(
     """A new connection that confirms a file pushed with `confirm_s`; must depend on it."""
     sha256 = pulumi.Output.from_input(content).apply(lambda text: hashlib.sha256(text.encode()).hexdigest())
     return command(
-        name, target, lambda machine: sha256.apply(lambda known: push.confirm(path, known, machine=machine)), opts
+        name,
+        target,
+        lambda machine: sha256.apply(lambda known: push.Confirm(path, known, machine=machine).render()),
+        opts,
     )
 
 

@@ -8,7 +8,7 @@ from pulumi_openstack import compute, networking
 
 from fortress import cloud
 
-from .remote import after, child_options
+from .remote import child_options, with_depends_on
 
 
 class OpenStackMachineArgs(TypedDict):
@@ -102,7 +102,7 @@ class OpenStackMachine(pulumi.ComponentResource):
             stop_before_destroy=True,
             opts=pulumi.ResourceOptions.merge(
                 # cloud-init and the first login find the address in place.
-                after(options, *reachable),
+                with_depends_on(options, *reachable),
                 pulumi.ResourceOptions(
                     # Its volumes and its port are in use until it is gone.
                     delete_before_replace=True,

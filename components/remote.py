@@ -76,14 +76,14 @@ def command(
     stdin: pulumi.Input[str] | None = None,
     dials: int = DIALS,
     ignore_changes: Sequence[str] = (),
-    undone_before: pulumi.Input[str] | None = None,
+    replace_on: pulumi.Input[str] | None = None,
 ) -> remote.Command:
     """One command on a host. `create` and `delete` make its text from the machine's identity.
 
     The identity stands in the text and never in `triggers`: those replace, and a replacement deletes through the old
     connection. Secrets go by `stdin` only, since a failing command's text is printed whole.
 
-    `undone_before` is for the one case that wants just that, a volume's mount: the id of a machine that the stack
+    `replace_on` is for the one case that wants just that, a volume's mount: the id of a machine that the stack
     makes, before whose end `delete` must have run there. It runs when the machine is replaced and when it is removed,
     and fails for one that is lost: after an `up` with `gone`, one without it gives its place to a new machine.
     """
@@ -102,7 +102,7 @@ def command(
     # that contacts nobody, and the machine gets it when it is back.
     gone = member["gone"]
     ignored = ["connection", "create", "delete", "stdin"] if gone else list(ignore_changes)
-    if gone and undone_before is not None:
+    if gone and replace_on is not None:
         ignored.append("triggers")
     return remote.Command(
         name,
@@ -110,7 +110,7 @@ def command(
         create=None if gone else _by_sudo(member, create),
         delete=_by_sudo(member, delete) if delete and not gone else None,
         stdin=stdin,
-        triggers=None if undone_before is None else [undone_before],
+        triggers=None if replace_on is None else [replace_on],
         add_previous_output_in_env=False,
         logging=remote.Logging.NONE,
         opts=pulumi.ResourceOptions.merge(
@@ -118,9 +118,9 @@ def command(
             pulumi.ResourceOptions(
                 ignore_changes=ignored,
                 # No delete command dials a machine that the cloud has ended.
-                deleted_with=_named(member["host_urn"]) if "host_urn" in member and undone_before is None else None,
-                delete_before_replace=None if undone_before is None else True,
-                retain_on_delete=True if gone and undone_before is not None else None,
+                deleted_with=_named(member["host_urn"]) if "host_urn" in member and replace_on is None else None,
+                delete_before_replace=None if replace_on is None else True,
+                retain_on_delete=True if gone and replace_on is not None else None,
                 hooks=None if gone else pulumi.ResourceHookBinding(before_create=[_guard()], before_update=[_guard()]),
             ),
         ),
@@ -139,7 +139,7 @@ def child_options(parent: pulumi.Resource, opts: pulumi.ResourceOptions | None) 
     return pulumi.ResourceOptions(parent=parent, depends_on=opts.depends_on if opts else None)
 
 
-def after(opts: pulumi.ResourceOptions, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
+def with_depends_on(opts: pulumi.ResourceOptions, *resources: pulumi.Resource) -> pulumi.ResourceOptions:
     """The same options, waiting for further resources too: for order that no value carries."""
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(resources)))
 

@@ -74,9 +74,7 @@ class WireGuardMesh(pulumi.ComponentResource):
                         peer for peer in plan.peers[host] if host not in elsewhere or peer.name not in elsewhere
                     ),
                     here=host not in elsewhere,
-                    openings=_openings(
-                        host, host in args["hubs"], int(args.get("port", wireguard.PORT)), opened, addresses
-                    ),
+                    rules=_rules(host, host in args["hubs"], int(args.get("port", wireguard.PORT)), opened, addresses),
                     relays=plan.relays.get(host, ()),
                     port=int(args.get("port", wireguard.PORT)),
                     keepalive_s=int(args.get("keepalive_s", 25)),
@@ -95,7 +93,7 @@ class _MemberArgs(TypedDict):
     others: Mapping[str, Member]
     peers: tuple[wireguard.Peer, ...]
     here: bool
-    openings: list[firewall.Opening]
+    rules: list[firewall.AcceptRule]
     relays: tuple[wireguard.Relay, ...]
     port: int
     keepalive_s: int
@@ -131,12 +129,12 @@ class WireGuardMember(pulumi.ComponentResource):
                 check=f'{push.LIBRARY}/wireguard check "$1"',
                 apply=SYNC,
             )
-        if args["here"] and (args["openings"] or args["relays"]):
+        if args["here"] and (args["rules"] or args["relays"]):
             put_fragment(
                 f"{name}-firewall",
                 target,
                 "20-mesh.nft",
-                firewall.Fragment("The mesh.", args["openings"], args["relays"]),
+                firewall.Fragment("The mesh.", args["rules"], args["relays"]),
                 options,
             )
         if args["relays"]:
@@ -179,12 +177,12 @@ def _peer_file(peer: wireguard.Peer, other: Member, port: int, keepalive_s: int)
     )
 
 
-def _openings(
+def _rules(
     host: str, hub: bool, port: int, flows: list[wireguard.Flow], addresses: Mapping[str, IPv4Address]
-) -> list[firewall.Opening]:
-    openings = [firewall.Opening(port, "WireGuard", "udp")] if hub else []
-    return openings + [
-        firewall.Opening(
+) -> list[firewall.AcceptRule]:
+    rules = [firewall.AcceptRule(port, "WireGuard", "udp")] if hub else []
+    return rules + [
+        firewall.AcceptRule(
             flow.port, f"from {flow.source}", flow.protocol, [str(addresses[flow.source])], wireguard.INTERFACE
         )
         for flow in flows

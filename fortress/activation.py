@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 from enum import IntEnum
 
-from fortress.push import LIBRARY, PUSH, push_in
+from fortress import push
 
 
 class Effect(IntEnum):
@@ -63,24 +63,34 @@ def of_command(command: str | None) -> Activation:
 
     `reload-or-restart` counts as a reload: every service here that is given it can reload.
     """
-    push = push_in(command or "")
-    if push is None:
+    pushed = push.parse(command or "")
+    if not isinstance(pushed, push.Push):
         return Activation(Effect.UNKNOWN)
-    found = [_of_part(part) for part in _parts(push.apply)]
+    unit = pushed.unit if isinstance(pushed, push.Put) else None
+    found = [_of_part(part) for part in _parts(pushed.apply or "")]
     worst = max(found, key=lambda activation: activation.effect, default=Activation(Effect.UNTOUCHED))
-    service = worst.service or push.unit or next((one.service for one in found if one.service), "")
-    return Activation(worst.effect, "" if worst.effect is Effect.UNKNOWN and not push.unit else service)
+    service = worst.service or unit or next((one.service for one in found if one.service), "")
+    return Activation(worst.effect, "" if worst.effect is Effect.UNKNOWN and not unit else service)
 
 
-_LEAVES_SERVICES = re.compile(
-    r"(?:sudo )?(?:env FORTRESS_MACHINE=\S+ )?"
-    rf"(?:true$|awk '/\^MemTotal:|{PUSH} confirm |{LIBRARY}/(?:haproxy-drain|wait-healthy|mariadb-access ensure) )"
+_LEAVE_SERVICES = (
+    push.READY,
+    push.MEMORY[:2],  # older versions read it from standard input
+    push.script("haproxy-drain"),
+    push.script("wait-healthy"),
+    push.script("mariadb-access", "ensure"),
 )
+"""Words that begin what looks, waits or grants."""
 
 
 def leaves_services(command: str) -> bool:
     """Whether a command that is no push of a file is one of those that look, wait or grant, and touch no service."""
-    return _LEAVES_SERVICES.match(command) is not None
+    match push.parse(command):
+        case push.Confirm():
+            return True
+        case push.Run() as run:
+            return any(run.begins(words) for words in _LEAVE_SERVICES)
+    return False
 
 
 def _parts(script: str) -> list[str]:

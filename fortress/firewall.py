@@ -16,7 +16,7 @@ APPLY = f"nft -f {BASE}"
 
 
 @dataclass(frozen=True)
-class Opening:
+class AcceptRule:
     """A port that a fragment opens: to everyone, or to the sources named (addresses or ranges)."""
 
     port: int
@@ -36,10 +36,10 @@ class Opening:
 
 @dataclass(frozen=True)
 class Fragment:
-    """What one component needs: openings of this host, and flows that it passes on as a hub."""
+    """What one component needs: what this host accepts, and flows that it passes on as a hub."""
 
     title: str
-    openings: Sequence[Opening] = ()
+    rules: Sequence[AcceptRule] = ()
     relays: Sequence[Relay] = field(default=())
 
 
@@ -56,8 +56,8 @@ def render_base(operators: Iterable[str], ssh_port: int) -> str:
 
 def render_fragment(fragment: Fragment) -> str:
     """A file of /etc/nftables.d."""
-    for opening in fragment.openings:
-        for source in opening.sources:
+    for rule in fragment.rules:
+        for source in rule.sources:
             IPv4Network(source)
     return render("fragment.nft.j2", fragment=fragment)
 

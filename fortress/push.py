@@ -1,10 +1,11 @@
-"""The command lines that run `fortress-push` (push.sh) on a host, quoted for its shell."""
+"""The command lines that run on a host, written and read: those of `fortress-push` (push.sh), and host scripts."""
 
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
-from itertools import pairwise
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import KW_ONLY, dataclass
 
 PUSH = "/usr/local/sbin/fortress-push"
 LIBRARY = "/usr/local/lib/fortress"
@@ -13,35 +14,152 @@ LIBRARY = "/usr/local/lib/fortress"
 END = "# fortress-push: end of file\n"
 """The last line of what is sent: a connection that is cut shows as an end of input, and must not pass for the whole."""
 
+NOTE = "  # found by fortress drift: "
+"""What `fortress drift --mend` writes behind a command in the state, until the next `pulumi up` has put it right."""
+
+# Words that are read as well as written.
+READY = ("true",)
+MEMORY = ("awk", "/^MemTotal:/ { print int($2 / 1024) }", "/proc/meminfo", "-")
+"""Prints a host's memory in MB."""
+START_TUNNEL = (f"{LIBRARY}/wireguard", "start")
+"""With the interface behind it."""
+WIPE_DATABASE = (f"{LIBRARY}/mariadb-access", "wipe")
+
+_SUDO = "sudo "
+_MACHINE = "FORTRESS_MACHINE="
+_INSTALL = (
+    f"umask 077; cat >{PUSH}.new && tail -n 1 {PUSH}.new | grep -qxF {shlex.quote(END.strip())}"
+    f" && chmod 755 {PUSH}.new && sync {PUSH}.new && mv {PUSH}.new {PUSH}"
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Command(ABC):
+    """A command line for one machine."""
+
+    machine: str
+    """Identity of the machine: it changes the command when another one took the host's place, and nothing else."""
+
+    @abstractmethod
+    def words(self) -> tuple[str, ...]:
+        """What is run, without the machine."""
+
+    def render(self) -> str:
+        """The command line, quoted for the host's shell."""
+        return shlex.join([*self.words(), "--machine", self.machine])
+
 
 @dataclass(frozen=True)
-class Push:
-    """A command of `fortress-push` (fortress/push.py) that puts or removes a file."""
+class Push(Command):
+    """Puts or removes a file."""
 
-    verb: str
     path: str
-    mode: str
-    owner: str
-    apply: str
-    unit: str
+    _: KW_ONLY
+    resource: str
+    """The name that the file is known by; only that one removes it."""
+    apply: str | None = None
+    """Shell command that makes the file, "$1", take effect."""
 
 
-_OPTIONS = {"--apply", "--unit", "--check", "--confirm", "--resource", "--machine"}
+@dataclass(frozen=True, kw_only=True)
+class Put(Push):
+    """Puts standard input (`content`) at `path`."""
+
+    mode: str = "0644"
+    """Octal."""
+    owner: str = "root:root"
+    """OWNER:GROUP."""
+    check: str | None = None
+    """Shell command that refuses a bad candidate, "$1"."""
+    unit: str | None = None
+    """systemd unit that must be active afterwards."""
+    confirm_s: int | None = None
+    """Seconds within which a new connection must `Confirm` the file, or the old one comes back."""
+
+    def words(self) -> tuple[str, ...]:
+        options = {"--check": self.check, "--apply": self.apply, "--unit": self.unit, "--confirm": self.confirm_s}
+        return (PUSH, "put", self.path, self.mode, self.owner, *_given({**options, "--resource": self.resource}))
 
 
-def push_in(command: str) -> Push | None:
-    """The push that a command is, None when it is something else or not known."""
-    try:
-        words = shlex.split(command)
-    except ValueError:
-        return None
-    if words[:1] == ["sudo"]:
-        words = words[1:]
-    if len(words) < 3 or not words[0].endswith("/fortress-push") or words[1] not in ("put", "remove"):
-        return None
-    options = {word: following for word, following in pairwise(words) if word in _OPTIONS}
-    mode, owner = (words[3], words[4]) if words[1] == "put" and len(words) > 4 else ("", "")
-    return Push(words[1], words[2], mode, owner, options.get("--apply", ""), options.get("--unit", ""))
+@dataclass(frozen=True, kw_only=True)
+class Remove(Push):
+    """Takes a pushed file away; what stood there before it comes back."""
+
+    def words(self) -> tuple[str, ...]:
+        return (PUSH, "remove", self.path, *_given({"--apply": self.apply, "--resource": self.resource}))
+
+
+@dataclass(frozen=True)
+class Confirm(Command):
+    """Says, by a new connection, that a file pushed with `confirm_s` does not lock us out."""
+
+    path: str
+    sha256: str
+
+    def words(self) -> tuple[str, ...]:
+        return (PUSH, "confirm", self.path, self.sha256)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Packages(Command):
+    """Installs Debian packages that are not there yet."""
+
+    names: tuple[str, ...]
+
+    def words(self) -> tuple[str, ...]:
+        return (PUSH, "packages", *self.names)
+
+    def render(self) -> str:
+        return shlex.join([PUSH, "packages", "--machine", self.machine, *self.names])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Install(Command):
+    """Installs push.sh itself from standard input; the one file that cannot push itself.
+
+    A script that was cut short is refused: its last line is looked for before it takes its place.
+    """
+
+    def words(self) -> tuple[str, ...]:
+        return ("sh", "-c", _INSTALL)
+
+    def render(self) -> str:
+        return shlex.join([*self.words(), self.machine])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Uninstall(Command):
+    """Takes push.sh away, last of all."""
+
+    def words(self) -> tuple[str, ...]:
+        return (PUSH, "uninstall")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run(Command):
+    """Runs anything else, such as a host script; the machine stands where it changes nothing but the text."""
+
+    command: tuple[str, ...]
+
+    def words(self) -> tuple[str, ...]:
+        return self.command
+
+    def render(self) -> str:
+        return f"env {_MACHINE}{shlex.quote(self.machine)} {shlex.join(self.command)}"
+
+    def begins(self, words: Sequence[str]) -> bool:
+        """Whether these are its first words."""
+        return self.command[: len(words)] == tuple(words)
+
+
+def for_machine(machine: str, *words: str) -> str:
+    """A command that also says which machine it is for."""
+    return Run(machine=machine, command=words).render()
+
+
+def script(name: str, *arguments: str) -> tuple[str, ...]:
+    """The words that run a host script."""
+    return (f"{LIBRARY}/{name}", *arguments)
 
 
 def content(text: str) -> str:
@@ -49,68 +167,103 @@ def content(text: str) -> str:
     return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{END}"
 
 
-def put(
-    path: str,
-    *,
-    machine: str,
-    resource: str,
-    mode: str = "0644",
-    owner: str = "root:root",
-    check: str | None = None,
-    apply: str | None = None,
-    unit: str | None = None,
-    confirm_s: int | None = None,
-) -> str:
-    """Put standard input at `path`. `check` and `apply` are shell commands that see the candidate or the file as "$1".
+def _given(options: dict[str, str | int | None]) -> list[str]:
+    return [word for option, value in options.items() if value is not None for word in (option, str(value))]
 
-    `machine` identifies the machine behind the name: it changes the command when another one took its place.
-    `resource` is the name that the file is known by; only that one removes it.
+
+# --- read -------------------------------------------------------------------------------------------------------------
+
+
+def parse(line: str) -> Command | None:
+    """The command of a line as a state has it, with `sudo` before and a note behind it or without.
+
+    None when it is something else, or not known yet.
     """
-    words = [PUSH, "put", path, mode, owner]
-    for option, value in (("--check", check), ("--apply", apply), ("--unit", unit), ("--confirm", confirm_s)):
-        if value is not None:
-            words += [option, str(value)]
-    return shlex.join([*words, "--resource", resource, "--machine", machine])
+    try:
+        return _parse(shlex.split(without_note(line)[0].removeprefix(_SUDO)))
+    except ValueError:  # a quote that nobody closes, or no number of seconds
+        return None
 
 
-def remove(path: str, *, machine: str, resource: str, apply: str | None = None) -> str:
-    """Take a pushed file away; what stood there before it comes back."""
-    words = [PUSH, "remove", path, *(["--apply", apply] if apply else [])]
-    return shlex.join([*words, "--resource", resource, "--machine", machine])
+def _parse(words: list[str]) -> Command | None:
+    match words:
+        case [tool, verb, *rest] if tool == PUSH:
+            return _parse_push(verb, rest)
+        case ["sh", "-c", script, machine] if PUSH in script:  # another version's may differ
+            return Install(machine=machine)
+        case ["env", machine, _, *_] if machine.startswith(_MACHINE):
+            return Run(machine=machine.removeprefix(_MACHINE), command=tuple(words[2:]))
+    return None
 
 
-def confirm(path: str, sha256: str, *, machine: str) -> str:
-    """Say, by a new connection, that the file pushed with `confirm_s` does not lock us out."""
-    return shlex.join([PUSH, "confirm", path, sha256, "--machine", machine])
+def _parse_push(verb: str, words: list[str]) -> Command | None:
+    match verb, words:
+        case "packages", ["--machine", machine, *names]:
+            return Packages(machine=machine, names=tuple(names))
+        case "put", [path, mode, owner, *rest] if (options := _options(rest)) is not None:
+            seconds = options.get("--confirm")
+            return Put(
+                path,
+                mode=mode,
+                owner=owner,
+                check=options.get("--check"),
+                apply=options.get("--apply"),
+                unit=options.get("--unit"),
+                confirm_s=None if seconds is None else int(seconds),
+                resource=options.get("--resource", ""),
+                machine=options.get("--machine", ""),
+            )
+        case "remove", [path, *rest] if (options := _options(rest)) is not None:
+            named, machine = options.get("--resource", ""), options.get("--machine", "")
+            return Remove(path, apply=options.get("--apply"), resource=named, machine=machine)
+        case "confirm", [path, sha256, *rest] if (options := _options(rest)) is not None:
+            return Confirm(path, sha256, machine=options.get("--machine", ""))
+        case "uninstall", rest if (options := _options(rest)) is not None:
+            return Uninstall(machine=options.get("--machine", ""))
+    return None
 
 
-def packages(names: list[str], *, machine: str) -> str:
-    """Install Debian packages that are not there yet."""
-    return shlex.join([PUSH, "packages", "--machine", machine, *names])
+def _options(words: Sequence[str]) -> dict[str, str] | None:
+    """Each option with its value, also those that only another version knows; None for anything but options."""
+    options, values = words[::2], words[1::2]
+    if len(options) != len(values) or not all(option.startswith("--") for option in options):
+        return None
+    return dict(zip(options, values, strict=True))
 
 
-def install(*, machine: str) -> str:
-    """Install push.sh itself from standard input; the one file that cannot push itself.
-
-    A script that was cut short is refused: its last line is looked for before it takes its place.
-    """
-    script = (
-        f"umask 077; cat >{PUSH}.new && tail -n 1 {PUSH}.new | grep -qxF {shlex.quote(END.strip())}"
-        f" && chmod 755 {PUSH}.new && sync {PUSH}.new && mv {PUSH}.new {PUSH}"
-    )
-    return shlex.join(["sh", "-c", script, machine])
+def machine_of(line: str) -> str:
+    """Identity of the machine that a line is for, empty where it names none."""
+    command = parse(line)
+    return command.machine if command else ""
 
 
-def uninstall(*, machine: str) -> str:
-    """Take push.sh away, last of all."""
-    return shlex.join([PUSH, "uninstall", "--machine", machine])
+def bare(line: str) -> str:
+    """A command for a reader, without what each of them says: who runs it, and for which machine."""
+    command = parse(line)
+    return shlex.join(command.words()) if command else line.removeprefix(_SUDO)
 
 
-def script(name: str, *arguments: str) -> str:
-    """Run a host script."""
-    return shlex.join([f"{LIBRARY}/{name}", *arguments])
+# --- changed in a state -----------------------------------------------------------------------------------------------
 
 
-def on(machine: str, command: str) -> str:
-    """A command that also says which machine it is for, where it changes nothing but the text."""
-    return f"env FORTRESS_MACHINE={shlex.quote(machine)} {command}"
+def without_note(line: str) -> tuple[str, str]:
+    """A line without the note of `fortress drift`, and what that says: nothing where there is none."""
+    start = line.find(NOTE)
+    while start >= 0:
+        try:
+            shlex.split(line[:start])
+        except ValueError:  # it is inside of quotes: a text that looks like a note
+            start = line.find(NOTE, start + 1)
+        else:
+            return line[:start], line[start + len(NOTE) :]
+    return line, ""
+
+
+def with_note(line: str, note: str) -> str:
+    """A line with this note, of one line, in place of any other."""
+    return f"{without_note(line)[0]}{NOTE}{note}"
+
+
+def with_command(line: str, command: Command) -> str:
+    """A line that runs another command, by whom it was run before."""
+    return f"{_SUDO if line.startswith(_SUDO) else ''}{command.render()}"

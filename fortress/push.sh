@@ -20,7 +20,7 @@
 #                       Written last and deleted first: a folder without it is no record.
 #     old               what stood there before a put that has not ended well yet or is unconfirmed; old.none: nothing
 #     applied           SHA256 MODE OWNER:GROUP of the file that was put and is active
-#     again             the next put is to apply the file though it is active (`fortress drift --mend` asks for it)
+#     again             the next put is to apply the file though it is active: `again` asks for it
 #     first             no put of this file has succeeded yet
 #     put               unit, seconds and --apply of the last put, for the revert
 #     confirm           this file is unconfirmed: boot id, end in seconds of uptime, timer
@@ -53,9 +53,19 @@ usage: fortress-push put PATH MODE OWNER:GROUP [--machine ID] [--resource NAME] 
        fortress-push confirm PATH SHA256 [--machine ID]
        fortress-push packages [--machine ID] PACKAGE...
        fortress-push uninstall [--machine ID]
+       fortress-push records
+       fortress-push again
 put takes the text on stdin, ended by the line "# fortress-push: end of file".
 CMD is run by sh; "$1" is the file to check, or PATH in --apply. --machine has no effect on the host. A file that
 another resource has put since is not removed: when a resource is renamed, the new one puts before the old one removes.
+records only reads: a line a file that was put, of six fields with a tab between them, each "-" where there is nothing:
+  PATH
+  SHA256,MODE,OWNER:GROUP   of the file that was put and is active; none where its last push did not end
+  MARKS                     which of first, old, old.none, confirm and again its record has, with commas
+  UNIT                      that its last put watched
+  SECONDS                   since 1970 when its last push ended
+  NAME                      of --resource in its last put
+again takes paths on stdin, a line each: their next put is to apply them though they are active. Others are passed over.
 USAGE
 }
 
@@ -348,6 +358,17 @@ confirm() {
   It stands again for $seconds s: run \`pulumi up\` again to confirm it, or mend the setting"
 }
 
+again() {
+    while IFS='' read -r path; do
+        record=$STATE/files/$(key "$path")
+        [ -e "$record/applied" ] || continue
+        must again touch "$record/again"
+        must again sync "$record"
+    done <<PATHS
+$paths
+PATHS
+}
+
 take_back_expired() {
     for marker in "$STATE"/files/*/confirm; do
         [ -e "$marker" ] || continue
@@ -400,6 +421,23 @@ packages() {
     { apt_get update && install_packages; } || fail install "$(said)"
 }
 
+records() { # without the lock: each file of a record is whole, and one that is being changed is told as it is found
+    for record in "$STATE"/files/*; do
+        path=$(recall path) || continue
+        applied='' marks='' unit=''
+        { read -r sum mode owner _ <"$record/applied"; } 2>/dev/null && [ -n "$owner" ] && applied=$sum,$mode,$owner
+        for mark in first old old.none confirm again; do
+            [ ! -e "$record/$mark" ] || marks=$marks,$mark
+        done
+        { IFS='' read -r unit <"$record/put"; } 2>/dev/null
+        ended=$(stat -c %Y -- "$record/applied" 2>/dev/null)
+        by=$(recall by)
+        marks=${marks#,}
+        printf '%s\t%s\t%s\t%s\t%s\t%s\n' \
+            "$path" "${applied:--}" "${marks:--}" "${unit:--}" "${ended:--}" "${by:--}"
+    done
+}
+
 uninstall() {
     left=''
     for record in "$STATE"/files/*; do
@@ -415,7 +453,7 @@ uninstall() {
 check_arguments() {
     case "$verb $path" in
         packages*) [ -n "$packages" ] || misuse 'packages wants names' ;;
-        uninstall* | revert*) ;;
+        uninstall* | revert* | again* | records*) ;;
         *[[:cntrl:]]*) misuse 'a path has no control characters' ;;
         *//* | */./* | */../* | */. | */.. | */) misuse "not a normalised path of a file: $path" ;;
         *" $STATE"/*) misuse "this folder is fortress-push's own: $path" ;;
@@ -445,7 +483,7 @@ main() {
         "put "[4-9] | "put "??) path=$2 mode=${3:--} owner=${4:--} words=4 ;;
         "confirm "[3-9]) path=$2 sha=${3:--} words=3 ;;
         "remove "[2-9]) path=$2 words=2 ;;
-        "packages "* | "uninstall "* | "revert "*) words=1 ;;
+        "packages "* | "uninstall "* | "revert "* | "again "* | "records "*) words=1 ;;
         "--help "*) usage && exit ;;
         "put "* | "confirm "* | "remove "*) misuse "$1 wants more words" ;;
         " "*) usage && exit 2 ;;
@@ -476,8 +514,10 @@ main() {
     read -r host </proc/sys/kernel/hostname
     check_arguments
     [ "$(id -u)" -eq 0 ] || fail arguments 'must be run as root (sudo)'
+    [ "$verb" != records ] || { records; exit; }
     must state install -d -m 0700 "$STATE" "$STATE/files" "$STATE/dirs"
     [ "$verb" != put ] || receive
+    [ "$verb" != again ] || paths=$(cat)
     exec 9>>"$LOCK"
     flock -w "$LIMIT" 9 || fail lock "another fortress-push has held the host for $LIMIT s: $(cat "$LOCK")"
     printf 'process %s, %s %s\n' $$ "$verb" "$path" >"$LOCK"
@@ -490,6 +530,7 @@ main() {
         confirm) confirm ;;
         packages) packages ;;
         uninstall) uninstall ;;
+        again) again ;;
     esac
 }
 

@@ -26,7 +26,7 @@ def tunnel_mtu(path_mtu: int) -> int:
     return path_mtu - OVERHEAD
 
 
-def slots(network: IPv4Network) -> int:
+def capacity(network: IPv4Network) -> int:
     """How many slots a mesh network has: half its addresses, since each slot has two."""
     return network.num_addresses // 2 - 2
 
@@ -35,10 +35,10 @@ def mesh_address(network: IPv4Network, slot: int, generation: int = 1) -> IPv4Ad
     """The address of a slot: the lower half of the network for odd generations, the upper half for even ones.
 
     A slot has two addresses so that a worker's next generation can join before the one it replaces leaves.
-    Raises ValueError for a slot outside 1 to `slots(network)` or a generation below 1.
+    Raises ValueError for a slot outside 1 to `capacity(network)` or a generation below 1.
     """
-    if not 1 <= slot <= slots(network):
-        raise ValueError(f"slot {slot} is outside 1 to {slots(network)} of {network}")
+    if not 1 <= slot <= capacity(network):
+        raise ValueError(f"slot {slot} is outside 1 to {capacity(network)} of {network}")
     if generation < 1:
         raise ValueError(f"generation {generation} is below 1")
     half = 0 if generation % 2 else network.num_addresses // 2

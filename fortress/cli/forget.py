@@ -4,17 +4,14 @@ from __future__ import annotations
 
 import copy
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from fortress import push
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.engine import run as engine
 from fortress.cli.engine.state import COMMAND, HOST, STACK, Resource, name_of, of_cloud
-
-_FOR_MACHINE = re.compile(r"(?:--machine |FORTRESS_MACHINE=)(\S+)")
-"""How a command says which machine it is for (fortress/push.py). Its connection, being secret, cannot be read here."""
 
 
 class NotForgottenError(Exception):
@@ -65,12 +62,11 @@ def removal_of(deployment: Mapping[str, Any], host: str) -> Removal:
 
 
 def _machine(resource: Resource) -> str | None:
-    """Identity of the machine that a command is for."""
+    """Identity of the machine that a command is for, by its text: its connection, being secret, cannot be read here."""
     create = (resource.get("inputs") or {}).get("create")
     if resource["type"] != COMMAND or not isinstance(create, str):
         return None
-    named = _FOR_MACHINE.search(create)
-    return named[1] if named else None
+    return push.machine_of(create) or None
 
 
 def _with_dependants(resources: list[Resource], found: set[str]) -> set[str]:

@@ -12,6 +12,7 @@ from email.utils import parsedate_to_datetime
 from rich.table import Table
 from rich.text import Text
 
+from fortress import records
 from fortress.cli.base.errors import GARBLED
 from fortress.cli.base.screen import Screen
 from fortress.cli.check.certificate import certificate_days
@@ -23,6 +24,7 @@ from fortress.cli.hosts import ssh
 from fortress.cli.hosts.ssh import not_asked
 from fortress.cli.hosts.visit import Tell, visit
 from fortress.facts import StackOutputs
+from fortress.records import Record
 from fortress.text import script
 
 LOOKING_TAKES_S = 5.0
@@ -48,24 +50,32 @@ class Answer:
     """Last handshake by public key, 0 for never."""
     certificates: dict[str, float] = field(default_factory=dict)
     """End by path."""
-    pushed: float | None = None
-    unfinished: list[str] = field(default_factory=list)
+    records: list[Record] = field(default_factory=list)
+    """Of the files that were pushed."""
+
+    @property
+    def pushed(self) -> float | None:
+        """When the newest push ended."""
+        return max((record.ended for record in self.records if record.ended is not None), default=None)
+
+    @property
+    def unfinished(self) -> list[str]:
+        """Paths of pushes that did not end."""
+        return [record.path for record in self.records if record.unfinished]
 
 
 def read(text: str) -> Answer:
     """What host-state prints. Raises ValueError for anything else."""
     found = Answer()
-    for line in text.splitlines():
+    for line in text.removesuffix("\n").split("\n"):  # other ends of lines may stand in a path
         kind, _, rest = line.partition(" ")
         match kind:
             case "now":
                 found.now = float(rest)
             case "up":
                 found.up_s = float(rest)
-            case "pushed":
-                found.pushed = float(rest)
-            case "unfinished":
-                found.unfinished.append(rest)
+            case "record":
+                found.records.append(records.parse(rest))
             case "unit":
                 unit, _, state = rest.partition(" ")
                 found.units[unit] = state or "unknown"
@@ -117,7 +127,12 @@ def question(outputs: StackOutputs, name: str) -> Question:
         try:
             return judge(outputs, name, read(result.stdout))
         except GARBLED:
-            why = not_asked(result, name) or result.stderr or f"{name} printed {result.stdout!r}"
+            why = (
+                records.cure(result.stderr)
+                or not_asked(result, name)
+                or result.stderr
+                or f"{name} printed {result.stdout!r}"
+            )
             return [check.unknown(why) for check in checks_of_host]
 
     return Question(checks_of_host, ask)

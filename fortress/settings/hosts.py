@@ -263,7 +263,7 @@ def problems(sites: Mapping[str, Site], hosts: Mapping[str, Host], mesh: IPv4Net
 
 
 def _taken_twice(hosts: Mapping[str, Host], mesh: IPv4Network) -> Iterator[str]:
-    room = wireguard.slots(mesh)
+    room = wireguard.capacity(mesh)
     slots: dict[int, str] = {}
     addresses: dict[tuple[str, str], str] = {}
     for name, host in hosts.items():

@@ -347,7 +347,7 @@ class Settings(Model):
 
     def _guest_problems(self) -> Iterable[str]:
         network = self.mesh.network
-        room = wireguard.slots(network)
+        room = wireguard.capacity(network)
         taken = {
             wireguard.mesh_address(network, host.slot, generation): f"hosts.{name}, whose slot has two addresses"
             for name, host in self.hosts.items()

@@ -68,6 +68,7 @@ def host_programs(name: str) -> dict[str, str]:
     show = f"/bin/cat {shlex.quote(str(RECORDED))}"
     return {
         "sudo": '[ "$1" = -n ] || exit 9; shift; exec "$@"',
+        "fortress-push": '[ "$*" = records ] || exit 9',  # nothing was put
         "wg": f'[ "$*" = "show wg0 latest-handshakes" ] || exit 9\n{handshakes}',
         "ping": (
             'case "$*" in\n'

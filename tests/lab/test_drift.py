@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from fortress import push
-from fortress.cli.drift.pushed import NOTE
+from fortress.push import NOTE
 from lab import api
 from tests.lab.fortress import ROOT, Fortress, ssh_logins
 from tests.lab.inside import on, until
@@ -170,7 +170,9 @@ def test_a_plain_up_mends_what_a_mend_could_not(whole: Fortress) -> None:
 def test_a_push_that_was_cut_is_told_from_an_edit(whole: Fortress) -> None:
     """A put of a new text whose --apply never ends, and a plug that is pulled."""
     path = "/etc/wireguard/wg0.d/mtu"
-    line = push.put(path, machine="oslo-web.1", resource="mesh-oslo-web-mtu", apply="touch /run/applying; sleep 600")
+    line = push.Put(
+        path, machine="oslo-web.1", resource="mesh-oslo-web-mtu", apply="touch /run/applying; sleep 600"
+    ).render()
     on(
         "oslo-web",
         f"rm -f /run/applying; cat >/run/text; setsid {line} </run/text >/dev/null 2>&1 &",

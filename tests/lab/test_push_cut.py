@@ -45,7 +45,7 @@ def running() -> bool:
 
 def put(**options: str) -> str:
     """The command line as components make it."""
-    return "sudo " + push.put(TARGET, machine="test", resource="test", **options)  # type: ignore[arg-type]
+    return "sudo " + push.Put(TARGET, machine="test", resource="test", **options).render()  # type: ignore[arg-type]
 
 
 class Connection:
@@ -105,7 +105,7 @@ def _old_file(fortress: Fortress) -> Iterator[None]:
         yield
     finally:
         api.heal()
-        on(HOST, f"{push.remove(TARGET, machine='test', resource='test')} && rm -f {MARK}")
+        on(HOST, f"{push.Remove(TARGET, machine='test', resource='test').render()} && rm -f {MARK}")
         assert (
             on(HOST, f"ls -d {FOLDER} /var/lib/fortress/files/*fortress-test* 2>&1 || true").count("cannot access") == 2
         )

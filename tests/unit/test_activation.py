@@ -6,12 +6,11 @@ import pytest
 
 from fortress import firewall, push
 from fortress.activation import Effect, leaves_services, of_command
-from fortress.push import push_in
 from tests import recorded
 
 
 def put(apply: str | None, unit: str | None = None) -> str:
-    return "sudo " + push.put("/etc/x", machine="a.1", resource="x", check="true", apply=apply, unit=unit)
+    return "sudo " + push.Put("/etc/x", machine="a.1", resource="x", check="true", apply=apply, unit=unit).render()
 
 
 @pytest.mark.parametrize(
@@ -45,7 +44,7 @@ def test_the_command_says_what_becomes_of_the_service(apply: str | None, effect:
 
 
 def test_a_removal_is_read_by_its_own_words() -> None:
-    command = push.remove("/etc/x", machine="a.1", resource="x", apply="systemctl -q disable --now app")
+    command = push.Remove("/etc/x", machine="a.1", resource="x", apply="systemctl -q disable --now app").render()
     assert str(of_command(f"sudo {command}")) == "app stops"
 
 
@@ -54,17 +53,11 @@ def test_the_unit_names_the_service_of_what_cannot_be_told() -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [None, "", "[unknown]", "sudo true", "sh -c 'open", push.packages(["x"], machine="a")]
+    "command", [None, "", "[unknown]", "sudo true", "sh -c 'open", push.Packages(machine="a", names=("x",)).render()]
 )
 def test_another_command_is_unknown_and_no_push(command: str | None) -> None:
     assert of_command(command).effect is Effect.UNKNOWN
-    assert push_in(command or "") is None
-
-
-def test_mode_and_owner_are_read_back() -> None:
-    found = push_in("sudo " + push.put("/a b", machine="m", resource="r", mode="0640", owner="root:x"))
-    assert found is not None
-    assert (found.verb, found.path, found.mode, found.owner) == ("put", "/a b", "0640", "root:x")
+    assert not isinstance(push.parse(command or ""), push.Push)
 
 
 def test_what_looks_waits_or_grants_leaves_services_alone() -> None:
@@ -73,7 +66,8 @@ def test_what_looks_waits_or_grants_leaves_services_alone() -> None:
         resource["urn"].rpartition("-")[2]: resource["inputs"]["create"]
         for stack in ("lab", "oslo")
         for resource in recorded.read(stack)["deployment"]["resources"]
-        if resource["type"] == "command:remote:Command" and push_in(resource["inputs"]["create"]) is None
+        if resource["type"] == "command:remote:Command"
+        and not isinstance(push.parse(resource["inputs"]["create"]), push.Push)
     }
     alone = {"ready", "facts", "confirmed", "account", "healthy", "drained"}
     assert {name for name, create in commands.items() if leaves_services(create)} == alone

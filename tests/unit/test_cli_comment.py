@@ -51,7 +51,7 @@ def step(op: str, kind: str, name: str, old: Any = None, new: Any = None, **more
 
 def file(text: str, path: str = "/etc/x", apply: str = "systemctl restart app") -> dict[str, str]:
     """The inputs of a pushed file."""
-    command = "sudo " + push.put(path, machine="a.1", resource="x", apply=apply)
+    command = "sudo " + push.Put(path, machine="a.1", resource="x", apply=apply).render()
     return {"create": command, "stdin": push.content(text), "connection": "[secret]"}
 
 
@@ -97,6 +97,13 @@ def test_the_same_file_for_another_machine_is_a_restart_there() -> None:
     assert "`/etc/x` is pushed again as it is: `app` **restarts**" in text
 
 
+def test_what_drift_noted_is_put_right_by_a_restart() -> None:
+    old = file("a\n")
+    old["create"] = push.with_note(old["create"], "unit app: inactive")
+    text = render("lab", plan(pushed("update", old, file("a\n"), diffReasons=["create"])))
+    assert "`/etc/x` is pushed again as it is: `app` **restarts**" in text
+
+
 def test_a_secret_text_is_said_to_change_and_not_shown() -> None:
     old, new = {**file("x"), "stdin": "[secret]"}, {**file("x"), "stdin": "[secret]"}
     text = render("lab", plan(pushed("update", old, new, diffReasons=["stdin"])))
@@ -128,12 +135,16 @@ def test_what_is_not_known_yet_is_unknown() -> None:
 
 
 def test_a_removed_file_says_what_its_removal_does() -> None:
-    old = {**file("a\n"), "delete": push.remove("/etc/x", machine="a.1", resource="x", apply="systemctl stop app")}
+    old = {
+        **file("a\n"),
+        "delete": push.Remove("/etc/x", machine="a.1", resource="x", apply="systemctl stop app").render(),
+    }
     text = render("lab", plan(pushed("delete", old)))
     assert "`/etc/x` is removed: `app` **stops**\n\n```diff\n-a\n```" in text
 
 
 VOLUME = "openstack:blockstorage/volume:Volume"
+WIPE = push.for_machine("a.1", *push.WIPE_DATABASE)
 
 
 def test_what_holds_data_comes_before_all_else() -> None:
@@ -155,7 +166,7 @@ def test_what_holds_data_comes_before_all_else() -> None:
             "loses its protection: nothing stops a later `up` or `destroy` from deleting it",
         ),
         (
-            step("delete", "command:remote:Command", "c", {"delete": "sudo /x/mariadb-access wipe"}),
+            step("delete", "command:remote:Command", "c", {"delete": f"sudo {WIPE}"}),
             "its removal deletes the database's files",
         ),
         (
@@ -181,6 +192,15 @@ def test_the_databases_machine_holds_data_and_another_does_not() -> None:
     other = step("replace", instance, "b-machine", {}, {})
     found = plan(component, key, command, mine, other)
     assert [(change.name, change.risk()) for change in found.risks] == [("a-machine", "the database's machine")]
+
+
+@pytest.mark.parametrize("text", [push.for_machine("a.2", "true"), push.Packages(machine="a.2", names=("x",)).render()])
+def test_a_command_of_a_host_that_is_gone_says_which_and_when_it_moves(text: str) -> None:
+    before = text.replace("a.2", "a.1")
+    moves = step("update", "command:remote:Command", "x", {"create": before}, {"create": text})
+    stays = step("update", "command:remote:Command", "y", {"create": text}, {"create": text})
+    changes = {change.name: (change.host, change.moves) for change in plan(moves, stays).changes if change.is_command}
+    assert changes == {"x": ("a", True), "y": ("a", False)}
 
 
 def test_another_machine_for_the_database_is_said_first_and_once() -> None:
@@ -237,10 +257,10 @@ def test_a_machine_that_is_rebuilt_is_in_the_headline() -> None:
 def test_no_service_is_touched_is_only_said_where_nothing_else_runs() -> None:
     commands = "fortress:index:Host$command:remote:Command"
     mount = step("update", commands, "mount", {"create": "mount a"}, {"create": "mount b"}, parent=HOST)
-    script = "sudo env FORTRESS_MACHINE=a.1 " + push.script("wait-healthy", "http://10.100.0.2:80/health", "60", "app")
+    script = "sudo " + push.for_machine("a.1", *push.script("wait-healthy", "http://10.100.0.2:80/health", "60", "app"))
     waits = step("update", commands, "healthy", {"create": script}, {"create": script}, parent=HOST)
     left = step("delete", commands, "mount", {"create": "x", "delete": "y"}, parent=HOST, old_more=RETAINED)
-    removal = push.remove("/etc/x", machine="a.1", resource="x", apply="systemctl stop app")
+    removal = push.Remove("/etc/x", machine="a.1", resource="x", apply="systemctl stop app").render()
     file_left = pushed("delete", {**file("a"), "delete": removal}, old_more=RETAINED)
     forgotten = step("delete", commands, "healthy", {"create": script}, parent=HOST)
     untouched = pushed("update", file("a"), file("a"), diffReasons=["triggers"])

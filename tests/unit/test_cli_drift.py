@@ -21,17 +21,19 @@ import paramiko
 import pytest
 
 from fortress import firewall, mariadb, push, text, wireguard
+from fortress.cli import status
 from fortress.cli.check.check import Check, Status
 from fortress.cli.check.kinds import Kind
 from fortress.cli.drift import pushed, readback, repair
-from fortress.cli.drift.pushed import NOTE, File
-from fortress.cli.drift.readback import Finding, Guest, Read
+from fortress.cli.drift.pushed import File
+from fortress.cli.drift.readback import Answer, Finding, Guest, Read
 from fortress.cli.drift.show import as_json, as_text
 from fortress.cli.engine.state import SECRET, interrupted
 from fortress.cli.hosts import ssh
 from fortress.cli.hosts.visit import visit
 from fortress.facts import parse
 from fortress.host_keys import fingerprint
+from fortress.push import NOTE
 from fortress.wireguard import Peer, render_interface, render_mtu, render_peer
 from tests.doubles.ssh_server import Behaviour, public, ssh_server
 from tests.doubles.standing_fortress import Fortress, standing_fortress
@@ -66,7 +68,7 @@ def resource(name: str, create: str, stdin: object = None) -> dict[str, Any]:
 
 def put(name: str, on: str, path: str, content: str, *, hidden: bool = False, **options: Any) -> dict[str, Any]:
     stdin: object = push.content(content)
-    command = push.put(path, machine=f"{on}.1", resource=name, **options)
+    command = push.Put(path, machine=f"{on}.1", resource=name, **options).render()
     return resource(name, command, secret(stdin) if hidden else stdin)
 
 
@@ -83,13 +85,13 @@ def test_the_state_says_what_should_stand_where() -> None:
         state(
             host("oslo-db"),
             host("fra-1"),
-            resource("oslo-db-push", push.install(machine="oslo-db.1"), push.content("#!/bin/sh\n")),
+            resource("oslo-db-push", push.Install(machine="oslo-db.1").render(), push.content("#!/bin/sh\n")),
             put("a", "oslo-db", "/etc/a b", "one\n", mode="640", owner="root:mysql", unit="mariadb", apply="x"),
             put("b", "fra-1", "/etc/b", WORD, hidden=True),
             put("c", "nobody", "/etc/c", "of a machine that the state does not know\n"),
             {**put("d", "fra-1", "/etc/d", "about to be deleted\n"), "delete": True},
-            resource("confirmed", push.confirm("/etc/a b", "0" * 64, machine="oslo-db.1")),
-            resource("key", push.on("fra-1.1", push.script("wireguard", "start", "wg0"))),
+            resource("confirmed", push.Confirm("/etc/a b", "0" * 64, machine="oslo-db.1").render()),
+            resource("key", push.for_machine("fra-1.1", *push.script("wireguard", "start", "wg0"))),
             {"urn": urn("gone"), "type": "command:remote:Command", "inputs": {"stdin": "x"}},
             resource("of the program's own", "apt-get update # don't ask"),
         )
@@ -125,7 +127,7 @@ def test_every_file_of_a_recorded_fortress_is_known() -> None:
 
 def test_the_firewall_as_one_text_is_the_base_with_its_fragments_in_the_place_where_it_includes_them() -> None:
     base = firewall.render_base(["192.0.2.10/32"], 22)
-    ssh, web = (firewall.render_fragment(firewall.Fragment(n, [firewall.Opening(1, n)])) for n in ("ssh", "web"))
+    ssh, web = (firewall.render_fragment(firewall.Fragment(n, [firewall.AcceptRule(1, n)])) for n in ("ssh", "web"))
     texts = {"/etc/nftables.d/40-web.nft": web, "/etc/nftables.d/20-ssh.nft": ssh, "/etc/nftables.d/x/y.nft": "no"}
     wanted = pushed.PushedHost([File("a", "", path, "0644", "root:root", content) for path, content in texts.items()])
     assert wanted.ruleset() is None, "without a base there is nothing to hold the host against"
@@ -154,15 +156,15 @@ def wanted(target: Path, content: str, *, mode: str = "0644", hidden: bool = Fal
     return File("oslo-db", urn("a"), str(target), mode, "root:root", content, hidden)
 
 
-def read_back(machine: PushHost, *files: File) -> tuple[list[Read], set[str], dict[str, Guest]]:
+def read_back(machine: PushHost, *files: File) -> Answer:
     lines = "".join(f"{f.standing.split(',')[0]} {'secret' if f.secret else 'plain'} {f.path}\n" for f in files)
     done = machine.run("/usr/bin/dash", "-c", text.script("read-back"), stdin=lines.encode())
     assert (done.returncode, done.stderr) == (0, "")
-    return readback.answers(done.stdout, len(files))
+    return readback.answers(done.stdout, [file.path for file in files])
 
 
 def judged(machine: PushHost, file: File) -> Finding:
-    return readback.judge(file, read_back(machine, file)[0][0])
+    return readback.judge(file, read_back(machine, file).read[0])
 
 
 def said(finding: Finding) -> tuple[object, str]:
@@ -204,7 +206,7 @@ def test_of_a_secret_only_that_it_differs(machine: PushHost) -> None:
     machine.push("put", target, "0644", "root:root", text=f"{WORD}\n".encode())
     assert judged(machine, file).check.status is Status.OK
     target.write_text("another-word-of-somebody\n")
-    (read,), *_ = read_back(machine, file)
+    (read,) = read_back(machine, file).read
     assert read.text is None, "what stands there did not leave the host"
     found = readback.judge(file, read)
     assert said(found) == ("edited by hand", "the secret in it differs")
@@ -297,7 +299,7 @@ def test_other_ways_in_which_a_push_is_not_what_it_seems(machine: PushHost) -> N
     assert judged(machine, file).check.value == "no record"
     machine.push("put", target, "0644", "root:root", "--confirm", "45", text=b"text\n")
     assert said(judged(machine, file)) == ("unfinished push", "nobody confirmed it")
-    (read,), *_ = read_back(machine, file)
+    (read,) = read_back(machine, file).read
     assert readback.judge(file, Read(read.standing, read.standing, frozenset({"path"}))).check.status is Status.OK
     found = readback.judge(file, Read(read.standing, read.standing, frozenset({"path"})), "updating")
     assert said(found) == ("unfinished push", "the engine began its updating and never ended it")
@@ -315,20 +317,20 @@ def test_a_record_that_no_state_knows_is_told(machine: PushHost) -> None:
     known, stray = machine.root / "t" / "known", machine.root / "t" / "stray"
     for target in (known, stray):
         machine.push("put", target, "0644", "root:root", text=b"x\n")
-    _, also, _ = read_back(machine, wanted(known, "x\n"))
-    assert {str(known), str(stray)} <= also
+    assert {str(known), str(stray)} <= read_back(machine, wanted(known, "x\n")).also
 
 
 def test_a_peer_of_another_stack_is_told_from_one_by_hand() -> None:
     text = "[Peer]\nPublicKey = abc=\nAllowedIPs = 10.100.0.8/32\n"
     encoded = base64.b64encode(text.encode()).decode()
-    _, also, guests = readback.answers(
+    answer = readback.answers(
         "also /etc/wireguard/wg0.d/by-hand.conf\nalso /etc/wireguard/wg0.d/fra-8.conf\n"
-        f"guest workers-fra-8 /etc/wireguard/wg0.d/fra-8.conf {encoded}\n",
-        0,
+        "record /etc/wireguard/wg0.d/fra-8.conf\t0123,0644,root:root\t-\t-\t1790000000\tworkers-fra-8\n"
+        f"guest {encoded} /etc/wireguard/wg0.d/fra-8.conf\n",
+        [],
     )
-    assert also == {f"/etc/wireguard/wg0.d/{name}.conf" for name in ("by-hand", "fra-8")}
-    assert guests == {"/etc/wireguard/wg0.d/fra-8.conf": Guest("workers-fra-8", text)}
+    assert answer.also == {f"/etc/wireguard/wg0.d/{name}.conf" for name in ("by-hand", "fra-8")}
+    assert answer.guests == {"/etc/wireguard/wg0.d/fra-8.conf": Guest("workers-fra-8", text)}
     own = pushed.PushedHost([])
     assert readback.live_tunnel("abc= 10.100.0.8/32 off\n") == readback.tunnel(own, [text])
     assert readback.live_tunnel("abc= 10.100.0.8/32 off\n") != readback.tunnel(own)
@@ -338,19 +340,23 @@ def test_a_peer_of_another_stack_is_told_from_one_by_hand() -> None:
     "answer",
     [
         "",
-        "file - -\n",
+        "file - file\n",
         "sh: 1: oops\n",
-        "file - - + !!!\n",
-        "file - - + -\n" * 2,
-        "file 0123, - + -\n",
-        "file 0123,0644,root:root 0123,0644 + -\n",
-        "file - 0123,0644,root:root,more + -\n",
-        "file ,, - + -\n",
+        "file - file !!!\n",
+        "file - file -\n" * 2,
+        "file 0123, file -\n",
+        "file 0123,0644,root:root,more file -\n",
+        "file ,, file -\n",
+        "file - file -\nrecord /etc/a\n",
+        "file - file -\nrecord -\t-\t-\t-\t-\t-\n",
+        "file - file -\nrecord /etc/a\t0123,0644\t-\t-\t-\t-\n",
+        "file - file -\nrecord /etc/a\t0123,0644,root:root,more\t-\t-\t-\t-\n",
+        "file - file -\nrecord /etc/a\t-\t-\t-\tyesterday\t-\n",
     ],
 )
 def test_an_answer_that_is_none_is_no_finding(answer: str) -> None:
     with pytest.raises(ValueError, match=r"."):
-        readback.answers(answer, 1)
+        readback.answers(answer, ["/etc/a"])
 
 
 @pytest.mark.parametrize("command", ["stat", "sha256sum", "head"])
@@ -379,7 +385,7 @@ def test_a_damaged_record_is_a_push_that_did_not_end(machine: PushHost, record: 
 
 
 def renew(machine: PushHost, *targets: Path) -> None:
-    done = machine.run("/usr/bin/dash", "-c", repair._RENEW, stdin="".join(f"{each}\n" for each in targets).encode())
+    done = machine.push("again", stdin="".join(f"{each}\n" for each in targets).encode())
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -395,8 +401,7 @@ def test_push_applies_again_what_it_is_told_to_renew(machine: PushHost) -> None:
         # Until then all stands as it did.
         assert judged(machine, wanted(one, "x\n")).check.status is Status.OK
         state_of = machine.run("/usr/bin/dash", "-c", text.script("host-state"), "host-state", "wg0").stdout
-        assert "\npushed " in state_of
-        assert "unfinished" not in state_of
+        assert not any(record.unfinished for record in status.read(state_of).records)
     assert not machine.record(never).exists()
     for target in (one, other, one):
         machine.push("put", target, *words, text=b"x\n")
@@ -499,7 +504,7 @@ def test_the_state_says_what_was_found_until_it_is_mended() -> None:
         host("oslo-db"),
         put("a", "oslo-db", "/etc/a", "old\n", mode="0640"),
         put("b", "oslo-db", "/etc/b", WORD, hidden=True),
-        resource("key", push.on("oslo-db.1", push.script("wireguard", "start", "wg0"))),
+        resource("key", push.for_machine("oslo-db.1", *push.script("wireguard", "start", "wg0"))),
         put("untouched", "oslo-db", "/etc/c", "x\n"),
     )
     before = copy.deepcopy(exported)
@@ -559,6 +564,7 @@ def programs(folder: Path) -> dict[str, str]:
         "unshare": 'shift; exec "$@"',
         "nft": NFT.format(ruleset=folder / "ruleset"),
         "systemctl": 'shift 6; for unit; do printf "ActiveState=active\\nUnitFileState=enabled\\n\\n"; done',
+        "fortress-push": "exit 0",
         "wg": 'printf "SECRETKEY\\tpublic\\t51820\\toff\\n"',
     }
 
@@ -686,11 +692,11 @@ def test_the_command_asks_each_host_once_and_shows_what_differs(tmp_path: Path) 
 def test_a_state_that_somebody_else_holds_stays_and_so_do_the_hosts(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     hosts = ("oslo-db", "fra-1")
-    telling = f"""case "$2" in
-*fortress-push.lock*) echo renew >>{tmp_path}/bin/asked; cat >>{tmp_path}/renewed ;;
-*) exec /bin/sh "$@" ;;
+    again = f"""shift; case "$*" in
+"{push.PUSH} again") echo renew >>{tmp_path}/bin/asked; cat >>{tmp_path}/renewed ;;
+*) exec "$@" ;;
 esac"""
-    scripts = {name: programs(tmp_path) | {"sh": telling, "systemctl": "echo ActiveState=inactive"} for name in hosts}
+    scripts = {name: programs(tmp_path) | {"sudo": again, "systemctl": "echo ActiveState=inactive"} for name in hosts}
     (unit, by_unit), (edited, by_hand) = (pushed_file(tmp_path, "oslo-db", unit="app"), pushed_file(tmp_path, "fra-1"))
     edited.write_text("by hand\n")
     with standing_fortress(tmp_path / "f", scripts=scripts) as fortress:
@@ -716,6 +722,52 @@ esac"""
     assert command.asked.read_text().count("stack import") == 1
 
 
+OLDER = "echo 'fortress-push: unknown verb: %s (see fortress-push --help)' >&2; exit 2"
+MISSING = "echo 'sh: 1: fortress-push: not found' >&2; exit 127"
+BROKEN = "echo oops >&2; exit 1"
+
+
+@pytest.mark.parametrize(
+    ("records", "again", "cure"),
+    [
+        (OLDER % "records", OLDER % "again", "is older than this command: run `pulumi up` once"),
+        (MISSING, MISSING, "is not there: `fortress drift --mend` puts it back"),
+        (BROKEN, BROKEN, "oops"),
+    ],
+)
+@pytest.mark.parametrize("tool_differs", [False, True])
+def test_a_host_that_tells_no_records_is_unknown_with_the_cure(
+    tmp_path: Path, records: str, again: str, cure: str, tool_differs: bool
+) -> None:
+    """What needs no record is judged all the same. push.sh is put back first, where that is what differs."""
+    (tmp_path / "f").mkdir()
+    sudo = f'shift; case "$*" in "{push.PUSH} again") {again} ;; *) exec "$@" ;; esac'
+    inactive = "shift 6; for unit; do echo ActiveState=inactive; done"
+    instead = {"fortress-push": records, "sudo": sudo, "systemctl": inactive}
+    path, file = pushed_file(tmp_path, "fra-1", unit="app")
+    # This machine has none.
+    tool = resource("fra-1-push", push.Install(machine="fra-1.1").render(), push.content("#!/bin/sh\n"))
+    with standing_fortress(tmp_path / "f", scripts={"fra-1": programs(tmp_path) | instead}) as fortress:
+        fortress.facts["hosts"] = {"fra-1": fortress.facts["hosts"]["fra-1"]}
+        exported = state(host("fra-1"), file, *([tool] if tool_differs else []))
+        command = Command(tmp_path / "bin", fortress, exported)
+        done = command.run("drift", "--stack", "lab", "--json")
+        mended = command.run("drift", "--stack", "lab", "--mend")
+    checks = {check["name"]: check for check in json.loads(done.stdout)["checks"]}
+    assert (checks[f"file {path}"]["status"], checks[f"file {path}"]["value"]) == ("unknown", None)
+    assert cure in checks[f"file {path}"]["detail"]
+    assert checks["unit app"]["value"] == "inactive"
+    assert mended.returncode == 1
+    if tool_differs:
+        assert checks[f"file {push.PUSH}"]["status"] == "fail"
+        (up,) = [line for line in command.asked.read_text().splitlines() if line.startswith("up ")]
+        assert [word for word in up.split() if word.startswith("urn:")] == [urn("fra-1-push")]
+    else:
+        assert "nothing was repaired, and the state is as it was: fra-1: " in mended.stderr
+        assert cure in mended.stderr
+        assert "import" not in command.asked.read_text()
+
+
 TABLE = "table inet fortress {\n\tchain input {\n\t}\n}\n"
 NAT = """table ip nat {
 \tchain prerouting {
@@ -724,8 +776,8 @@ NAT = """table ip nat {
 \t}
 }
 """
-READ_BACK = """case "$2" in
-*records=/var/lib/fortress/files*) printf 'file - - + -\\nalso /etc/nftables.d/\\033[2Jx.nft\\n' ;;
+READ_BACK = """case "$3" in
+read-back) printf 'file - file -\\nalso /etc/nftables.d/\\033[2Jx.nft\\n' ;;
 *) exec /bin/sh "$@" ;;
 esac"""
 
@@ -814,7 +866,7 @@ def test_a_tunnel_without_its_key_gets_another_and_its_peers_are_told(tmp_path: 
             *map(host, fortress.facts["hosts"]),
             put("wg0.conf", "oslo-db", "/etc/wireguard/wg0.conf", config),
             put("wg0.mtu", "oslo-db", wireguard.MTU_PATH, render_mtu(1360)),
-            resource("oslo-db-key", push.on("oslo-db.1", push.script("wireguard", "start", "wg0"))),
+            resource("oslo-db-key", push.for_machine("oslo-db.1", *push.script("wireguard", "start", "wg0"))),
             put("fra-1-peer-oslo-db", "fra-1", "/etc/wireguard/wg0.d/oslo-db.conf", "x\n"),
             put("fra-1-peer-oslo-edge", "fra-1", "/etc/wireguard/wg0.d/oslo-edge.conf", "x\n"),
         )
@@ -834,7 +886,7 @@ def test_a_tunnel_without_its_key_gets_another_and_its_peers_are_told(tmp_path: 
 
 def test_a_host_that_does_not_answer_is_no_drift(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
-    behaviour = {"fra-1": Behaviour((), freezes_on="records=/var/lib/fortress/files")}
+    behaviour = {"fra-1": Behaviour((), freezes_on="read-back")}
     with standing_fortress(tmp_path / "f", behaviour=behaviour) as fortress:
         hosts = fortress.facts["hosts"]
         del hosts["oslo-edge"]
@@ -853,7 +905,7 @@ def test_an_odd_answer_leaves_its_host_unknown_and_the_others_as_they_are(
 ) -> None:
     """One that is half a line, and one that nobody thought of."""
     (tmp_path / "f").mkdir()
-    half = """case "$2" in *records=/var/lib/fortress/files*) echo 'file 0123, - + -' ;; *) exec /bin/sh "$@" ;; esac"""
+    half = """case "$3" in read-back) echo 'file 0123, file -' ;; *) exec /bin/sh "$@" ;; esac"""
     judge = readback.judge
 
     def surprised(file: File, read: Read, unended: str | None = None) -> Finding:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from fortress import push
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.engine.state import name_of
 from fortress.cli.forget import Removal, farewell, listing, removal_of, without
@@ -40,7 +41,7 @@ class State:
         return self.add(f"fortress:index:{kind}", name, parent, custom=False, **more)
 
     def command(self, name: str, parent: str, machine: str, *, needs: tuple[str, ...] = (), **more: Any) -> str:
-        inputs = {"connection": SECRET, "create": f"sudo /usr/local/sbin/fortress-push put /x --machine {machine}"}
+        inputs = {"connection": SECRET, "create": f"sudo {push.Put('/x', machine=machine, resource=name).render()}"}
         dependencies = {"dependencies": list(needs), "propertyDependencies": {"stdin": list(needs), "create": []}}
         return self.add(
             "command:remote:Command", name, parent, custom=True, id=name, inputs=inputs, **dependencies, **more

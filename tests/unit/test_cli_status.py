@@ -29,7 +29,8 @@ peer {KEYS["oslo-db"]} {NOW - 37}
 peer {KEYS["oslo-edge"]}\t{NOW - 180}
 certificate /etc/mysql/fortress/server.pem Oct  1 10:00:00 2027 GMT
 certificate /etc/ssl/private/site.pem Dec 24 10:00:00 2026 GMT
-pushed {NOW - 7300}
+record /etc/app\t0123,0644,root:root\t-\tapp\t{NOW - 7300}\tapp-file
+record /etc/a b\t4567,0644,root:root\tagain\t-\t{NOW - 9000}\t-
 """
 """What host-state prints of a worker whose host is well; it has a database's and an edge's certificate for the test."""
 
@@ -66,8 +67,10 @@ def test_a_host_that_is_well(fortress: Fortress) -> None:
         (f"{NOW - 37}", "0", "peers", "1/2", "silent: oslo-db"),
         ("unit app active", "unit app failed", "services", "1/2", "app failed"),
         ("Dec 24 10:00:00 2026", "Sep 25 00:00:00 2026", "certificate", 3.4, "renew it; `fortress verify` says how"),
-        (f"pushed {NOW - 7300}\n", "", "last push", None, "nothing was ever pushed"),
-        ("pushed ", "unfinished /etc/a b\npushed ", "last push", "2026-09-21 12:11 UTC", "not ended: /etc/a b; see"),
+        (WELL[WELL.index("record ") :], "", "last push", None, "nothing was ever pushed"),
+        ("\t4567,0644,root:root\tagain", "\t-\t-", "last push", "2026-09-21 12:11 UTC", "not ended: /etc/a b; see"),
+        ("\tagain\t", "\told,again\t", "last push", "2026-09-21 12:11 UTC", "not ended: /etc/a b; see"),
+        ("\tagain\t", "\tconfirm\t", "last push", "2026-09-21 12:11 UTC", "not ended: /etc/a b; see"),
     ],
 )
 def test_what_is_not_well(fortress: Fortress, before: str, after: str, name: str, value: object, detail: str) -> None:
@@ -79,7 +82,7 @@ def test_what_is_not_well(fortress: Fortress, before: str, after: str, name: str
 
 
 @pytest.mark.parametrize(
-    "answer", ["", "up 3\n", "now soon\n", "what 3\n", WELL + "peer onlyakey\n", "certificate x y\n"]
+    "answer", ["", "up 3\n", "now soon\n", "what 3\n", WELL + "peer onlyakey\n", "certificate x y\n", "record /etc/a\n"]
 )
 def test_an_answer_that_is_none(answer: str) -> None:
     with pytest.raises(ValueError, match=r"."):
@@ -105,6 +108,23 @@ def test_a_host_says_it_itself(tmp_path: Path) -> None:
     assert abs(found.pushed - found.now) < 60
     (machine.record(other) / "applied").unlink()
     assert answer().unfinished == [str(other)]
+
+
+@pytest.mark.parametrize(
+    ("tool", "detail"),
+    [
+        ("unknown verb: records (see fortress-push --help)", "is older than this command: run `pulumi up` once"),
+        ("", "fra-1 printed ''"),
+    ],
+)
+def test_a_host_that_tells_no_records_is_unknown_with_the_cure(tmp_path: Path, tool: str, detail: str) -> None:
+    (tmp_path / "f").mkdir()
+    older = f'[ -z "{tool}" ] || echo "fortress-push: {tool}" >&2; exit 2'
+    with standing_fortress(tmp_path / "f", scripts={"fra-1": {"fortress-push": older}}) as standing:
+        found = status.ask(parse(standing.facts), ssh.prepare(standing.key, {}), timeout=5)
+    unknown = [check for check in found if check.status == "unknown"]
+    assert [(check.host, check.kind) for check in unknown] == [("fra-1", kind) for kind in status.KINDS]
+    assert all(detail in check.detail for check in unknown), unknown
 
 
 def test_hosts_are_asked_once_each_and_a_silent_one_is_said_to_be(

@@ -13,6 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from fortress import records
+from fortress.records import Record
 from tests.unit.push_host import END, NEVER, Cut, PushHost, sha256
 
 ORIGINAL, OLD, NEW, BAD = b"original\n", b"old\nmore\n", b"new\nmore\n", b"bad\nmore\n"
@@ -280,6 +282,8 @@ GOOD = ("put", "/t/x", "0644", "root:root")
         ("packages",),
         *[("packages", name) for name in ("", "Nginx", "-y", "nginx-", "ngi nx", "n*", "--reinstall", "a;b", "ngïnx")],
         ("uninstall", "now"),
+        ("records", "/t/x"),
+        ("again", "/t/x"),
         ("revert", "/t/x"),
         ("reverts",),
         ("--halp",),
@@ -296,7 +300,9 @@ def test_the_usage_names_each_verb(host: PushHost) -> None:
     shown, bare = host.push("--help"), host.push()
     assert (shown.returncode, bare.returncode, shown.stderr, bare.stderr) == (0, 2, "", "")
     assert shown.stdout == bare.stdout
-    assert re.findall(r"fortress-push ([a-z]+)", shown.stdout) == ["put", "remove", "confirm", "packages", "uninstall"]
+    assert re.findall(r"fortress-push ([a-z]+)", shown.stdout) == [
+        *("put", "remove", "confirm", "packages", "uninstall", "records", "again")
+    ]
     assert END.decode().strip() in shown.stdout
 
 
@@ -715,6 +721,96 @@ def test_uninstall_names_what_still_stands_and_then_leaves_nothing(host: PushHos
     assert host.tree("varlib") == host.tree("sbin") == host.tree("t") == []
     assert host.tree("systemd") == ["sysinit.target.wants"]
     assert not (host.root / "run" / "fortress-push.lock").exists()
+
+
+# --- records, and what is to be applied again -------------------------------------------------------------------------
+
+NAMES = ["plain", "with  spaces ", "%2F and %", "blåbærsyltetøy", "back\\slash", "next\u2028line"]
+
+
+def told(host: PushHost) -> dict[str, Record]:
+    done = host.push("records")
+    assert (done.returncode, done.stderr) == (0, "")
+    found = [records.parse(line) for line in done.stdout.removesuffix("\n").split("\n") if line]
+    assert len({record.path for record in found}) == len(found)
+    return {record.path: record for record in found}
+
+
+def test_a_host_without_a_record_tells_none(host: PushHost) -> None:
+    assert told(host) == {}
+    assert host.tree("varlib") == host.tree("run") == [], "nothing is written"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_records_tell_of_a_file_what_was_put(host: PushHost, target: Path, name: str) -> None:
+    file, by = target.with_name(name), f"x-{name}\tand more"
+    well(put(host, file, NEW, "--resource", by, "--unit", "app.service"))
+    well(put(host, target, OLD))
+    found = told(host)
+    ended = (host.record(file) / "applied").stat().st_mtime
+    applied = f"{sha256(NEW)},0640,root:daemon"
+    assert found[str(file)] == Record(str(file), applied, frozenset(), "app.service", int(ended), by)
+    assert (found[str(target)].unit, found[str(target)].by) == (None, None)
+    assert not any(record.unfinished for record in found.values())
+
+
+def test_records_tell_what_did_not_end(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD, "--confirm", "30"))
+    found = told(host)[str(target)]
+    assert (set(found.marks), found.unfinished) == ({"old.none", "confirm"}, True)
+    well(host.push("confirm", target, sha256(OLD)))
+    for at in cuts(host, lambda n: put(host, target, NEW, cut_at=n)):
+        found = told(host)[str(target)]
+        if target.read_bytes() == NEW:
+            assert found.unfinished or found.applied == f"{sha256(NEW)},0640,root:daemon", at
+        else:
+            assert found.unfinished or found.applied == f"{sha256(OLD)},0640,root:daemon", at
+
+
+def test_records_are_told_while_another_run_has_the_host(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    with (host.root / "run" / "fortress-push.lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert set(told(host)) == {str(target)}
+
+
+def test_records_take_nothing_back(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    well(put(host, target, NEW, "--confirm", "30"))
+    expire(host, target)
+    assert told(host)[str(target)].marks == {"old", "confirm"}
+    assert facts(target)[0] == NEW
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_what_is_to_be_applied_again_is_by_its_next_put(host: PushHost, target: Path, name: str) -> None:
+    file = target.with_name(name)
+    for each in (file, target):
+        well(put(host, each, NEW))
+    host.logged()
+    for _ in range(2):
+        well(host.push("again", stdin=f"{file}\n{target.with_name('never put')}\n\n".encode()))
+    assert {path for path, record in told(host).items() if "again" in record.marks} == {str(file)}
+    assert not told(host)[str(file)].unfinished
+    assert host.logged() == []
+    for each in (file, target, file):
+        well(put(host, each, NEW))
+    assert host.logged() == ["new"]
+
+
+def test_nothing_is_marked_while_another_run_has_the_host(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    host.shim("flock", 'shift 2; exec /usr/bin/flock -w 0.2 "$@"\n')
+    with (host.root / "run" / "fortress-push.lock").open("r+") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        assert "another fortress-push has held the host" in refused(host.push("again", stdin=f"{target}\n".encode()))[0]
+    assert told(host)[str(target)].marks == set()
+
+
+def test_a_mark_that_cannot_be_written_is_told(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD))
+    host.shim("touch", "echo no room >&2; exit 1\n")
+    assert refused(host.push("again", stdin=f"{target}\n".encode())) == ["again: again: no room"]
 
 
 # --- a cut at every step ----------------------------------------------------------------------------------------------

@@ -11,7 +11,10 @@ from pathlib import Path
 import pytest
 
 from fortress import wireguard
-from fortress.cli.verify.verdicts import read_tunnel
+from fortress.cli.base.result import Result
+from fortress.cli.check.check import Check, Status
+from fortress.cli.check.kinds import Kind
+from fortress.cli.verify.verdicts import read_tunnel, tunnel
 from tests.doubles.ssh_server import programs
 
 SCRIPT = Path(__file__).parents[2] / "fortress/scripts/tunnel-state"
@@ -22,15 +25,16 @@ Ask = Callable[..., "subprocess.CompletedProcess[str]"]
 @pytest.fixture
 def ask(tmp_path: Path) -> Ask:
     text = SCRIPT.read_text()
-    for there in ("/etc/wireguard", "/var/lib/fortress"):
-        assert there in text
-        text = text.replace(there, f"{tmp_path}{there}")
+    assert "/etc/wireguard" in text
+    text = text.replace("/etc/wireguard", f"{tmp_path}/etc/wireguard")
     script = tmp_path / "tunnel-state"
     script.write_text(text)
     (tmp_path / "etc/wireguard/wg0.d").mkdir(parents=True)
 
-    def run(wg: str) -> subprocess.CompletedProcess[str]:
-        path = programs(tmp_path, {"wg": wg})
+    (tmp_path / "records").write_text("")
+
+    def run(wg: str, push: str = f"exec cat {tmp_path}/records") -> subprocess.CompletedProcess[str]:
+        path = programs(tmp_path, {"wg": wg, "fortress-push": f'[ "$*" = records ] || exit 9; {push}'})
         return subprocess.run(
             ["dash", str(script), "wg0"],
             env={**os.environ, "PATH": path},
@@ -48,11 +52,9 @@ def put(root: Path, name: str, key: str, *, recorded: bool = True, edited: bool 
     text = wireguard.render_peer(wireguard.Peer(name, ("10.100.0.9/32",), False), key, None, 25)
     file.write_text(text + ("# by hand\n" if edited else ""))
     if recorded:
-        # The script's records are by the path on the host, which here has a folder in front.
-        record = root / "var/lib/fortress/files" / str(file).replace("/", "%2F")
-        record.mkdir(parents=True)
         digest = hashlib.sha256(text.encode()).hexdigest()
-        (record / "applied").write_text(f"{digest} 0600 root:root\n")
+        with (root / "records").open("a") as records:
+            records.write(f"{file}\t{digest},0600,root:root\t-\t-\t1700000000\tmesh-{name}\n")
 
 
 def test_peers_are_told_by_files_that_stand_as_pushed(ask: Ask, tmp_path: Path) -> None:
@@ -69,6 +71,24 @@ def test_peers_are_told_by_files_that_stand_as_pushed(ask: Ask, tmp_path: Path) 
     assert found.key_age_s is not None
     assert found.key_age_s > 0
     assert "key 1700000000\n" in done.stdout
+
+
+def test_peers_that_nobody_may_have_pushed_are_unknown_where_no_records_are_told(ask: Ask) -> None:
+    older = "echo 'fortress-push: unknown verb: records (see fortress-push --help)' >&2; exit 2"
+    done = ask(f"date '+{KEYS[0]}%t%s'; date '+{KEYS[1]}%t%s'", older)
+    assert (done.returncode, done.stderr) == (0, "")
+    result = Result(0, done.stdout, "")
+    checks = {"fra-1": Check(Kind.HANDSHAKE, "db", "fra-1")}
+
+    def strangers(**keys: str) -> Check:
+        found = tunnel(checks, Check(Kind.UNKNOWN_PEERS, "db"), Check(Kind.KEY_AGE, "db"), result, keys, 180.0, 400.0)
+        assert found[0].status is Status.OK
+        return found[1]
+
+    unknown = strangers(**{"fra-1": KEYS[0]})
+    assert unknown.status is Status.UNKNOWN
+    assert unknown.detail == "its fortress-push is older than this command: run `pulumi up` once"
+    assert strangers(**{"fra-1": KEYS[0], "fra-2": KEYS[1]}).status is Status.OK
 
 
 def test_a_host_without_peers_and_without_a_key(ask: Ask) -> None:

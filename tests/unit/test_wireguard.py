@@ -20,7 +20,7 @@ networks = st.builds(
 
 @given(network=networks, data=st.data())
 def test_no_two_slots_or_generations_in_a_row_share_an_address(network: IPv4Network, data: st.DataObject) -> None:
-    slots = st.integers(1, wireguard.slots(network))
+    slots = st.integers(1, wireguard.capacity(network))
     one, other = data.draw(slots), data.draw(slots)
     generation = data.draw(st.integers(1, 50))
     first = wireguard.mesh_address(network, one, generation)

@@ -3,19 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
-import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from fortress import firewall, push
 from fortress.cli.engine.state import COMMAND, HOST, Resource, name_of, plain
-
-NOTE = "  # found by fortress drift: "
-"""What `fortress drift --repair` writes behind a command in the state, until the next `pulumi up` has put it right."""
-
-_START_TUNNEL = re.compile(rf"{re.escape(push.LIBRARY)}/wireguard start (\S+)$")
 
 
 @dataclass(frozen=True)
@@ -89,35 +82,21 @@ def _add(found: dict[str, PushedHost], machines: Mapping[str, str], resource: Re
     inputs = resource.get("inputs") or {}
     create = plain(inputs.get("create"))[0]
     stdin, secret = plain(inputs.get("stdin"))
-    if not isinstance(create, str):  # a host that is gone has none
+    command = push.parse(create) if isinstance(create, str) else None  # a host that is gone has no text
+    if command is None or command.machine not in machines:
         return
-    create, _, noted = create.partition(NOTE)
-    try:
-        words = shlex.split(create)
-    except ValueError:  # a command of somebody else's, with a lone quote in a comment or a heredoc
-        return
-    words = words[1:] if words[:1] == ["sudo"] else words
-    urn = resource["urn"]
-    if words[:2] == [push.PUSH, "put"] and isinstance(stdin, str):
-        options = dict(zip(words[5::2], words[6::2], strict=False))
-        host = machines.get(options.get("--machine", ""))
-        if host is not None:
-            path, mode, owner = words[2:5]
-            unit, enables = options.get("--unit"), "systemctl -q enable " in options.get("--apply", "")
-            text = stdin.removesuffix(push.END)
-            found[host].files.append(
-                File(host, urn, path, f"{int(mode, 8):04o}", owner, text, secret, unit, enables, noted=noted)
+    name, urn, noted = machines[command.machine], resource["urn"], push.without_note(create)[1]
+    host = found[name]
+    match command:
+        case push.Put(path, mode=octal, owner=owner, apply=apply, unit=unit) if isinstance(stdin, str):
+            mode, text = f"{int(octal, 8):04o}", stdin.removesuffix(push.END)
+            enables = "systemctl -q enable " in (apply or "")
+            host.files.append(File(name, urn, path, mode, owner, text, secret, unit, enables, noted=noted))
+        case push.Install() if isinstance(stdin, str):
+            host.files.append(
+                File(name, urn, push.PUSH, "0755", "root:root", stdin, secret, by_push=False, noted=noted)
             )
-    elif words[:2] == [push.PUSH, "confirm"]:
-        host = machines.get(words[words.index("--machine") + 1]) if "--machine" in words else None
-        if host is not None:
-            found[host].confirms[words[2]] = urn
-    elif words[:2] == ["sh", "-c"] and len(words) == 4 and push.PUSH in words[2] and isinstance(stdin, str):
-        if (host := machines.get(words[3])) is not None:
-            found[host].files.append(
-                File(host, urn, push.PUSH, "0755", "root:root", stdin, secret, by_push=False, noted=noted)
-            )
-    elif tunnel := _START_TUNNEL.search(create):
-        machine = next((w.partition("=")[2] for w in words if w.startswith("FORTRESS_MACHINE=")), "")
-        if (host := machines.get(machine)) is not None:
-            found[host].tunnels[tunnel[1]] = urn
+        case push.Confirm(path):
+            host.confirms[path] = urn
+        case push.Run(command=[*start, interface]) if tuple(start) == push.START_TUNNEL:
+            host.tunnels[interface] = urn

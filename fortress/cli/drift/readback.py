@@ -8,9 +8,9 @@ import difflib
 import re
 import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
-from fortress import firewall, mariadb, wireguard
+from fortress import firewall, mariadb, records, wireguard
 from fortress.cli.base.errors import GARBLED, printable
 from fortress.cli.base.masking import masked
 from fortress.cli.base.result import Result
@@ -21,6 +21,7 @@ from fortress.cli.hosts import ssh
 from fortress.cli.hosts.ssh import Session, not_asked
 from fortress.cli.hosts.visit import Tell, visit
 from fortress.facts import StackOutputs
+from fortress.records import Record
 from fortress.text import script
 from fortress.wireguard import INTERFACE
 
@@ -72,6 +73,20 @@ class Guest:
     by: str
     """Name of the resource that pushed it."""
     text: str
+
+
+@dataclass
+class Answer:
+    """What read-back printed."""
+
+    read: list[Read] = field(default_factory=list)
+    """In the order of the files that were asked for."""
+    also: set[str] = field(default_factory=set)
+    """Paths that stand where only pushed files do, or are recorded as pushed."""
+    guests: dict[str, Guest] = field(default_factory=dict)
+    """By path."""
+    unread: str = ""
+    """Why the host's records cannot be read."""
 
 
 def look(
@@ -142,20 +157,23 @@ class _Visit:
         for file in self.wanted.files:
             sha256 = file.standing.partition(",")[0]
             lines.append(f"{sha256} {'secret' if file.secret else 'plain'} {file.path}\n")
-        result = self._run(["sh", "-c", script("read-back")], "".join(lines))
+        result = self._run(["sh", "-c", script("read-back"), "read-back"], "".join(lines))
         why = not_asked(result, self.name)
         try:
-            read, also, guests = answers(result.stdout, len(self.wanted.files))
+            answer = answers(result.stdout, [file.path for file in self.wanted.files])
         except GARBLED:
             why = why or printable(result.stderr) or "the host's answer cannot be read"
         if why:
             yield from (Finding(Check(Kind.FILE, self.name, file.path).unknown(why)) for file in self.wanted.files)
             return
-        for file, found in zip(self.wanted.files, read, strict=True):
-            yield self._with_confirmation(judge(file, found, self.unended.get(file.urn)))
+        for file, found in zip(self.wanted.files, answer.read, strict=True):
+            if answer.unread and file.by_push:
+                yield Finding(Check(Kind.FILE, self.name, file.path).unknown(answer.unread))
+            else:
+                yield self._with_confirmation(judge(file, found, self.unended.get(file.urn)))
         known = {file.path for file in self.wanted.files}
-        self.guests.update({path: guest for path, guest in guests.items() if path not in known})
-        for path in sorted(also - known):
+        self.guests.update({path: guest for path, guest in answer.guests.items() if path not in known})
+        for path in sorted(answer.also - known):
             check = Check(Kind.FILE, self.name, printable(path), limit="not there")
             if path in self.guests:
                 who = f"a peer that {self.guests[path].by} pushed, which another stack has or this one had"
@@ -286,32 +304,40 @@ class _Visit:
         yield self._again(check, file, diff)
 
 
-def answers(text: str, count: int) -> tuple[list[Read], set[str], dict[str, Guest]]:
-    """What read-back printed of so many files, the paths it found besides, and the guests of these by path.
-
-    Raises ValueError.
-    """
-    read, also, guests = [], set(), {}
-    for line in text.splitlines():
+def answers(text: str, paths: Sequence[str]) -> Answer:
+    """What read-back printed of these files. Raises ValueError for anything else."""
+    stood: list[Read] = []
+    found: dict[str, Record] = {}
+    texts: dict[str, str] = {}
+    answer = Answer()
+    for line in text.removesuffix("\n").split("\n") if text else ():  # other ends of lines may stand in a path
         kind, _, rest = line.partition(" ")
-        if kind == "also":
-            also.add(rest)
-            continue
-        words = rest.split(" ")
-        if kind == "guest" and len(words) == 3:
-            guests[words[1]] = Guest(words[0], _decoded(words[2]))
-            continue
-        if kind != "file" or len(words) != 4:
-            raise ValueError(f"not an answer: {line!r}")
-        standing, recorded, marks, encoded = (None if word == "-" else word for word in words)
-        for facts in (standing, recorded):
-            if facts is not None and not _FACTS.fullmatch(facts):
-                raise ValueError(f"not SHA256,MODE,OWNER:GROUP: {facts!r}")
-        content = _decoded(encoded) if encoded else None
-        read.append(Read(standing, recorded, frozenset((marks or "+").split(",")[1:]), content))
-    if len(read) != count:
-        raise ValueError(f"{len(read)} answers for {count} files")
-    return read, also, guests
+        match kind:
+            case "file":
+                standing, marks, encoded = (None if word == "-" else word for word in rest.split(" "))
+                if standing is not None and not _FACTS.fullmatch(standing):
+                    raise ValueError(f"not SHA256,MODE,OWNER:GROUP: {standing!r}")
+                content = _decoded(encoded) if encoded else None
+                stood.append(Read(standing, None, frozenset((marks or "").split(",")) - {"file"}, content))
+            case "record":
+                told = records.parse(rest)
+                found[told.path] = told
+            case "also":
+                answer.also.add(rest)
+            case "guest":
+                encoded, _, path = rest.partition(" ")
+                texts[path] = _decoded(encoded)
+            case "unread":
+                answer.unread = records.cure(rest) or printable(rest) or "its records cannot be read"
+            case _:
+                raise ValueError(f"not an answer: {line!r}")
+    for path, read in zip(paths, stood, strict=True):
+        if record := found.get(path):
+            read = replace(read, recorded=record.applied, marks=read.marks | record.marks | {"path"})
+        answer.read.append(read)
+    answer.also |= set(found)
+    answer.guests |= {path: Guest(by, content) for path, content in texts.items() if (by := found[path].by)}
+    return answer
 
 
 def _decoded(text: str) -> str:

@@ -10,32 +10,20 @@ import contextlib
 import copy
 import json
 import os
-import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
-from fortress import push
+from fortress import push, records
 from fortress.cli.base.errors import CannotAskError, printable
-from fortress.cli.drift.pushed import NOTE
 from fortress.cli.drift.readback import Finding
 from fortress.cli.engine import run as engine
 from fortress.cli.hosts import ssh
 from fortress.cli.hosts.visit import visit
 from fortress.facts import StackOutputs
-
-# push.sh does nothing where its record says that the file stands and is active, unless `again` stands beside it, which
-# nobody else reads. Under its lock, as it does itself.
-_RENEW = r"""
-exec 9>>/run/fortress-push.lock && flock -w 300 9 || exit
-while read -r path; do
-    record=/var/lib/fortress/files/$(printf '%s\n' "$path" | sed -e 's/%/%25/g' -e 's,/,%2F,g')
-    [ -e "$record/applied" ] || continue
-    : >"$record/again" && sync "$record" || exit
-done
-"""
 
 LONGEST_PUSH_S = 600.0
 """Seconds that the engine may need to end what it began: a push that waits for a service, then the next on the list."""
@@ -65,18 +53,18 @@ def with_findings(exported: Mapping[str, Any], findings: Iterable[Finding]) -> d
 
 
 def _say(values: dict[str, Any], finding: Finding, urn: str) -> None:
-    file = finding.file
-    if file and file.urn == urn and file.by_push and isinstance(values.get("create"), str) and finding.standing:
+    file = finding.file if finding.file and finding.file.urn == urn else None
+    if file and isinstance(values.get("stdin"), str) and finding.text is not None:
+        values["stdin"] = push.content(finding.text) if file.by_push else finding.text
+    if not isinstance(line := values.get("create"), str):
+        return
+    command = push.parse(line)
+    if file and isinstance(command, push.Put) and finding.standing:
         _, mode, owner = finding.standing.split(",")
         if (mode, owner) != (file.mode, file.owner):
-            start = re.escape(shlex.join([push.PUSH, "put", file.path]))
-            values["create"] = re.sub(rf"(?<={start} )\S+ \S+", f"{mode} {owner}", values["create"], count=1)
-    if file and file.urn == urn and isinstance(values.get("stdin"), str) and finding.text is not None:
-        values["stdin"] = push.content(finding.text) if file.by_push else finding.text
-    if isinstance(values.get("create"), str):
-        # Whatever it was, the command differs now from what the program wants.
-        said = printable(f"{finding.check.name}: {finding.check.value}")
-        values["create"] = f"{values['create'].partition(NOTE)[0]}{NOTE}{said}"
+            line = push.with_command(line, replace(command, mode=mode, owner=owner))
+    # Whatever it was, the command differs now from what the program wants.
+    values["create"] = push.with_note(line, printable(f"{finding.check.name}: {finding.check.value}"))
 
 
 def repair(
@@ -96,6 +84,9 @@ def repair(
     state is written all is as it was, and another repair does it all; from then on the next `pulumi up` does the rest,
     or another repair. Raises NotRepairedError.
     """
+    # Where push.sh itself is put back, it can be told nothing before: what is to be applied again is for another mend.
+    without_tool = {each.check.host for each in findings if each.urns and each.file and not each.file.by_push}
+    findings = [each for each in findings if not (each.renew and each.check.host in without_tool)]
     urns = sorted({urn for finding in findings for urn in finding.urns})
     if not urns:
         return
@@ -126,10 +117,11 @@ def _renew(
     refused: list[str] = []
 
     def renew(name: str, session: ssh.Session) -> None:
-        command = shlex.join([*session.sudo, "sh", "-c", _RENEW])
+        command = shlex.join([*session.sudo, push.PUSH, "again"])
         result = session.run(command, text="".join(f"{path}\n" for path in sorted(paths[name])), takes=300.0)
         if result.status != 0:
-            refused.append(f"{name}: {printable(result.stderr) or 'its records cannot be written'}")
+            why = records.cure(result.stderr) or printable(result.stderr) or "its records cannot be written"
+            refused.append(f"{name}: {why}")
 
     return [*visit(outputs, credentials, timeout, renew, hosts=paths).values(), *refused]
 

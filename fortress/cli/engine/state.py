@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from typing import Any
+
+from fortress import push
+from fortress.machine import incarnation
 
 STACK = "pulumi:pulumi:Stack"
 COMMAND = "command:remote:Command"
@@ -20,9 +22,6 @@ Resource = Mapping[str, Any]
 """One resource as `pulumi stack export` writes it."""
 State = Mapping[str, Any]
 """One as `pulumi preview` prints it, before or after."""
-
-MACHINE = re.compile(r"(?:--machine |FORTRESSMACHINE=)(\S+)\.(\d+)(?:\s|$)")
-"""A host with an address, and its incarnation."""
 
 
 def name_of(urn: str) -> str:
@@ -61,8 +60,8 @@ def host_of(urn: str, states: Mapping[str, State]) -> str:
         for up in parents(start, states):
             if type_of(up) == HOST:
                 return name_of(up)
-    named = MACHINE.search(str((state.get("inputs") or {}).get("create", "")))
-    return named[1] if named else ""
+    named = incarnation(push.machine_of(str((state.get("inputs") or {}).get("create", ""))))
+    return named.host if named else ""
 
 
 def is_secret(value: Any) -> bool:

@@ -17,7 +17,6 @@ from fortress.cli.base.masking import SECRET
 from fortress.cli.preview.forge import LIMITS, Forge
 from fortress.cli.preview.markdown import block, code, fenced, fitting, fold, tag_code
 from fortress.cli.preview.plan import UNKNOWN, Change, Plan
-from fortress.push import push_in
 
 LONGEST_FILE = 8
 """A file takes at most this part of the comment."""
@@ -154,8 +153,8 @@ def _tally(plan: Plan) -> list[str]:
 def file_of(change: Change) -> str:
     """The path on the host that a change is about, empty when it is no file, or its path is not known."""
     for state in (change.after, change.before):
-        found = push_in(str(state.get("create", "")))
-        if found:
+        found = push.parse(str(state.get("create", "")))
+        if isinstance(found, push.Push):
             return found.path
     return ""
 
@@ -180,9 +179,19 @@ def _same_file(change: Change) -> bool:
     before, after = change.before, change.after
     if "stdin" in change.differing or before.get("stdin") != after.get("stdin"):
         return False
-    one, other = push_in(str(before.get("create", ""))), push_in(str(after.get("create", "")))
-    same_machine = str(before.get("create")).rpartition(" ")[2] == str(after.get("create")).rpartition(" ")[2]
-    return one is not None and other is not None and same_machine and (one.mode, one.owner) == (other.mode, other.owner)
+    one, other = _put(before), _put(after)
+    noted = push.without_note(str(before.get("create", "")))[1]  # what `fortress drift` found is put right
+    return (
+        one is not None
+        and other is not None
+        and not noted
+        and (one.machine, one.mode, one.owner) == (other.machine, other.mode, other.owner)
+    )
+
+
+def _put(inputs: Mapping[str, object]) -> push.Put | None:
+    found = push.parse(str(inputs.get("create", "")))
+    return found if isinstance(found, push.Put) else None
 
 
 def _text(state: Mapping[str, object]) -> str:
@@ -297,7 +306,7 @@ def _file(host: str, change: Change, longest: int) -> Part:
 
 def _meta(change: Change) -> list[str]:
     """Mode and owner, where they change."""
-    one, other = push_in(str(change.before.get("create", ""))), push_in(str(change.after.get("create", "")))
+    one, other = _put(change.before), _put(change.after)
     if one is None or other is None or (one.mode, one.owner) == (other.mode, other.owner):
         return []
     return [f"Mode and owner: {code(f'{one.mode} {one.owner}')} → {code(f'{other.mode} {other.owner}')}\n"]
@@ -308,21 +317,17 @@ def _commands(changes: Sequence[Change]) -> str:
     for change in changes[:LISTED]:
         if change.op in ("delete", "leave"):
             undone = change.before.get("delete")
-            said = f"runs {code(_bare(undone), 200)}" if undone and change.op == "delete" else "is forgotten"
+            said = f"runs {code(push.bare(str(undone)), 200)}" if undone and change.op == "delete" else "is forgotten"
             lines.append(f"- removed: {code(change.name)} {said}")
             continue
         why = f" ({_codes(change.differing)} changed)" if change.op == "update" and change.differing else ""
         again = "runs again" if change.op == "update" else "runs"
-        lines.append(f"- {code(change.name)} {again}{why}: {code(_bare(change.after.get('create')), 200)}")
+        lines.append(
+            f"- {code(change.name)} {again}{why}: {code(push.bare(str(change.after.get('create') or '')), 200)}"
+        )
     if len(changes) > LISTED:
         lines.append(f"- and {len(changes) - LISTED} more")
     return fold(f"{_number(len(changes), 'command')} besides", "\n".join(lines))
-
-
-def _bare(command: object) -> str:
-    """A command without what each of them says: who runs it, and for which machine."""
-    bare = re.sub(r"^(?:sudo )?(?:env FORTRESS_MACHINE=\S+ )?", "", str(command or ""))
-    return re.sub(r" --machine \S+", "", bare)
 
 
 # --- clouds, and the rest ---------------------------------------------------------------------------------------------

@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fortress import push
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.base.masking import masked
-from fortress.cli.engine.state import COMMAND, DATABASE, MACHINE, State, host_of, name_of, parents, type_of
+from fortress.cli.engine.state import COMMAND, DATABASE, State, host_of, name_of, parents, type_of
+from fortress.machine import incarnation
 
 UNKNOWN = "[unknown]"
 
@@ -31,7 +33,6 @@ _HOLDS_DATA = re.compile(
     re.IGNORECASE,
 )
 """Not what only belongs to such: a bucket's policy, a volume's attachment, a subnet group."""
-_WIPES = re.compile(r"/mariadb-access wipe\b")
 _NOISE = ("an unhandled error occurred: program exited with non-zero exit code", "warning: using pulumi-resource-")
 
 
@@ -84,8 +85,8 @@ class Change:
     @property
     def moves(self) -> bool:
         """Whether it is a command that goes to another machine than before, by the host's incarnation."""
-        old, new = (MACHINE.search(str(inputs.get("create", ""))) for inputs in (self.before, self.after))
-        return self.is_command and bool(old and new and old[2] != new[2])
+        old, new = (incarnation(push.machine_of(str(each.get("create", "")))) for each in (self.before, self.after))
+        return self.is_command and bool(old and new and old.number != new.number)
 
     @property
     def rebuilt(self) -> bool:
@@ -102,17 +103,23 @@ class Change:
             return "the database's machine"
         if self.goes and self.old.get("protect"):
             return "protected"
-        if self.goes and _WIPES.search(str(self.before.get("delete", ""))):
+        if self.goes and _wipes(self.before):
             return "its removal deletes the database's files"
         if self.rebuilt:
             return "rebuilt in place: the disk of the machine is lost"
         if self.op in ("same", "update") and self.old.get("protect") and not self.new.get("protect"):
             return "loses its protection: nothing stops a later `up` or `destroy` from deleting it"
-        if _WIPES.search(str(self.after.get("delete", ""))) and not _WIPES.search(str(self.before.get("delete", ""))):
+        if _wipes(self.after) and not _wipes(self.before):
             return "from here on its removal deletes the database's files"
         if self.database and self.moves:
             return "its `incarnation` changes; if this is another machine, what the database keeps does not come along"
         return ""
+
+
+def _wipes(inputs: State) -> bool:
+    """Whether a command's removal deletes the database's files."""
+    command = push.parse(str(inputs.get("delete", "")))
+    return isinstance(command, push.Run) and command.begins(push.WIPE_DATABASE)
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from fortress import push
 from fortress.cli.base.errors import GARBLED, CannotAskError
 from fortress.cli.engine import run as engine
 from fortress.cli.engine.state import COMMAND, host_of, name_of, of_cloud, type_of
-from fortress.push import push_in
 
 _COUNTED = {"create": "created", "update": "updated", "replace": "replaced", "delete": "deleted", "same": "unchanged"}
 
@@ -113,9 +113,10 @@ def _touched(exported: Any, began: float, ended: float | None) -> tuple[Touched,
             continue
         host = host_of(urn, states)
         create = str((resource.get("inputs") or {}).get("create", ""))
-        push = push_in(create) if type_of(urn) == COMMAND else None
-        kind = "files" if push else "resources" if of_cloud(resource) else "commands"
-        found.setdefault(host, {}).setdefault(kind, []).append(push.path if push else name_of(urn))
+        command = push.parse(create) if type_of(urn) == COMMAND else None
+        path = command.path if isinstance(command, push.Push) else ""
+        kind = "files" if path else "resources" if of_cloud(resource) else "commands"
+        found.setdefault(host, {}).setdefault(kind, []).append(path or name_of(urn))
     return tuple(
         Touched(host, **{kind: tuple(sorted(names)) for kind, names in kinds.items()})
         for host, kinds in sorted(found.items(), key=lambda each: (not each[0], each[0]))

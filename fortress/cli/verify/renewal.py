@@ -30,7 +30,7 @@ def _on(stack: str, outputs: StackOutputs, host: str, script: str, arguments: Se
         return f"{host} is set as gone, and renews it no more"
     early = outputs.limits.certificate_days > haproxy.RENEW_DAYS
     when = f", which works from {haproxy.RENEW_DAYS} days before its end" if early else ""
-    command = push.script(script, *arguments)
+    command = shlex.join(push.script(script, *arguments))
     there = command if facts.user == "root" else f"sudo {command}"
     # One word: it is quoted for the host's shell already, and passes the operator's before.
     return f"renew it{when}: {shlex.join(['fortress', 'ssh', host, '--stack', stack, '--', there])}"

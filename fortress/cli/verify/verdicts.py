@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from fortress import records
 from fortress.cli.base.result import Result
 from fortress.cli.check.check import DAY_S, Check
 
@@ -37,12 +38,14 @@ class Tunnel:
     """Of the host's own key; None where there is no file of it."""
     pushed: dict[str, str]
     """Public key to name of each peer in a file that stands as it was pushed."""
+    unread: str = ""
+    """Why those are not known."""
 
 
 def read_tunnel(text: str) -> Tunnel:
     """What scripts/tunnel-state prints. Raises ValueError for anything else."""
     lines = [line.split() for line in text.splitlines()]
-    found: dict[str, list[list[str]]] = {kind: [] for kind in ("now", "key", "peer", "pushed")}
+    found: dict[str, list[list[str]]] = {kind: [] for kind in ("now", "key", "peer", "pushed", "unread")}
     for line in lines:
         if not line or line[0] not in found:
             raise ValueError(f"not an answer: {line!r}")
@@ -55,6 +58,7 @@ def read_tunnel(text: str) -> Tunnel:
         ages={key: now - float(epoch) if float(epoch) else math.inf for key, epoch in found["peer"]},
         key_age_s=now - float(found["key"][0][0]) if found["key"] else None,
         pushed={key: " ".join(name) for key, *name in found["pushed"]},
+        unread=" ".join(found["unread"][0]) or "its records cannot be read" if found["unread"] else "",
     )
 
 
@@ -152,7 +156,10 @@ def tunnel(
     others = {key: name for key, name in found_there.pushed.items() if key in ages and key not in keys.values()}
     unknown_keys = sorted(set(ages) - set(keys.values()) - set(others))
     guests = f"not of this stack, and pushed: {', '.join(sorted(others.values()))}" if others else ""
-    found.append(strangers.judge(not unknown_keys, len(unknown_keys), ", ".join(unknown_keys) or guests))
+    if unknown_keys and found_there.unread:
+        found.append(strangers.unknown(records.cure(found_there.unread) or found_there.unread))
+    else:
+        found.append(strangers.judge(not unknown_keys, len(unknown_keys), ", ".join(unknown_keys) or guests))
     found.append(_key_age(key_age, found_there.key_age_s, limit_days))
     return found
 
