@@ -31,7 +31,7 @@ setup: .venv/ready $(venv)/pulumi ## the virtual environment and the engine; `so
 $(venv)/pulumi: lab/engine.sh .venv/ready
 	@folder=$$(lab/engine.sh) && ln -sf "$$folder"/pulumi* $(venv)/ && touch -h $@
 
-lab: setup ## a whole fortress on this machine; STACK=oslo: on stand-ins for its clouds; RELEASE=bookworm: on Debian 12
+lab: setup ## a whole fortress on this machine; STACK=oslo: on stand-ins for clouds; RELEASE=bookworm
 	@$(venv)/python -m lab up $(if $(filter lab,$(STACK)),,--hosts '') $(if $(RELEASE),--release $(RELEASE))
 	@LAB_STACK=$(STACK) lab/pulumi.sh up --yes --skip-preview --suppress-outputs
 	@$(venv)/python -m lab run -- $(venv)/fortress verify --stack $(STACK)

@@ -1,4 +1,4 @@
-"""The rendered haproxy.cfg in a real HAProxy 2.6 on loopback: who answers when servers die, load spikes, files change.
+"""The rendered haproxy.cfg in real HAProxies on loopback: who answers when servers die, load spikes, files change.
 
 Each test has an edge, sites and clients of its own on free ports; the figures of the measured ones are printed (-rP).
 """
@@ -6,9 +6,7 @@ Each test has an edge, sites and clients of its own on free ports; the figures o
 import asyncio
 import contextlib
 import dataclasses
-import fcntl
 import json
-import os
 import re
 import signal
 import socket
@@ -23,6 +21,8 @@ from pathlib import Path
 import pytest
 
 from fortress.haproxy import Backend, Checks, Edge, detection_bound_ms, render
+from lab.folders import RELEASES
+from tests.engine import debian
 from tests.ports import free_port
 
 SCRIPTS = Path(__file__).parents[2] / "fortress" / "scripts"
@@ -32,49 +32,41 @@ CHECKS = Checks()
 SLACK_S = 0.6
 
 
-# HAProxy as Debian 12 packages it, unpacked beside the other caches: nothing on the machine changes.
+# HAProxy as Debian packages it, unpacked beside the other caches: nothing on the machine changes.
+
+VERSIONS = {"trixie": "3.0", "bookworm": "2.6"}
+# A program of another release wants that release's C library, whose loader takes it from where it is told to. HAProxy
+# starts itself again on a reload, by the name that it was started with.
+START = """#!/bin/sh
+exec ROOT/LOADER --argv0 "$0" --library-path ROOT/LIBRARIES ROOT/usr/sbin/haproxy "$@"
+"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Program:
     path: Path
-    libraries: Path
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**os.environ, "LD_LIBRARY_PATH": str(self.libraries)}
+    version: str
 
     def check(self, config: Path) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [self.path, "-c", "-f", config], env=self.environment, capture_output=True, text=True, timeout=30
-        )
+        """A file of which it only warns is refused, too."""
+        return subprocess.run([self.path, "-c", "-dW", "-f", config], capture_output=True, text=True, timeout=30)
 
 
-@pytest.fixture(scope="session")
-def haproxy() -> Program:
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "data-fortress"
-    cache.mkdir(parents=True, exist_ok=True)
-    root = cache / "haproxy-2.6"
-    with (cache / "haproxy-2.6.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not root.exists():
-            unpack(["haproxy", "liblua5.3-0", "libopentracing-c-wrapper0", "libopentracing1"], root)
-    (libraries,) = (root / "usr" / "lib").glob("*-linux-gnu")
-    program = Program(root / "usr" / "sbin" / "haproxy", libraries)
-    version = subprocess.run([program.path, "-v"], env=program.environment, capture_output=True, text=True, check=True)
-    assert version.stdout.startswith("HAProxy version 2.6."), version.stdout
-    return program
-
-
-def unpack(packages: Sequence[str], root: Path) -> None:
-    with tempfile.TemporaryDirectory(dir=root.parent) as work:
-        download = ["apt-get", "download", *packages]
-        if subprocess.run(download, cwd=work, capture_output=True, timeout=300).returncode:
-            subprocess.run(["apt-get", "update"], check=True, capture_output=True, timeout=300)
-            subprocess.run(download, cwd=work, check=True, capture_output=True, timeout=300)
-        for package in Path(work).glob("*.deb"):
-            subprocess.run(["dpkg", "-x", package, Path(work) / "root"], check=True, timeout=60)
-        (Path(work) / "root").rename(root)
+@pytest.fixture(scope="session", params=RELEASES)
+def haproxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Program:
+    root = debian.unpacked("haproxy", request.param, 1, ["haproxy"])
+    (loader,) = root.glob("usr/lib*/ld-linux-*")
+    (libraries,) = root.glob("usr/lib/*-linux-gnu")
+    path = tmp_path_factory.mktemp("haproxy") / "haproxy"
+    words = {"LOADER": loader.relative_to(root), "LIBRARIES": libraries.relative_to(root), "ROOT": root}
+    text = START
+    for word, value in words.items():
+        text = text.replace(word, str(value))
+    path.write_text(text)
+    path.chmod(0o755)
+    version = subprocess.run([path, "-v"], capture_output=True, text=True, check=True).stdout
+    assert version.startswith(f"HAProxy version {VERSIONS[request.param]}."), version
+    return Program(path, VERSIONS[request.param])
 
 
 # Servers that can die in three ways.
@@ -305,9 +297,7 @@ async def running(
     for server in (*oslo, *frankfurt):
         await server.start()
     log = (folder / "log").open("w")
-    process = await asyncio.create_subprocess_exec(
-        program.path, "-W", "-f", config, env=program.environment, stdout=log, stderr=log
-    )
+    process = await asyncio.create_subprocess_exec(program.path, "-W", "-f", config, stdout=log, stderr=log)
     try:
         edge = RunningEdge(program, config, facts, process, ssl.create_default_context(cadata=made.stdout))
         await checked(edge, [server.name for server in (*oslo, *frankfurt)])
@@ -512,6 +502,20 @@ def test_a_reload_under_load_fails_no_request(haproxy: Program, folder: Path) ->
             assert len(slow.answers) >= 1
             assert {host for _, _, host in answers} == {"oslo-web", "oslo-web2"}
         await more.refuse()
+
+    measure(scenario())
+
+
+def test_it_takes_the_file_without_a_warning(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        async with running(haproxy, folder, [Server("oslo-web")], [Server("fra-1"), Server("fra-2")]) as edge:
+            taken = haproxy.check(edge.config)
+            assert taken.returncode == 0, taken.stderr
+            assert "[WARNING]" not in taken.stderr
+            never = "\nfrontend more\n    acl nobody src\n"  # or this would not see a warning
+            edge.config.write_text(edge.config.read_text() + never)
+            refused = haproxy.check(edge.config)
+            assert (refused.returncode, "[WARNING]" in refused.stderr) == (1, True), refused.stderr
 
     measure(scenario())
 

@@ -117,7 +117,7 @@ def test_only_debian_itself_counts(monkeypatch: pytest.MonkeyPatch) -> None:
         f"deb [signed-by={KEY[1]}] http://a.example/debian trixie main"
     ]
     machine_with(monkeypatch, other, ("a", "bookworm-updates", "bookworm-updates Debian"))
-    with pytest.raises(LabError, match="no source of Debian, which .* add Debian's trixie main"):
+    with pytest.raises(LabError, match=r"no source of Debian, which .* add Debian's trixie main"):
         sources.debian("trixie")
 
 
