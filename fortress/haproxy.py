@@ -2,7 +2,8 @@
 
 `Edge` holds the facts and refuses what could become configuration of its own; `render` gives the text.
 All times are whole milliseconds. Written for HAProxy 2.6 to 3.0, as Debian 12, Debian 13 and Ubuntu 24.04 package it
-(master and worker under systemd, reloaded and never restarted). Figures without a source beside them: docs/decisions/0006.
+(master and worker under systemd, reloaded and never restarted). Figures without a source beside them:
+docs/decisions/0006.
 
 How load bleeds
 ---------------
@@ -254,8 +255,9 @@ def retries(checks: Checks) -> int:
     """Give how often a failed connection is tried again, so that two tries come after the server is marked down.
 
     A try into a black hole takes `connect`; after a refused one HAProxy waits min(1 s, `connect`). A server that is
-    marked down before the last tries is left for a live one, if need be at the overflow site. Two, since HAProxy 2.6 ends
-    the streams of a server that it marks down, and one that was connecting ends in its next try, wherever that goes.
+    marked down before the last tries is left for a live one, if need be at the overflow site. Two, since HAProxy 2.6
+    ends the streams of a server that it marks down, and one that was connecting ends in its next try, wherever that
+    goes.
     """
     silent = detection_bound_ms(checks, black_hole=True) / checks.connect_ms
     refused = detection_bound_ms(checks, black_hole=False) / min(1000, checks.connect_ms)

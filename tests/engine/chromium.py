@@ -13,7 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
-from lab.folders import RELEASES
+from lab.base.folders import RELEASES
 from tests.engine import debian
 
 _PACKAGES = (

@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab import sources
+from lab.image import sources
 
 
 def unpacked(kind: str, release: str, layout: int, packages: Sequence[str], finish: str = "") -> Path:

@@ -22,7 +22,7 @@ from typing import Any
 
 import pymysql  # type: ignore[import-untyped]
 
-from lab.folders import RELEASES
+from lab.base.folders import RELEASES
 from tests.engine import debian
 
 VERSIONS = {"bookworm": "10.11", "trixie": "11.8"}

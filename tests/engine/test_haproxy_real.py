@@ -21,7 +21,7 @@ from pathlib import Path
 import pytest
 
 from fortress.haproxy import Backend, Checks, Edge, Timeouts, detection_bound_ms, render
-from lab.folders import RELEASES
+from lab.base.folders import RELEASES
 from tests.engine import debian
 from tests.ports import free_port
 

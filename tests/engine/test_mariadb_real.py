@@ -19,7 +19,7 @@ import pytest
 
 from fortress import mariadb
 from fortress.mariadb import Access, Server, access_arguments, authority_arguments, render
-from lab.folders import RELEASES
+from lab.base.folders import RELEASES
 from tests.engine.mariadb_host import ADDRESS, SERVER_LOG, STRANGER, Host, host
 
 SERVER = Server(address=ADDRESS, ram_mb=1024)
