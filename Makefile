@@ -31,8 +31,8 @@ setup: .venv/ready $(venv)/pulumi ## the virtual environment and the engine; `so
 $(venv)/pulumi: lab/engine.sh .venv/ready
 	@folder=$$(lab/engine.sh) && ln -sf "$$folder"/pulumi* $(venv)/ && touch -h $@
 
-lab: setup ## a whole fortress on this machine; STACK=oslo: on stand-ins for its clouds
-	@$(venv)/python -m lab up $(if $(filter lab,$(STACK)),,--hosts '')
+lab: setup ## a whole fortress on this machine; STACK=oslo: on stand-ins for clouds; RELEASE=bookworm
+	@$(venv)/python -m lab up $(if $(filter lab,$(STACK)),,--hosts '') $(if $(RELEASE),--release $(RELEASE))
 	@LAB_STACK=$(STACK) lab/pulumi.sh up --yes --skip-preview --suppress-outputs
 	@$(venv)/python -m lab run -- $(venv)/fortress verify --stack $(STACK)
 	@echo 'ask it who answers: $(if $(filter lab,$(STACK)),.venv/bin/python -m lab outside -- curl -sk https://192.0.2.12/,.venv/bin/python -m lab status shows the addresses)'

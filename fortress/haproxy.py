@@ -1,8 +1,9 @@
 """The edge's haproxy.cfg: Oslo first, Frankfurt when Oslo has no live server and when connections spike.
 
 `Edge` holds the facts and refuses what could become configuration of its own; `render` gives the text.
-All times are whole milliseconds. Written for HAProxy 2.6 as Debian 12 packages it (master and worker under systemd,
-reloaded and never restarted). Figures without a source beside them: docs/decisions/0006.
+All times are whole milliseconds. Written for HAProxy 2.6 to 3.0, as Debian 12, Debian 13 and Ubuntu 24.04 package it
+(master and worker under systemd, reloaded and never restarted). Figures without a source beside them:
+docs/decisions/0006.
 
 How load bleeds
 ---------------
@@ -24,9 +25,12 @@ What a dying server costs
 -------------------------
 A request that cannot connect is tried until its server is marked down and then goes elsewhere, to the overflow site if
 no primary server lives: it takes longer, at most the bound below and one more try. A request that was sent is sent
-again only if it changes nothing (GET, HEAD, OPTIONS); others get 502. Measured with HAProxy 2.6: none lost when the
-process dies or hangs; when the host vanishes, HAProxy closes on a few of those that were connecting when it marks the
-server down (1 of 48 in 8 such deaths, and none of 48 in 6 deaths of a lab host).
+again only if it changes nothing (GET, HEAD, OPTIONS); others get 502. Measured with HAProxy 2.6 and 3.0: none lost
+when the process dies. What a server has taken and never answers, 2.6 sends elsewhere when it marks the server down, and
+closes on a few of those that were connecting (1 of 48 in 8 deaths of a host). 3.0 would close on all of both, so it is
+not told to, and none that was connecting is lost. What a host has taken that is gone goes elsewhere when TCP's
+keepalive finds that out, after 4 s; what a process has taken that hangs gets 504 after the server's timeout, unless it
+goes on before.
 """
 
 import dataclasses
@@ -253,8 +257,9 @@ def retries(checks: Checks) -> int:
     """Give how often a failed connection is tried again, so that two tries come after the server is marked down.
 
     A try into a black hole takes `connect`; after a refused one HAProxy waits min(1 s, `connect`). A server that is
-    marked down before the last tries is left for a live one, if need be at the overflow site. Two, since HAProxy ends
-    the streams of a server that it marks down, and one that was connecting ends in its next try, wherever that goes.
+    marked down before the last tries is left for a live one, if need be at the overflow site. Two, since HAProxy 2.6
+    ends the streams of a server that it marks down, and one that was connecting ends in its next try, wherever that
+    goes.
     """
     silent = detection_bound_ms(checks, black_hole=True) / checks.connect_ms
     refused = detection_bound_ms(checks, black_hole=False) / min(1000, checks.connect_ms)

@@ -1,8 +1,8 @@
 """MariaDB on the fortress host: the text of its configuration, and the arguments of its two host scripts.
 
-Written for MariaDB 10.11 as Debian 12 packages it. `Server` and `Access` hold the facts and refuse what could become
-configuration, SQL or shell of its own; the host scripts check their arguments again. Values without a source beside
-them: docs/decisions/0006.
+Written for MariaDB 10.11 to 11.8, as Debian 12, Debian 13 and Ubuntu 24.04 package it. `Server` and `Access` hold the
+facts and refuse what could become configuration, SQL or shell of its own; the host scripts check their arguments again.
+Values without a source beside them: docs/decisions/0006.
 """
 
 import dataclasses

@@ -1,7 +1,7 @@
 """The systemd unit of a worker's workload: an account of its own, few rights, secrets as credentials.
 
-Written for systemd 252 (Debian 12). The sandbox forbids memory that is both written and executed, which CPython does
-not need; programs that compile while they run (Java, Node.js) do.
+Written for systemd 252 to 257 (Debian 12 and 13). The sandbox forbids memory that is both written and executed, which
+CPython does not need; programs that compile while they run (Java, Node.js) do.
 """
 
 import dataclasses

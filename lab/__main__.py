@@ -147,11 +147,20 @@ def up(
             "--hosts", metavar="A,B", help=f"Hosts to have up instead of {', '.join(topology.STANDARD)}; '' for none."
         ),
     ] = None,
+    release: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help=f"Debian's release that the hosts run: {' or '.join(folders.RELEASES)}; the lab's own when left out, "
+            f"{folders.RELEASES[0]} in a new lab.",
+        ),
+    ] = None,
 ) -> None:
     """Bring the lab up. What stands is left alone; what is missing is made and started."""
     try:
         with Progress() as progress:
-            started = api.up(None if names is None else [name for name in names.split(",") if name], progress.step)
+            wanted = None if names is None else [name for name in names.split(",") if name]
+            started = api.up(wanted, progress.step, release)
             name = api.current().name
             progress.done(f"lab {name!r} is up" + ("" if started or names == "" else ": all of it stood already"))
     except LabError as error:
@@ -205,6 +214,7 @@ def print_status(found: api.Status) -> None:
     for host in found.hosts.values():
         table.add_row(host.name, host.site, host.address, "up" if host.running else "[red]off[/]", str(host.pid or ""))
     console.print(table)
+    console.print(f"release     {found.release}")
     console.print(f"link        {describe(found.link)} ({found.link_kind or 'down'})")
     console.print(f"wireguard   {found.wireguard}")
     console.print(f"packages    {topology.REPOSITORY_URL}")

@@ -72,13 +72,15 @@ def silent(_: str) -> Iterator[None]:
     yield
 
 
-def up(names: Sequence[str] | None = None, step: Step = silent) -> list[str]:
+def up(names: Sequence[str] | None = None, step: Step = silent, release: str | None = None) -> list[str]:
     """Bring the lab up: what stands is left alone, what is missing is made and started.
 
     Args:
         names: hosts to have up; the standard ones and all that have a disk already when None, but for those of
             the clouds, which they switch on and off. Others are left as they are.
         step: is told what is being done.
+        release: the Debian release that the hosts run, one of `folders.RELEASES`; the one that the lab has when None,
+            the first of them in a new lab.
 
     Returns:
         The hosts that were started.
@@ -90,20 +92,25 @@ def up(names: Sequence[str] | None = None, step: Step = silent) -> list[str]:
     usual = dict.fromkeys([*topology.STANDARD, *(name for name in hosts() if name not in topology.CLOUD)])
     wanted = [topology.host(name) for name in (usual if names is None else names)]
     with step("machine"):
-        features = machine.check(lab)
+        release = check_release(lab, release)
+        features = machine.check(lab, release)
     with ThreadPoolExecutor() as pool:
         jobs = []
         if not features.netem and not images.delay_line_path().exists():
             jobs.append(pool.submit(_within, step("delay line, built once"), images.delay_line))
-        if not images.base_path().exists():
-            jobs.append(pool.submit(_within, step("base system, made once (half a minute)"), images.base))
-        if not images.repository_path().exists():
-            jobs.append(pool.submit(_within, step("packages, fetched once (a minute)"), images.repository))
+        if not images.base_path(release).exists():
+            jobs.append(
+                pool.submit(_within, step(f"base system of {release}, made once (half a minute)"), images.base, release)
+            )
+        if not images.repository_path(release).exists():
+            jobs.append(pool.submit(_within, step("packages, fetched once (a minute)"), images.repository, release))
         for job in jobs:
             job.result()
     with locked(lab.folder):
         lab.run.mkdir(exist_ok=True)
         lab.state.mkdir(exist_ok=True)
+        check_release(lab, release)  # another `up` may have been quicker
+        lab.release_file.write_text(f"{release}\n")
         (lab.run / "features.json").write_text(json.dumps(asdict(features)) + "\n")
         secure_shell.make_key(lab)
         if not secure_shell.agent_standing(lab):
@@ -125,8 +132,9 @@ def up(names: Sequence[str] | None = None, step: Step = silent) -> list[str]:
             with step("package repository"):
                 repository.up(lab)
         started = [host for host in wanted if not hosts_.supervisor(lab, host)]
+        base = images.base(release)
         with ThreadPoolExecutor() as pool:
-            list(pool.map(lambda host: hosts_.start(lab, host, images.base(), fresh), started))
+            list(pool.map(lambda host: hosts_.start(lab, host, base, fresh), started))
     # Those that ran already are asked, too: another `up` may have started them a moment ago.
     with ThreadPoolExecutor() as pool:
         named = [(host, step(f"host {host.name}") if host in started else nullcontext()) for host in wanted]
@@ -134,9 +142,26 @@ def up(names: Sequence[str] | None = None, step: Step = silent) -> list[str]:
     return [host.name for host in started]
 
 
-def _within(context: AbstractContextManager[None], do: Callable[[], object]) -> None:
+def check_release(lab: Lab, release: str | None) -> str:
+    """The Debian release for a lab's hosts: the one that is asked for, or the one that it has.
+
+    Raises:
+        LabError: there is no such release, or the lab has another.
+    """
+    wanted = release or lab.release
+    if wanted not in folders.RELEASES:
+        raise LabError(f"no host can run {wanted!r}", f"name one of {', '.join(folders.RELEASES)}")
+    if lab.release_file.exists() and lab.release != wanted:
+        raise LabError(
+            f"the hosts of lab {lab.name!r} run {lab.release}, not {wanted}",
+            f"take it down first (python -m lab down), or set FORTRESS_LAB to the name of a second lab for {wanted}",
+        )
+    return wanted
+
+
+def _within(context: AbstractContextManager[None], do: Callable[..., object], *arguments: object) -> None:
     with context:
-        do()
+        do(*arguments)
 
 
 def _wait(lab: Lab, host: topology.Host) -> None:
@@ -183,6 +208,7 @@ class Status:
     """How a lab stands. `parts` says of each of its own processes whether it runs."""
 
     lab: str
+    release: str
     parts: dict[str, bool]
     link: LinkSettings
     link_kind: str | None
@@ -199,6 +225,7 @@ class Status:
         return {
             "ok": self.ok,
             "lab": self.lab,
+            "release": self.release,
             "parts": self.parts,
             "link": {"kind": self.link_kind, **asdict(self.link)},
             "wireguard": self.wireguard,
@@ -219,6 +246,7 @@ def status() -> Status:
         wireguard = None
     return Status(
         lab=lab.name,
+        release=lab.release,
         parts={
             "network": joined,
             "link": kind is not None,
@@ -312,7 +340,7 @@ def start(host: str) -> bool:
     found = topology.host(host)
     network.holder(lab, "operator")
     with locked(lab.folder):
-        started = hosts_.start(lab, found, images.base())
+        started = hosts_.start(lab, found, images.base(lab.release))
     _wait(lab, found)
     return started
 
@@ -341,8 +369,9 @@ def boot(
         if hosts_.supervisor(lab, host):
             raise LabError(f"{name} runs already", "discard it first")
         hosts_.discard(lab, host)
-        hosts_.prepare(lab, host, images.base(), Machine(called, user, public_key, extra_addresses))
-        hosts_.start(lab, host, images.base(), fresh=True)  # nobody else is given the pool's addresses
+        base = images.base(lab.release)
+        hosts_.prepare(lab, host, base, Machine(called, user, public_key, extra_addresses))
+        hosts_.start(lab, host, base, fresh=True)  # nobody else is given the pool's addresses
 
 
 def discard(name: str) -> None:

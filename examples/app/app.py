@@ -6,7 +6,7 @@
     GET /slow?ms=N answers after N ms without the database, for trying out load
 
 Settings come from the environment (see `load_settings`), the password from $CREDENTIALS_DIRECTORY/database-password.
-Needs Python 3.11 and PyMySQL 1.0.2, as Debian 12 packages them.
+Needs Python 3.11 and PyMySQL 1.0.2, as Debian 12 packages them, or newer ones.
 """
 
 import contextlib

@@ -119,7 +119,7 @@ class AwsImage(Model):
 
     owner: Owner = "136693071363"
     """Debian's account (https://wiki.debian.org/Cloud/AmazonEC2Image); Canonical's is 099720109477."""
-    name: OneLine = "debian-12-amd64-*"
+    name: OneLine = "debian-13-amd64-*"
     """Pattern of its name, with * and ?."""
     pinned: bool = True
     """Whether a machine keeps the image it was made with. When false, a newer image replaces it."""

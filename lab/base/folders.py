@@ -18,6 +18,9 @@ from lab.base.errors import LabError
 
 ROOT = Path("/var/lib/data-fortress")
 
+RELEASES = ("trixie", "bookworm")
+"""Debian's releases that hosts may run, the usual one first: 13 and 12."""
+
 FOREIGN = ("OS_", "AWS_")
 """How variables begin that lead to a real cloud, with the user's credentials: none of them reaches a lab."""
 
@@ -70,6 +73,18 @@ class Lab:
     def link(self) -> Path:
         """What the link between the sites is set to."""
         return self.folder / "link.json"
+
+    @property
+    def release_file(self) -> Path:
+        return self.folder / "release"
+
+    @property
+    def release(self) -> str:
+        """The Debian release that its hosts run; the usual one where none was named yet."""
+        try:
+            return self.release_file.read_text().strip()
+        except FileNotFoundError:
+            return RELEASES[0]
 
     def host(self, name: str) -> Path:
         """Disk, console log and pid file of one host."""

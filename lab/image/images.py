@@ -13,6 +13,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Iterable
 from email.utils import formatdate
+from functools import partial
 from pathlib import Path
 
 from lab.base import topology
@@ -45,16 +46,16 @@ def digest(parts: Iterable[str | bytes]) -> str:
     return sum_.hexdigest()[:12]
 
 
-def base_path() -> Path:
-    """Where the base system is, or will be."""
+def base_path(release: str) -> Path:
+    """Where the base system of a Debian release is, or will be."""
     recipe = (HERE / "base.sh").read_bytes()
-    parts = (*BASE_PACKAGES, *sources.SUITES, topology.REPOSITORY_URL, topology.USER, platform.machine())
-    return cache() / f"base-{digest([recipe, *parts])}"
+    parts = (*BASE_PACKAGES, *sources.suites(release), topology.REPOSITORY_URL, topology.USER, platform.machine())
+    return cache() / f"base-{release}-{digest([recipe, *parts])}"
 
 
-def repository_path() -> Path:
+def repository_path(release: str) -> Path:
     """Where the package repository is, or will be; it belongs to one base system."""
-    return cache() / f"packages-{digest([base_path().name, *OFFERED_PACKAGES])}"
+    return cache() / f"packages-{release}-{digest([base_path(release).name, *OFFERED_PACKAGES])}"
 
 
 def delay_line_path() -> Path:
@@ -95,32 +96,32 @@ def apt_settings() -> str:
     )
 
 
-def make_base(result: Path, scratch: Path) -> None:
+def make_base(release: str, result: Path, scratch: Path) -> None:
     """Build the base system with mmdebstrap."""
     settings = scratch / "apt.conf"
     settings.write_text(apt_settings())
     listing = scratch / "debian.list"
-    listing.write_text("".join(f"{source.line}\n" for source in sources.debian()))
+    listing.write_text("".join(f"{source.line}\n" for source in sources.debian(release)))
     run(
         [
             *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}"),
-            *(f"--aptopt={settings}", sources.RELEASE, str(result), str(listing)),
+            *(f"--aptopt={settings}", release, str(result), str(listing)),
         ],
         seconds=1800,
     )
     run([str(HERE / "base.sh"), str(result), topology.USER, str(topology.USER_ID), topology.REPOSITORY_URL])
 
 
-def make_repository(result: Path, scratch: Path) -> None:
+def make_repository(release: str, result: Path, scratch: Path) -> None:
     """Download what the base lacks for the offered packages, and index it as a flat repository."""
     result.mkdir()
     for folder in ("state/lists/partial", "cache/archives/partial"):
         (scratch / folder).mkdir(parents=True)
     listing = scratch / "debian.list"
-    listing.write_text("".join(f"{source.line}\n" for source in sources.debian()))
+    listing.write_text("".join(f"{source.line}\n" for source in sources.debian(release)))
     apt = [
         "apt-get",
-        *("-o", f"Dir::State={scratch}/state", "-o", f"Dir::State::status={base_path()}/var/lib/dpkg/status"),
+        *("-o", f"Dir::State={scratch}/state", "-o", f"Dir::State::status={base_path(release)}/var/lib/dpkg/status"),
         *("-o", f"Dir::Cache={scratch}/cache", "-o", f"Dir::Cache::archives={scratch}/cache/archives"),
         *("-o", f"Dir::Etc::sourcelist={listing}", "-o", "Dir::Etc::sourceparts=/dev/null"),
         *("-o", "Dir::Etc::preferences=/dev/null", "-o", "Dir::Etc::preferencesparts=/dev/null"),
@@ -135,12 +136,12 @@ def make_repository(result: Path, scratch: Path) -> None:
     index = run(["sh", "-c", 'cd "$1" && dpkg-scanpackages --multiversion .', "sh", str(result)])
     (result / "Packages").write_text(index)
     (result / "Packages.gz").write_bytes(gzip.compress(index.encode()))
-    (result / "Release").write_text(release(result))
+    (result / "Release").write_text(release_file(release, result))
 
 
-def release(folder: Path) -> str:
+def release_file(release: str, folder: Path) -> str:
     """Text of the Release file of a flat repository: with it apt asks for what is there, and for nothing else."""
-    lines = ["Origin: lab", "Label: lab", f"Suite: {sources.RELEASE}", f"Date: {formatdate(usegmt=True)}", "SHA256:"]
+    lines = ["Origin: lab", "Label: lab", f"Suite: {release}", f"Date: {formatdate(usegmt=True)}", "SHA256:"]
     for name in ("Packages", "Packages.gz"):
         data = (folder / name).read_bytes()
         lines.append(f" {hashlib.sha256(data).hexdigest()} {len(data)} {name}")
@@ -155,15 +156,15 @@ def make_delay_line(result: Path, scratch: Path) -> None:
     run(["go", "build", "-C", str(source), "-o", str(result), "."], environment=environment)
 
 
-def base() -> Path:
+def base(release: str) -> Path:
     """The base system, built when the cache has none: half a minute."""
-    return make_once(base_path(), make_base)
+    return make_once(base_path(release), partial(make_base, release))
 
 
-def repository() -> Path:
+def repository(release: str) -> Path:
     """The package repository, made when the cache has none: about a minute, most of it download."""
-    base()
-    return make_once(repository_path(), make_repository)
+    base(release)
+    return make_once(repository_path(release), partial(make_repository, release))
 
 
 def delay_line() -> Path:

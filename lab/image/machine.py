@@ -88,10 +88,10 @@ def free_mb(path: Path) -> int:
     return shutil.disk_usage(path).free // 1_000_000
 
 
-def check_room(lab: Lab) -> None:
+def check_room(lab: Lab, release: str) -> None:
     """Disks of hosts and the cache must fit."""
     needed = [] if lab.folder.is_dir() else [(lab.folder, HOSTS_MB)]
-    if not images.repository_path().exists():
+    if not images.repository_path(release).exists():
         needed.append((folders.cache(), CACHE_MB))
     for path, megabytes in needed:
         if (free := free_mb(path)) < megabytes:
@@ -182,17 +182,17 @@ def install_programs() -> list[str]:
     return packages
 
 
-def check_sources() -> None:
+def check_sources(release: str) -> None:
     """The base system and the packages come from where the machine gets its own."""
-    if images.repository_path().exists():
+    if images.repository_path(release).exists():
         return
     if shutil.which("apt-get") is None:
-        raise LabError("this machine has no apt", "run the lab on Debian 12")
+        raise LabError("this machine has no apt", "run the lab on Debian 12 or 13")
     try:
-        sources.debian()
+        sources.debian(release)
     except LabError:
         apt("update")  # a fresh image has no lists yet, and who is Debian stands in them
-        sources.debian()
+        sources.debian(release)
 
 
 def check_go() -> None:
@@ -204,8 +204,8 @@ def check_go() -> None:
         )
 
 
-def check(lab: Lab) -> Features:
-    """Everything that can be known beforehand.
+def check(lab: Lab, release: str) -> Features:
+    """Everything that can be known beforehand about a lab whose hosts run that release of Debian.
 
     Raises:
         LabError: what is missing, and the cure.
@@ -214,11 +214,11 @@ def check(lab: Lab) -> Features:
     check_name(lab)
     check_tun()
     cgroups.root()
-    check_room(lab)
+    check_room(lab, release)
     check_overlay()
     allow_watchers()
     install_programs()
-    check_sources()
+    check_sources(release)
     found = features()
     if not found.netem:
         check_go()

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from lab.base.commands import run
 from lab.base.errors import LabError
 
-RELEASE = "bookworm"
-SUITES = (RELEASE, f"{RELEASE}-updates", f"{RELEASE}-security")
+EXTENSIONS = ("", "-updates", "-security")
+"""What a suite's name has after that of its release."""
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 OPTIONS = ("signed-by", "trusted", "check-valid-until", "check-date", "allow-insecure")
 """Options of a source that decide whether its signature is good; the others are the machine's own business."""
@@ -97,25 +97,36 @@ def configured(folder: Path = Path("/etc/apt")) -> list[Source]:
     return found
 
 
-def debian() -> list[Source]:
-    """Sources of Debian itself for the lab's release.
+def suites(release: str) -> tuple[str, ...]:
+    """Names of a release's suites: itself, what it corrects, and what mends its security."""
+    return tuple(f"{release}{extension}" for extension in EXTENSIONS)
 
+
+def debian(release: str) -> list[Source]:
+    """Sources of Debian itself for a release, which need not be the one that the machine runs.
+
+    An archive holds all supported releases side by side, and Debian's keyring the keys of all. So these are the
+    machine's own sources, with the names of their suites replaced.
     Third parties use Debian's suite names too; apt knows from the signed Release files who is Debian.
 
     Raises:
         LabError: the machine has none.
     """
-    format_ = "$(REPO_URI) $(RELEASE) $(ORIGIN)"
+    format_ = "$(REPO_URI) $(RELEASE) $(CODENAME) $(ORIGIN)"
     targets = run(["apt-get", "indextargets", "--format", format_, "Created-By: Packages"])
-    genuine = {tuple(line.split()[:2]) for line in targets.splitlines() if line.split()[2:] == ["Debian"]}
-    found = [
-        source
-        for source in dict.fromkeys(configured())
-        if source.suite in SUITES and (source.uri.rstrip("/") + "/", source.suite) in genuine
-    ]
-    if not any(source.suite == RELEASE for source in found):
+    # The code name is that of the release, also where the suite is called `stable`: trixie, trixie-security.
+    genuine = {
+        (words[0], words[1]): words[2] for line in targets.splitlines() if (words := line.split())[3:] == ["Debian"]
+    }
+    found: dict[Source, None] = {}
+    for source in configured():
+        code_name = genuine.get((source.uri.rstrip("/") + "/", source.suite), "")
+        own, dash, extension = code_name.partition("-")
+        if own and f"{dash}{extension}" in EXTENSIONS:
+            found[replace(source, suite=f"{release}{dash}{extension}")] = None
+    if not any(source.suite == release for source in found):
         raise LabError(
-            f"apt on this machine has no source of Debian {RELEASE}, which the lab's hosts run",
-            f"add Debian's {RELEASE} main to /etc/apt/sources.list.d and run apt-get update",
+            "apt on this machine has no source of Debian, which the lab's hosts run",
+            f"add Debian's {release} main to /etc/apt/sources.list.d and run apt-get update",
         )
-    return found
+    return list(found)

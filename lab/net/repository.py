@@ -30,7 +30,7 @@ def up(lab: Lab) -> None:
         *cgroups.inside(lab, "repository"),
         *network.enter(lab, OSLO.name),
         *(sys.executable, "-I", "-m", "http.server", "80", "--bind", str(REPOSITORY), "--protocol", "HTTP/1.1"),
-        *("--directory", str(images.repository())),
+        *("--directory", str(images.repository(lab.release))),
     ]
     processes.spawn(command, lab.pid_file("repository"), lab.log("repository"))
     processes.until("the package repository", 15, partial(_listens, lab), every=0.05)

@@ -26,7 +26,7 @@ class Catalogue:
         default_factory=lambda: {"v2-highcpu-nvme": (4, 8192), "v2-standard-2": (2, 4096)}
     )
     """Name: virtual CPUs, memory in MB."""
-    images: dict[str, str] = field(default_factory=lambda: {"Debian 12": DEBIAN_12})
+    images: dict[str, str] = field(default_factory=lambda: {"Debian 13": DEBIAN_13})
     groups: tuple[str, ...] = ("default",)
     openstack_keys: tuple[str, ...] = ("deploy_key_2020",)
     limits: tuple[int, int, int] | None = (10, 40, 65536)
@@ -36,7 +36,7 @@ class Catalogue:
     """None when the login fails."""
     aws_keys: tuple[str, ...] = ("deploy_key_2020",)
     amis: dict[tuple[str, str], str] = field(
-        default_factory=lambda: {("136693071363", "debian-12-amd64-*"): "ami-debian-12"}
+        default_factory=lambda: {("136693071363", "debian-13-amd64-*"): "ami-debian-13"}
     )
     """Owner and name pattern: the newest image's id."""
     types: tuple[str, ...] = ("c5.large",)

@@ -19,11 +19,11 @@ from fortress.settings.model import Settings
 from fortress.settings.parse import parse
 from fortress.settings.types import PROJECT
 from program.clouds import look_up
-from tests.components.catalogue import DEBIAN_12, Catalogue
+from tests.components.catalogue import DEBIAN_13, Catalogue
 from tests.doubles.pulumi_mocks import Answers, Refused, Run, plain, run
 from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab, oslo, with_key_files
 
-GONE_IMAGE = DEBIAN_12.replace("12", "99")
+GONE_IMAGE = DEBIAN_13.replace("13", "99")
 NOTHING = "Your query returned no results"
 KEEPS = "A machine that stands keeps the image it was made with"
 LOGIN = "see that auth_url, region and credentials are those of the project (`openstack token issue`)"
@@ -81,8 +81,8 @@ def test_what_both_clouds_have(preview: bool) -> None:
         "external_networks": {"oslo": "ID of public"},
         "subnets": {},
         "images": {
-            **dict.fromkeys(["oslo-db", "oslo-edge", "oslo-web.1"], DEBIAN_12),
-            **dict.fromkeys(["fra-1.1", "fra-2.1"], "ami-debian-12"),
+            **dict.fromkeys(["oslo-db", "oslo-edge", "oslo-web.1"], DEBIAN_13),
+            **dict.fromkeys(["fra-1.1", "fra-2.1"], "ami-debian-13"),
         },
         "groups": {"oslo-db": ["ID of default"], "oslo-edge": [], "oslo-web.1": []},
     }
@@ -91,13 +91,13 @@ def test_what_both_clouds_have(preview: bool) -> None:
 
 def test_each_cloud_is_asked_through_its_own_login() -> None:
     done = look()
-    standard = [("getFlavor", {"name": "v2-standard-2"}), ("getImage", {"name": "Debian 12", "mostRecent": True})]
+    standard = [("getFlavor", {"name": "v2-standard-2"}), ("getImage", {"name": "Debian 13", "mostRecent": True})]
     assert asked(done, "oslo") == [
         ("getAuthScope", {"name": "fortress"}),
         ("getNetwork", {"name": "public"}),
         ("getKeypair", {"name": "deploy_key_2020"}),
         ("getFlavor", {"name": "v2-highcpu-nvme"}),
-        ("getImage", {"name": "Debian 12", "mostRecent": True}),
+        ("getImage", {"name": "Debian 13", "mostRecent": True}),
         ("getSecGroup", {"name": "default"}),
         *standard,
         *standard,
@@ -111,7 +111,7 @@ def test_each_cloud_is_asked_through_its_own_login() -> None:
             {
                 "owners": ["136693071363"],
                 "filters": [
-                    {"name": "name", "values": ["debian-12-amd64-*"]},
+                    {"name": "name", "values": ["debian-13-amd64-*"]},
                     {"name": "virtualization-type", "values": ["hvm"]},
                 ],
                 "mostRecent": True,
@@ -345,8 +345,8 @@ def test_the_quota_of_what_the_stack_makes_only() -> None:
 
 def test_an_image_by_id_stays_that_id() -> None:
     """Names move to newer images; an id is what somebody pinned."""
-    done = look({"hosts/oslo-db/openstack/image": DEBIAN_12})
-    assert done.outputs["images"].value["oslo-db"] == DEBIAN_12
+    done = look({"hosts/oslo-db/openstack/image": DEBIAN_13})
+    assert done.outputs["images"].value["oslo-db"] == DEBIAN_13
     assert ("getImageIds", {}) in asked(done, "oslo")
 
 

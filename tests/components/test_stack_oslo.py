@@ -185,7 +185,7 @@ def test_the_machines_of_the_article() -> None:
     assert inputs(done, "oslo-db-machine-instance") == {
         "name": "coolvds-nvme-db-01",
         "flavorName": "v2-highcpu-nvme",
-        "imageId": DEBIAN_12,
+        "imageId": DEBIAN_13,
         "keyPair": "deploy_key_2020",
         "metadata": {"role": "primary-db"},
         "networks": [{"port": "oslo-db-machine-port-id"}],
@@ -198,7 +198,7 @@ def test_the_machines_of_the_article() -> None:
     assert inputs(done, "oslo-web.1-machine-instance")["userData"] == first_boot.format("oslo-web-1")
     worker = inputs(done, "fra-1.1-machine-instance")
     assert (worker["ami"], worker["instanceType"], worker["keyName"], worker["tags"], worker["subnetId"]) == (
-        "ami-debian-12",
+        "ami-debian-13",
         "c5.large",
         "deploy_key_2020",
         {"Name": "worker-node-dr"},
@@ -645,7 +645,7 @@ REACHED: dict[str, tuple[dict[str, Any], str, str, Any]] = {
         "tags",
         {"Name": "fra-1.1", "Team": "x"},
     ),
-    "an image by id": ({"hosts/oslo-db/openstack/image": DEBIAN_13}, "oslo-db-machine-instance", "imageId", DEBIAN_13),
+    "an image by id": ({"hosts/oslo-db/openstack/image": DEBIAN_12}, "oslo-db-machine-instance", "imageId", DEBIAN_12),
     "a region": (
         {
             "sites/frankfurt/aws/region": "eu-west-1",

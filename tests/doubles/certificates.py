@@ -59,9 +59,24 @@ def issue(
         .not_valid_after(end)
         .add_extension(x509.BasicConstraints(ca=authority, path_length=None), critical=True)
     )
+    for extension in strict(key, signer.key if signer else key, authority=authority):
+        builder = builder.add_extension(extension, critical=False)
     if names:
         builder = builder.add_extension(x509.SubjectAlternativeName([_general(entry) for entry in names]), False)
     return Certificate(builder.sign(signer.key if signer else key, hashes.SHA256()), key)
+
+
+def strict(
+    key: ec.EllipticCurvePrivateKey, signer: ec.EllipticCurvePrivateKey, *, authority: bool
+) -> list[x509.ExtensionType]:
+    """What Python's clients want from 3.13 on in a certificate, and openssl writes of itself."""
+    usage = dict.fromkeys(("content_commitment", "key_encipherment", "data_encipherment", "key_agreement"), False)
+    usage |= dict.fromkeys(("encipher_only", "decipher_only"), False)
+    return [
+        x509.SubjectKeyIdentifier.from_public_key(key.public_key()),
+        x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()),
+        x509.KeyUsage(digital_signature=not authority, key_cert_sign=authority, crl_sign=authority, **usage),
+    ]
 
 
 def _general(name: str) -> x509.GeneralName:

@@ -1,4 +1,4 @@
-"""A headless Chromium as Debian 12 packages it, in namespaces of its own, driven by Playwright.
+"""A headless Chromium as Debian packages it, in namespaces of its own, driven by Playwright.
 
 Nothing is installed on the machine: the packages are unpacked into the cache, 600 MB of it. In the browser's network
 namespace nothing is up, not even loopback, so what it shows it has from the page alone. Needs root, as the lab does.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, sync_playwright
 
+from lab.base.folders import RELEASES
 from tests.engine import debian
 
 _PACKAGES = (
@@ -50,7 +51,7 @@ def browser(folder: Path) -> Iterator[Browser]:
     """Start a browser that sees the files of `folder` as file:///mnt/…, and nothing else; end it afterwards."""
     if os.geteuid() != 0:
         raise PermissionError("these tests make namespaces: run them as root")
-    root = debian.unpacked(f"chromium-{_LAYOUT}", _PACKAGES, _FINISH)
+    root = debian.unpacked("chromium", RELEASES[0], _LAYOUT, _PACKAGES, _FINISH)
     wrapper = folder / "chromium"
     wrapper.write_text(_WRAPPER.replace("ROOT", str(root)).replace("FOLDER", str(folder)))
     wrapper.chmod(0o755)

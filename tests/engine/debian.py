@@ -12,32 +12,39 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+from lab.image import sources
 
-def unpacked(name: str, packages: Sequence[str], finish: str) -> Path:
-    """The packages and their dependencies under one root, from the cache when it is there.
 
-    `name` is KIND-LAYOUT, to be changed when what is unpacked, or how, changes; `finish` is shell that does inside the
-    root what of the packages' own scripts is needed.
+def unpacked(kind: str, release: str, layout: int, packages: Sequence[str], finish: str = "") -> Path:
+    """The packages of a Debian release and their dependencies under one root, from the cache when it is there.
+
+    `layout` is raised when what is unpacked, or how, changes; `finish` is shell that does inside the root what of the
+    packages' own scripts is needed.
     """
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "data-fortress" / "packages"
     cache.mkdir(parents=True, exist_ok=True)
-    root = cache / name
-    with (cache / f"{name.partition('-')[0]}.lock").open("w") as lock:
+    root = cache / f"{kind}-{release}-{layout}"
+    with (cache / f"{kind}.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not root.exists():
             with tempfile.TemporaryDirectory(dir=cache) as work:
-                _unpack(Path(work), packages, finish)
+                _unpack(Path(work), release, packages, finish)
                 (Path(work) / "root").rename(root)
     return root
 
 
-def _unpack(work: Path, packages: Sequence[str], finish: str) -> None:
-    # The machine's own sources, but lists and state of our own: nothing is installed as far as this apt knows, so the
+def _unpack(work: Path, release: str, packages: Sequence[str], finish: str) -> None:
+    # The machine's own archives, but lists and state of our own: nothing is installed as far as this apt knows, so the
     # whole closure comes.
     for folder in ("state/lists/partial", "cache/archives/partial", "root/usr"):
         (work / folder).mkdir(parents=True)
     (work / "status").touch()
+    (work / "sources.list").write_text("".join(f"{source.line}\n" for source in sources.debian(release)))
     settings = {
+        "Dir::Etc::sourcelist": work / "sources.list",
+        "Dir::Etc::sourceparts": "/dev/null",
+        "Dir::Etc::preferences": "/dev/null",
+        "Dir::Etc::preferencesparts": "/dev/null",
         "Dir::State": work / "state",
         "Dir::State::status": work / "status",
         "Dir::Cache": work / "cache",
@@ -57,7 +64,8 @@ def _unpack(work: Path, packages: Sequence[str], finish: str) -> None:
         into = ["tar", "--extract", "--preserve-permissions", "--keep-directory-symlink", f"--directory={root}"]
         subprocess.run(into, stdin=content.stdout, check=True, timeout=120)
         assert content.wait() == 0, package
-    _must(["chroot", str(root), "sh", "-euc", finish])
+    if finish:
+        _must(["chroot", str(root), "sh", "-euc", finish])
 
 
 def _must(command: list[str]) -> None:

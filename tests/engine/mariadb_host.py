@@ -1,4 +1,4 @@
-"""A Debian host with MariaDB 10.11 in namespaces of its own: real packages and paths, nothing installed on the machine.
+"""A Debian host with MariaDB in namespaces of its own: real packages and paths, nothing installed on the machine.
 
 The packages are unpacked once into the cache and serve as the lower layer of an overlay. Each host adds a mount, a
 network and a process namespace, in which the host scripts run unchanged, as root, under dash. There is no systemd; a
@@ -22,8 +22,11 @@ from typing import Any
 
 import pymysql  # type: ignore[import-untyped]
 
+from lab.base.folders import RELEASES
 from tests.engine import debian
 
+VERSIONS = {"bookworm": "10.11", "trixie": "11.8"}
+"""Of MariaDB, by Debian release."""
 ADDRESS = "10.100.0.1"
 """The tunnel's address, here on the loopback device."""
 STRANGER = "10.200.0.1"
@@ -40,6 +43,8 @@ _PACKAGES = (
     *("base-files", "base-passwd", "bash", "coreutils", "dash", "diffutils", "findutils", "grep", "gzip", "hostname"),
     *("libc-bin", "login", "mawk", "sed", "util-linux"),
 )
+# What reads crypttab at boot, where it is no longer part of systemd's own package.
+_SINCE = {"bookworm": (), "trixie": ("systemd-cryptsetup",)}
 _LAYOUT = 2  # raised when what is unpacked, or how, changes
 _CLONE_NEWNET = 0x40000000
 
@@ -110,6 +115,8 @@ class Host:
     pid: int
     root: Path
     """Its files, as the machine sees them."""
+    version: str
+    """Of MariaDB: `11.8`."""
 
     def run(self, *command: str, stdin: bytes = b"", timeout: float = 60) -> subprocess.CompletedProcess[bytes]:
         """Run a command on the host, with nothing of our environment but a path."""
@@ -193,11 +200,12 @@ class Host:
 
 
 @contextlib.contextmanager
-def host(work: Path) -> Iterator[Host]:
-    """Start a host with the host scripts and an empty MariaDB that does not run yet; all of it is gone afterwards."""
+def host(work: Path, release: str = RELEASES[0]) -> Iterator[Host]:
+    """Start a host of a Debian release with the host scripts and an empty MariaDB that does not run yet; all of it is
+    gone afterwards."""
     if os.geteuid() != 0:
         raise PermissionError("these tests make namespaces: run them as root")
-    root = _unpacked()
+    root = _unpacked(release)
     overlay, data = work / "overlay", work / "data"
     overlay.mkdir(parents=True)
     data.mkdir()
@@ -211,7 +219,7 @@ def host(work: Path) -> Iterator[Host]:
         line = process.stdout.readline()
         assert line, "the host did not start; its standard error is above"
         pid = int(line)
-        running = Host(pid, Path(f"/proc/{pid}/root"))
+        running = Host(pid, Path(f"/proc/{pid}/root"), VERSIONS[release])
         # The number is printed just before the change of root.
         while not (running.root / "etc/mysql").exists():
             assert process.poll() is None
@@ -220,7 +228,7 @@ def host(work: Path) -> Iterator[Host]:
         running.write("/usr/bin/systemctl", _SYSTEMCTL.replace("LOG", SERVER_LOG), 0o755)
         install = ("mariadb-install-db", "--rpm", "--cross-bootstrap", "--user=mysql", "--disable-log-bin")
         running.check(*install, "--skip-test-db")
-        running.check("touch", "/var/lib/mysql/debian-10.11.flag")
+        running.check("touch", f"/var/lib/mysql/debian-{running.version}.flag")
         yield running
     finally:
         process.kill()
@@ -228,9 +236,9 @@ def host(work: Path) -> Iterator[Host]:
         shutil.rmtree(data)
 
 
-def _unpacked() -> Path:
+def _unpacked(release: str) -> Path:
     """The packages with all they need, unpacked; from the cache when they are there."""
-    root = debian.unpacked(f"mariadb-10.11-{_LAYOUT}", _PACKAGES, _FINISH)
+    root = debian.unpacked("mariadb", release, _LAYOUT, (*_PACKAGES, *_SINCE[release]), _FINISH)
     version = subprocess.run(["chroot", root, "mariadbd", "--version"], check=True, capture_output=True, text=True)
-    assert "10.11." in version.stdout, f"not the MariaDB of Debian 12: {version.stdout}; remove {root}"
+    assert f" {VERSIONS[release]}." in version.stdout, f"not the MariaDB of {release}: {version.stdout}; remove {root}"
     return root

@@ -1,6 +1,7 @@
-"""Debian's MariaDB 10.11 under the rendered configuration and the two host scripts, as on a fortress host.
+"""Debian's MariaDB under the rendered configuration and the two host scripts, as on a fortress host.
 
-One host for all tests; each brings what it looks at into the state that it needs, in whatever order they run.
+One host for all tests, and one of each release for those of the configuration; each test brings what it looks at into
+the state that it needs, in whatever order they run.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import pytest
 
 from fortress import mariadb
 from fortress.mariadb import Access, Server, access_arguments, authority_arguments, render
+from lab.base.folders import RELEASES
 from tests.engine.mariadb_host import ADDRESS, SERVER_LOG, STRANGER, Host, host
 
 SERVER = Server(address=ADDRESS, ram_mb=1024)
@@ -27,12 +29,26 @@ NETWORK = "10.100.0.0/255.255.255.0"
 FOLDER = mariadb.TLS_FOLDER
 
 
-@pytest.fixture(scope="module")
-def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
-    with host(tmp_path_factory.mktemp("mariadb")) as running:
+@contextlib.contextmanager
+def serving(work: Path, release: str) -> Iterator[Host]:
+    """A host of a Debian release on which MariaDB runs as configured."""
+    with host(work, release) as running:
         running.script("mariadb-authority", *authority_arguments(ADDRESS, ["oslo-db"]))
         running.write(mariadb.CONFIG_PATH, render(SERVER))
         running.check("systemctl", "start", "mariadb.service")
+        yield running
+
+
+@pytest.fixture(scope="module")
+def db(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    with serving(tmp_path_factory.mktemp("mariadb"), RELEASES[0]) as running:
+        yield running
+
+
+@pytest.fixture(scope="module", params=RELEASES)
+def each(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Host]:
+    """One host after another, with MariaDB 11.8 and 10.11."""
+    with serving(tmp_path_factory.mktemp("mariadb"), request.param) as running:
         yield running
 
 
@@ -64,9 +80,9 @@ def refused(error: type[Exception], words: str) -> contextlib.AbstractContextMan
 # The configuration.
 
 
-def test_the_server_takes_every_line(db: Host) -> None:
+def test_the_server_takes_every_line(each: Host) -> None:
     """Each value of the file is what the running server says; nothing in it is unknown, deprecated or adjusted."""
-    said = dict(db.sql("SHOW GLOBAL VARIABLES;"))
+    said = dict(each.sql("SHOW GLOBAL VARIABLES;"))
     lines = [line.split(" = ") for line in render(SERVER).splitlines() if " = " in line and not line.startswith("#")]
     assert len(lines) > 25
     for name, value in lines:
@@ -75,25 +91,27 @@ def test_the_server_takes_every_line(db: Host) -> None:
         elif name == "binlog_expire_logs_seconds":
             assert said[name] == value
             assert said["expire_logs_days"] == "7.000000"  # Debian's 10 is overruled
+        elif name == "ignore_db_dirs":
+            assert said[name].split(",")[0] == value  # from 11.7 on the server adds a folder of its own
         elif value.endswith("M"):
             assert said[name] == str(int(value[:-1]) * 2**20), name
         else:
             assert said[name] == value, name
 
 
-def test_the_server_has_nothing_to_say_about_it(db: Host) -> None:
+def test_the_server_has_nothing_to_say_about_it(each: Host) -> None:
     allowed = ["failed to retrieve the MAC address"]  # there is no network device here but the loopback
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < 65536:
         allowed.append("Could not increase number of max_open_files")  # the limit of whoever runs the tests
-    log = (db.root / SERVER_LOG.lstrip("/")).read_text()
+    log = (each.root / SERVER_LOG.lstrip("/")).read_text()
     first_start = log.partition("ready for connections")[0]
-    assert "Starting MariaDB 10.11." in first_start
+    assert f"Starting MariaDB {each.version}." in first_start
     complaints = [line for line in first_start.splitlines() if "[Warning]" in line or "[ERROR]" in line]
     assert [line for line in complaints if not any(words in line for words in allowed)] == []
 
 
-def test_it_listens_on_the_tunnel_only(db: Host) -> None:
-    listening = [line.split() for line in db.check("ss", "--no-header", "-tuln").splitlines()]
+def test_it_listens_on_the_tunnel_only(each: Host) -> None:
+    listening = [line.split() for line in each.check("ss", "--no-header", "-tuln").splitlines()]
     assert [(line[0], line[4]) for line in listening] == [("tcp", f"{ADDRESS}:3306")]
 
 
@@ -106,20 +124,26 @@ def test_it_listens_on_the_tunnel_only(db: Host) -> None:
         ("innodb_flush_method = fast", "Error while setting value 'fast' to 'innodb-flush-method'"),
     ],
 )
-def test_the_check_refuses_a_broken_file(db: Host, line: str, words: str) -> None:
-    db.write("/tmp/candidate.cnf", render(SERVER) + line + "\n")  # noqa: S108 - on the host
-    done = db.run("sh", "-c", mariadb.CONFIG_CHECK, "fortress-push", "/tmp/candidate.cnf")  # noqa: S108
+def test_the_check_refuses_a_broken_file(each: Host, line: str, words: str) -> None:
+    each.write("/tmp/candidate.cnf", render(SERVER) + line + "\n")  # noqa: S108 - on the host
+    done = each.run("sh", "-c", mariadb.CONFIG_CHECK, "fortress-push", "/tmp/candidate.cnf")  # noqa: S108
     assert done.returncode == 1
     assert words in done.stderr.decode()
     assert len(done.stderr.splitlines()) <= 2
 
 
-def test_the_check_accepts_ours_and_touches_nothing(db: Host) -> None:
-    db.write("/tmp/candidate.cnf", render(SERVER))  # noqa: S108
-    before = db.check("find", "/var/lib/mysql", "-printf", "%p\\n")
-    done = db.run("sh", "-c", mariadb.CONFIG_CHECK, "fortress-push", "/tmp/candidate.cnf")  # noqa: S108
+def test_the_check_accepts_ours_and_touches_nothing(each: Host) -> None:
+    each.write("/tmp/candidate.cnf", render(SERVER))  # noqa: S108
+    before = each.check("find", "/var/lib/mysql", "-printf", "%p\\n")
+    done = each.run("sh", "-c", mariadb.CONFIG_CHECK, "fortress-push", "/tmp/candidate.cnf")  # noqa: S108
     assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
-    assert db.check("find", "/var/lib/mysql", "-printf", "%p\\n") == before
+    assert each.check("find", "/var/lib/mysql", "-printf", "%p\\n") == before
+
+
+def test_apparmor_does_not_confine_it(each: Host) -> None:
+    """Where the package brings a profile that does, that must allow what lies in /etc/mysql/fortress."""
+    profile = (each.root / "etc/apparmor.d/usr.sbin.mariadbd").read_text()
+    assert [line for line in profile.splitlines() if line.strip() and not line.startswith("#")] == []
 
 
 def test_text_is_all_of_unicode(db: Host) -> None:
@@ -175,12 +199,13 @@ def test_a_verified_connection(db: Host, tls: ssl.SSLContext) -> None:
 
 def test_a_plain_connection_is_refused(db: Host, tls: ssl.SSLContext) -> None:
     """By the server, also for an account that would allow it; with the right password and with any."""
+    words = "Connections using insecure transport are prohibited"
     db.sql(f"CREATE OR REPLACE USER loose@'{NETWORK}' IDENTIFIED BY 'loose';")
     try:
         with db.connect("loose", b"loose", tls):
             pass
         for password in (b"loose", b"other"):
-            with refused(pymysql.err.OperationalError, "Access denied"), db.connect("loose", password, None):
+            with refused(pymysql.err.OperationalError, words), db.connect("loose", password, None):
                 pass
         db.sql("SET GLOBAL require_secure_transport = OFF;")
         with db.connect("loose", b"loose", None):  # so it was that
@@ -872,7 +897,7 @@ def test_wipe(db: Host, tls: ssl.SSLContext) -> None:
         "sys",
     ]
     assert db.check("stat", "-c", "%i", "/var/lib/mysql") == before
-    db.check("test", "-d", "/var/lib/mysql/lost+found", "-a", "-e", "/var/lib/mysql/debian-10.11.flag")
+    db.check("test", "-d", "/var/lib/mysql/lost+found", "-a", "-e", "/var/lib/mysql/debian-11.8.flag")
     with refused(pymysql.err.OperationalError, "not allowed|denied"), db.connect("app", PASSWORD, tls):
         pass
     # And the next fortress starts from nothing.

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import pytest
 
 from lab import api
-from lab.base.folders import Lab
+from lab.base.folders import RELEASES, Lab
 from lab.image import images, machine
 from tests.lab.fortress import Fortress
 
@@ -25,7 +25,7 @@ class StandingLab:
 
 
 @contextmanager
-def standing(name: str, keep: bool) -> Iterator[StandingLab]:
+def standing(name: str, keep: bool, release: str = RELEASES[0]) -> Iterator[StandingLab]:
     """A lab with its standard hosts up; lab.api and `python -m lab` work on it meanwhile.
 
     It starts from nothing and is taken down at the end, unless it is to be kept.
@@ -34,11 +34,11 @@ def standing(name: str, keep: bool) -> Iterator[StandingLab]:
         patch.setenv("FORTRESS_LAB", name)
         if not keep:
             api.down()
-        if not machine.check(api.current()).netem:
+        if not machine.check(api.current(), release).netem:
             images.delay_line()
-        images.repository()
+        images.repository(release)
         began = time.monotonic()
-        api.up()
+        api.up(release=release)
         yield StandingLab(api.current(), time.monotonic() - began)
         if not keep:
             api.down()

@@ -18,6 +18,7 @@ import pytest
 
 from lab import api
 from lab.base import cgroups, folders, processes, topology
+from lab.base.folders import RELEASES
 from lab.host import hosts, secure_shell
 from lab.image import images, sources
 from lab.net import network
@@ -25,6 +26,7 @@ from tests.lab.conftest import StandingLab
 
 pytestmark = pytest.mark.usefixtures("plain")
 
+RELEASE = RELEASES[0]
 CONNECT = "import socket, sys; s = socket.create_connection((sys.argv[1], int(sys.argv[2])), 3); print(s.recv(4))"
 
 
@@ -91,12 +93,12 @@ def test_nothing_of_the_machine_is_in_the_base_system() -> None:
     mirrors = {re.sub(r"^\w+://([^/]+)/.*$", r"\1", source.uri) for source in sources.configured()}
     assert mirrors
     for folder in ("etc", "var/lib/apt", "var/log"):
-        for path in (images.base() / folder).rglob("*"):
+        for path in (images.base(RELEASE) / folder).rglob("*"):
             if path.is_file() and not path.is_symlink() and path.suffix not in (".gpg", ".asc"):
                 content = path.read_bytes()
                 assert not [mirror for mirror in mirrors if mirror.encode() in content], path
-    assert not list((images.base() / "etc/ssh").glob("ssh_host_*"))
-    assert (images.base() / "etc/machine-id").read_text() == ""
+    assert not list((images.base(RELEASE) / "etc/ssh").glob("ssh_host_*"))
+    assert (images.base(RELEASE) / "etc/machine-id").read_text() == ""
 
 
 def test_hosts_differ_in_what_must_differ() -> None:
@@ -201,6 +203,18 @@ def test_up_again_changes_nothing(plain: StandingLab) -> None:
     assert time.monotonic() - began < 15
     assert {path.name: path.read_text() for path in plain.lab.run.glob("*.pid")} == before
     assert {name: on(name, "cut -d ' ' -f 22 /proc/1/stat") for name in topology.STANDARD} == boots
+
+
+def test_a_lab_keeps_its_release(plain: StandingLab) -> None:
+    assert plain.lab.release == RELEASE
+    assert on("oslo-web", ". /etc/os-release; echo $VERSION_CODENAME") == RELEASE
+    for release, said in (
+        ("bookworm", f"the hosts of lab 'plain' run {RELEASE}, not bookworm\ncure: take it down first"),
+        ("slink", f"no host can run 'slink'\ncure: name one of {', '.join(RELEASES)}"),
+    ):
+        refused = lab_command("up", "--release", release)
+        assert (refused.returncode, said in refused.stderr) == (1, True), refused.stderr
+    assert plain.lab.release == RELEASE
 
 
 def test_up_starts_again_what_died(plain: StandingLab) -> None:
@@ -493,7 +507,7 @@ def test_down_leaves_nothing() -> None:
             continue
         assert space not in inodes, process
         assert str(other.folder) not in mounts, process
-    assert (images.base()).is_dir()
+    assert (images.base(RELEASE)).is_dir()
     again = lab_command("down", name=name)
     assert again.returncode == 0, again.stderr
     assert lab_command("run", "--", "true", name=name).returncode == 125

@@ -136,8 +136,8 @@ def test_a_refresh_finds_nothing_changed(oslo: Oslo) -> None:
 
 PREVIEWS: dict[str, Any] = {
     "flavor": lambda s: s["hosts"]["oslo-db"]["openstack"].update(flavor="v2-standard-2"),
-    "image": lambda s: s["hosts"]["oslo-db"]["openstack"].update(image="Debian 13"),
-    "image-unpinned": lambda s: s["hosts"]["oslo-db"]["openstack"].update(image="Debian 13", image_pinned=False),
+    "image": lambda s: s["hosts"]["oslo-db"]["openstack"].update(image="Debian 12"),
+    "image-unpinned": lambda s: s["hosts"]["oslo-db"]["openstack"].update(image="Debian 12", image_pinned=False),
     "rule": lambda s: s["ssh"].update(operators=["192.0.2.10/32", "198.51.100.77/32"]),
     "volume": lambda s: s["database"]["volume"].update(size_gb=120),
     "generation": lambda s: s["hosts"]["fra-1"].update(generation=2),
@@ -292,7 +292,7 @@ def test_the_machine_of_the_database_is_replaced_and_its_data_kept(oslo: Oslo) -
     oslo.write("before the machine")
     before, host = oslo.resources(), oslo.host("oslo-db")
     key = on(host, "cat /etc/ssh/ssh_host_ed25519_key.pub")
-    oslo.change(lambda s: s["hosts"]["oslo-db"]["openstack"].update(image="Debian 13", image_pinned=False))
+    oslo.change(lambda s: s["hosts"]["oslo-db"]["openstack"].update(image="Debian 12", image_pinned=False))
     began = time.monotonic()
     oslo.up()
     print(f"the database's machine replaced in {time.monotonic() - began:.0f} s")

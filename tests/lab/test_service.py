@@ -33,6 +33,8 @@ from tests.lab.inside import all_up, servers
 
 pytestmark = pytest.mark.usefixtures("fortress")
 
+KEEPALIVE_S = 4.0
+"""After which the edge knows that a host is gone that has taken a request (haproxy.cfg, srvtcpka)."""
 SLACK_S = 1.0
 """What a busy machine of two cores may add to a bound that counts configured waiting only."""
 HEALTHY_S = 20
@@ -138,8 +140,13 @@ def test_frankfurt_takes_over_within_the_bound_and_gives_back(fortress: Fortress
     failing_s = max(min(checks.connect_ms, checks.inter_ms), checks.timeout_ms) / 1000
     rise_s = failing_s + checks.rise * checks.inter_ms / 1000
     clients = 8
-    with traffic.requests(clients=clients, every=0.2) as found:
+    slow_s = 1.5
+    with (
+        traffic.requests(clients=clients, every=0.2) as found,
+        traffic.requests(f"/slow?ms={slow_s * 1000:.0f}", clients=2, every=0) as slow,
+    ):
         found.wait("Oslo", 10, lambda answer: answer.host == "oslo-web")
+        slow.wait("a slow answer of Oslo", 10, lambda answer: answer.host == "oslo-web")
         pulled = time.monotonic()
         with dead("oslo-web") as died:
             found.wait("Frankfurt", down_s + try_s + 5, lambda answer: answer.host in ("fra-1", "fra-2"))
@@ -164,6 +171,11 @@ def test_frankfurt_takes_over_within_the_bound_and_gives_back(fortress: Fortress
     assert marked
     assert all(answer.ok and answer.seconds < try_s + SLACK_S for answer in marked), found
     assert {answer.host for answer in found.since(back.ended)} == {"oslo-web"}
+    # What the worker had taken and never answered: keepalive finds that out, and then it goes elsewhere.
+    assert not slow.failed, slow
+    taken = [answer for answer in slow.answers if answer.began < pulled and answer.ended > died]
+    assert taken
+    assert all(answer.host != "oslo-web" and answer.ended < died + KEEPALIVE_S + slow_s + SLACK_S for answer in taken)
     print(
         f"{found}; {len(found.failed)} of {len(outage)} failed; first answer after {first - died:.2f} s (bound "
         f"{down_s:.2f} + {try_s:.2f}), boot {booted - starts:.2f} s, healthy {healthy - booted:.2f} s later, "

@@ -1,4 +1,4 @@
-"""Other ways to a host than the operator's agent: a private key from settings, through a bastion."""
+"""Other ways to a host than the operator's agent: a private key from settings, through a bastion, to another port."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import pytest
 from lab import api
 from lab.base import topology
 from tests.lab.conftest import StandingLab
-from tests.lab.fortress import ROOT, EngineError
+from tests.lab.fortress import ROOT, EngineError, on
 
 PROGRAM = """
 import os
@@ -32,6 +32,7 @@ host = Host(
         "mesh_network": "10.100.0.0/24",
         "operators": ["192.0.2.12/32"],  # the bastion, and nobody else
         "user": "ops",
+        "port": 2222,
         "host_key": os.environ["HOST_KEY"],
         "private_key": pulumi.Output.secret(os.environ["PRIVATE_KEY"]),
         "bastion": {"address": "192.0.2.12", "user": "ops", "port": 22, "host_key": os.environ["BASTION_KEY"]},
@@ -84,15 +85,33 @@ def host_key(name: str) -> str:
     return " ".join(api.console(name, "cat /etc/ssh/ssh_host_ed25519_key.pub").stdout.split()[:2])
 
 
-def answers(name: str) -> bool:
+def answers(name: str, port: int = 22) -> bool:
     """Whether a host takes SSH connections from the operator."""
-    connect = "import socket, sys; socket.create_connection((sys.argv[1], 22), 2)"
-    return api.in_operator([sys.executable, "-c", connect, str(topology.host(name).address)]).returncode == 0
+    connect = "import socket, sys; socket.create_connection((sys.argv[1], int(sys.argv[2])), 2)"
+    return api.in_operator([sys.executable, "-c", connect, str(topology.host(name).address), str(port)]).returncode == 0
 
 
 @pytest.fixture
-def project(lab: StandingLab, tmp_path: Path) -> Iterator[Project]:
+def _by_socket(lab: StandingLab) -> Iterator[None]:  # noqa: ARG001 - must stand
+    """SSH on fra-3 as Ubuntu 24.04 has it, on another port: systemd listens, and starts sshd for the first client."""
+    drop_in = "/etc/systemd/system/ssh.socket.d"
     api.start("fra-3")
+    on(
+        "fra-3",
+        f"mkdir {drop_in}; printf '[Socket]\\nListenStream=\\nListenStream=2222\\n' >{drop_in}/port.conf; "
+        "systemctl daemon-reload; systemctl disable -q --now ssh.service; systemctl enable -q --now ssh.socket",
+    )
+    assert on("fra-3", "ss -Hltn | awk '{ print $4 }'") == "*:2222"
+    yield
+    on(
+        "fra-3",
+        f"systemctl disable -q --now ssh.socket; rm -r {drop_in}; "
+        "systemctl daemon-reload; systemctl enable -q --now ssh.service",
+    )
+
+
+@pytest.fixture
+def project(_by_socket: None, lab: StandingLab, tmp_path: Path) -> Iterator[Project]:
     plugin = subprocess.run([ROOT / "lab/plugin.sh"], capture_output=True, text=True, check=True).stdout.strip()
     found = Project(
         tmp_path,
@@ -124,7 +143,7 @@ def test_a_host_behind_a_bastion_by_a_key_from_settings(project: Project) -> Non
     assert outputs["ram_mb"] > 256
     # The operator is not among this host's operators: what got through came by the bastion.
     assert answers("oslo-edge")
-    assert not answers("fra-3")
+    assert not answers("fra-3", 2222)
     accepted = api.console("fra-3", "journalctl -u ssh -o cat --no-pager | grep 'Accepted publickey'").stdout
     assert accepted.splitlines()[-1].split(" from ")[1].startswith("192.0.2.12 ")
 

@@ -25,6 +25,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from examples.app import app
 from fortress.settings.model import Checks
+from tests.doubles.certificates import strict
 from tests.ports import free_port
 
 PASSWORD = "correct horse battery staple"
@@ -422,15 +423,18 @@ def certificate(
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
-    made = (
+    builder = (
         x509.CertificateBuilder(issuer[0].subject if issuer else subject, subject, key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(minutes=5))
         .not_valid_after(now + datetime.timedelta(days=1))
         .add_extension(x509.BasicConstraints(ca=issuer is None, path_length=None), critical=True)
         .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(address))]), critical=False)
-        .sign(issuer[1] if issuer else key, hashes.SHA256())
     )
+    signer = issuer[1] if issuer else key
+    for extension in strict(key, signer, authority=issuer is None):
+        builder = builder.add_extension(extension, critical=False)
+    made = builder.sign(signer, hashes.SHA256())
     (folder / f"{name}.pem").write_bytes(
         made.public_bytes(serialization.Encoding.PEM)
         + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())

@@ -488,7 +488,7 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
         preview.save(tmp_path / "no" / "x", "text")
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
-    with pytest.raises(CannotAskError, match=r"loop cannot be written: .*loop"):
+    with pytest.raises(CannotAskError, match=r"loop cannot be written: Too many levels of symbolic links"):
         preview.save(loop, "text")
 
 

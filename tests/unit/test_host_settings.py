@@ -113,7 +113,7 @@ def test_what_may_be_left_out() -> None:
     assert (account.region, account.image.owner, account.image.name, account.image.pinned) == (
         "eu-central-1",
         "136693071363",
-        "debian-12-amd64-*",
+        "debian-13-amd64-*",
         True,
     )
     database = settings.hosts["oslo-db"].openstack
@@ -653,11 +653,11 @@ TEXTS: dict[str, str] = {
     "sites/frankfurt/aws/region": "eu-central-1",
     "sites/frankfurt/aws/access_key_id": "AKIAIOSFODNN7EXAMPLE",
     "sites/frankfurt/aws/image/owner": "136693071363",
-    "sites/frankfurt/aws/image/name": "debian-12-amd64-*",
+    "sites/frankfurt/aws/image/name": "debian-13-amd64-*",
     "sites/frankfurt/aws/tags/Team": "Ops",
     "hosts/oslo-db/openstack/name": "coolvds-nvme-db-01",
     "hosts/oslo-db/openstack/flavor": "v2-highcpu-nvme",
-    "hosts/oslo-db/openstack/image": "Debian 12",
+    "hosts/oslo-db/openstack/image": "Debian 13",
     "hosts/oslo-db/openstack/fixed_address": "10.20.0.11",
     "hosts/oslo-db/openstack/security_groups": "default",
     "hosts/oslo-db/openstack/metadata/role": "primary-db",

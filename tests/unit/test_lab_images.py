@@ -9,10 +9,11 @@ from pathlib import Path
 import pytest
 
 from lab.base.errors import LabError
-from lab.base.folders import cache
+from lab.base.folders import RELEASES, cache
 from lab.image import images, sources
 from lab.image.sources import Source
 
+RELEASE = RELEASES[0]
 KEY = ("signed-by", "/usr/share/keyrings/debian-archive-keyring.gpg")
 
 
@@ -85,20 +86,39 @@ def test_sources_are_read_from_the_whole_configuration(tmp_path: Path) -> None:
     ]
 
 
-def test_only_debian_itself_counts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others name their suites as Debian does; apt knows who signed as whom."""
-    known = [Source("http://a.example/debian", "bookworm", (KEY,)), Source("http://other.example", "bookworm", (KEY,))]
-    known.append(Source("http://a.example/debian", "trixie", (KEY,)))
-    told = "http://a.example/debian/ bookworm Debian\nhttp://a.example/debian/ trixie Debian\n"
-    told += "http://other.example/ bookworm Other Debian\n"
+def machine_with(monkeypatch: pytest.MonkeyPatch, *archives: tuple[str, str, str]) -> None:
+    """A machine whose apt has these suites of http://a.example/debian: name, code name, who signed it."""
+    known = [Source(f"http://{host}.example/debian", suite, (KEY,)) for host, suite, _ in archives]
+    told = "".join(f"http://{host}.example/debian/ {suite} {words}\n" for host, suite, words in archives)
     monkeypatch.setattr(sources, "configured", lambda: known)
     monkeypatch.setattr(sources, "run", lambda _: told)
-    assert [source.line for source in sources.debian()] == [
-        f"deb [signed-by={KEY[1]}] http://a.example/debian bookworm main"
+
+
+@pytest.mark.parametrize("release", RELEASES)
+@pytest.mark.parametrize("own", ["bookworm", "trixie", "stable"])
+def test_a_machine_s_own_sources_serve_another_release(monkeypatch: pytest.MonkeyPatch, own: str, release: str) -> None:
+    """The suites' names are replaced, whatever the machine runs and however it calls that."""
+    code_name = "trixie" if own == "stable" else own
+    extensions = ("", "-updates", "-security", "-backports")
+    machine_with(monkeypatch, *(("a", f"{own}{more}", f"{code_name}{more} Debian") for more in extensions))
+    assert [source.line for source in sources.debian(release)] == [
+        f"deb [signed-by={KEY[1]}] http://a.example/debian {suite} main"
+        for suite in (release, f"{release}-updates", f"{release}-security")
     ]
-    monkeypatch.setattr(sources, "configured", lambda: known[1:])
-    with pytest.raises(LabError, match="no source of Debian bookworm"):
-        sources.debian()
+
+
+def test_only_debian_itself_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others name their suites as Debian does; apt knows who signed as whom."""
+    other = ("other", "bookworm", "bookworm Other Debian")
+    machine_with(
+        monkeypatch, other, ("a", "bookworm", "bookworm Debian"), ("a", "trixie", "trixie Debian"), ("b", "sid", "")
+    )
+    assert [source.line for source in sources.debian("trixie")] == [
+        f"deb [signed-by={KEY[1]}] http://a.example/debian trixie main"
+    ]
+    machine_with(monkeypatch, other, ("a", "bookworm-updates", "bookworm-updates Debian"))
+    with pytest.raises(LabError, match=r"no source of Debian, which .* add Debian's trixie main"):
+        sources.debian("trixie")
 
 
 def test_a_thing_is_made_once() -> None:
@@ -136,15 +156,16 @@ def test_a_thing_that_was_not_finished_does_not_exist() -> None:
 
 
 def test_names_follow_from_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
-    base, packages, line = images.base_path(), images.repository_path(), images.delay_line_path()
+    base, packages, line = images.base_path(RELEASE), images.repository_path(RELEASE), images.delay_line_path()
     assert len({base, packages, line}) == 3
+    assert not {base, packages} & {images.base_path("bookworm"), images.repository_path("bookworm")}
     monkeypatch.setattr(images, "OFFERED_PACKAGES", ("nftables",))
-    assert images.base_path() == base
-    changed = images.repository_path()
+    assert images.base_path(RELEASE) == base
+    changed = images.repository_path(RELEASE)
     assert changed != packages
     monkeypatch.setattr(images, "BASE_PACKAGES", ("systemd",))
-    assert images.base_path() != base
-    assert images.repository_path() not in (packages, changed)
+    assert images.base_path(RELEASE) != base
+    assert images.repository_path(RELEASE) not in (packages, changed)
     assert images.delay_line_path() == line
     assert images.digest(["ab", "c"]) != images.digest(["a", "bc"])
 
@@ -153,6 +174,6 @@ def test_the_release_file_names_what_is_there(tmp_path: Path) -> None:
     index = b"Package: x\n"
     (tmp_path / "Packages").write_bytes(index)
     (tmp_path / "Packages.gz").write_bytes(gzip.compress(index))
-    lines = images.release(tmp_path).splitlines()
+    lines = images.release_file(RELEASE, tmp_path).splitlines()
     assert f" {hashlib.sha256(index).hexdigest()} 11 Packages" in lines
     assert [line.split()[-1] for line in lines if line.startswith(" ")] == ["Packages", "Packages.gz"]

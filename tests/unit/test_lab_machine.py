@@ -12,8 +12,10 @@ import pytest
 
 from lab.base import cgroups, folders
 from lab.base.errors import LabError
-from lab.base.folders import Lab
+from lab.base.folders import RELEASES, Lab
 from lab.image import images, machine
+
+RELEASE = RELEASES[0]
 
 
 @pytest.fixture(autouse=True)
@@ -75,12 +77,12 @@ def test_too_little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Lab("trial")
     monkeypatch.setattr(machine, "free_mb", lambda _: 1200)
     with pytest.raises(LabError, match=r"labs/trial has 1200 MB free and needs 4000 MB. Cure: free some space$"):
-        machine.check_room(lab)
+        machine.check_room(lab, RELEASE)
     lab.folder.mkdir(parents=True)
     with pytest.raises(LabError, match=r"cache.* needs 1500 MB. Cure: free some space, or set XDG_CACHE_HOME"):
-        machine.check_room(lab)
-    images.repository_path().mkdir(parents=True)
-    machine.check_room(lab)
+        machine.check_room(lab, RELEASE)
+    images.repository_path(RELEASE).mkdir(parents=True)
+    machine.check_room(lab, RELEASE)
 
 
 def test_room_is_measured_where_the_folder_will_be(tmp_path: Path) -> None:

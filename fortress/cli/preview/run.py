@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -49,11 +50,12 @@ def save(file: Path, text: str) -> None:
         if file.exists() and not file.is_file():  # a pipe, a device: nothing to put in its place
             file.write_text(text, encoding="utf-8")
         else:
-            _put(file.resolve(), text)
+            target = Path(os.path.realpath(file))
+            if target.is_symlink():  # of links that lead to each other, which Path.resolve tells until Python 3.12 only
+                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
+            _put(target, text)
     except OSError as error:
         raise CannotAskError(f"{file} cannot be written: {error.strerror}") from None
-    except RuntimeError as error:  # Python's word for links that lead to each other
-        raise CannotAskError(f"{file} cannot be written: {error}") from None
 
 
 def _put(file: Path, text: str) -> None:

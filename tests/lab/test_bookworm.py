@@ -1,0 +1,31 @@
+"""The fortress on Debian 12, a release older than the one that the other labs run: it comes up, holds and goes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+
+import pytest
+
+from tests.lab.conftest import StandingLab, standing
+from tests.lab.fortress import Fortress, on
+from tests.lab.inside import HOSTS
+
+
+@pytest.fixture(scope="module")
+def older() -> Iterator[StandingLab]:
+    """Lab `bookworm`, whose hosts run that release."""
+    with standing("bookworm", keep=False, release="bookworm") as found:
+        yield found
+
+
+def test_a_fortress_holds_on_debian_12(older: StandingLab, tmp_path_factory: pytest.TempPathFactory) -> None:
+    fortress = Fortress(older.lab, tmp_path_factory.mktemp("project"))
+    assert {on(host, ". /etc/os-release; echo $VERSION_CODENAME") for host in HOSTS} == {"bookworm"}
+    fortress.up()
+    fortress.check_whole()
+    assert "10.11." in on("oslo-db", "mariadbd --version")
+    assert "version 2.6." in on("oslo-edge", "haproxy -v")
+    fortress.engine("destroy", "--yes", "--skip-preview")
+    stack = json.loads(fortress.engine("stack", "export").partition("\n{")[2].join(("{", "")))
+    assert stack["deployment"].get("resources", []) == []
