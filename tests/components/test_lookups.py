@@ -80,6 +80,7 @@ def test_what_both_clouds_have(preview: bool) -> None:
         "networks": {},
         "external_networks": {"oslo": "ID of public"},
         "subnets": {},
+        "zone_subnets": {},
         "images": {
             **dict.fromkeys(["oslo-db", "oslo-edge", "oslo-web.1"], DEBIAN_12),
             **dict.fromkeys(["fra-1.1", "fra-2.1"], "ami-debian-12"),
@@ -360,9 +361,9 @@ def test_networks_that_are_there() -> None:
     done = look(changes, catalogue.answers)
     assert done.outputs["networks"].value == {"oslo": "ID of lan", "frankfurt": "vpc-1"}
     assert done.outputs["external_networks"].value == {"oslo": "ID of public"}
-    assert done.outputs["subnets"].value == {
-        "oslo": {"": "lan-v4"},
-        "frankfurt": {"eu-central-1a": "subnet-1", "eu-central-1b": "subnet-3"},
+    assert done.outputs["subnets"].value == {"oslo": "lan-v4"}
+    assert done.outputs["zone_subnets"].value == {
+        "frankfurt": {"eu-central-1a": "subnet-1", "eu-central-1b": "subnet-3"}
     }
 
 
