@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -449,3 +451,11 @@ def test_hostile_names_are_asked_for_as_they_are(name: str) -> None:
     done = look(changes, catalogue.answers)
     assert done.outputs["images"].value["oslo-db"] == "its id"
     assert done.outputs["groups"].value["oslo-db"] == [f"ID of {name}"]
+
+
+def test_a_stack_without_clouds_loads_no_package_of_one() -> None:
+    program = "import sys, program.arguments, program.facts; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "pulumi_command" in loaded
+    assert not loaded & {"pulumi_aws", "pulumi_openstack"}

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
-from typing import Any, NotRequired, get_args, get_origin
+from typing import Any, get_args
 
 import pulumi
 import pulumi_aws
@@ -151,9 +151,9 @@ def test_what_holds_data_is_protected_without_being_asked() -> None:
 @pytest.mark.parametrize("what", MADE)
 def test_an_argument_that_is_none_is_not_given(what: str) -> None:
     component, args = MADE[what]
-    taken = inspect.get_annotations(inspect.get_annotations(component.__init__)["args"])
-    optional = {name: get_args(kind)[0] for name, kind in taken.items() if get_origin(kind) is NotRequired}
-    nothing = {name: None for name, kind in optional.items() if type(None) in get_args(kind) and name not in args}
+    taken = inspect.get_annotations(component.__init__)["args"]
+    kinds = {name: get_args(kind)[0] for name, kind in taken.__annotations__.items() if name in taken.__optional_keys__}
+    nothing = {name: None for name, kind in kinds.items() if type(None) in get_args(kind) and name not in args}
     assert nothing
     assert made(what, more=nothing).resources == made(what).resources
 
