@@ -27,7 +27,7 @@ setup: .venv/ready $(venv)/pulumi ## the virtual environment and the engine; `so
 	@PYTHONWARNINGS=ignore $(pip_install) --no-deps --no-build-isolation -e .
 	@touch $@
 
-# The language host uses the Python that is first on PATH, so the engine is found beside it.
+# A language host that knows no options of Pulumi.yaml takes the Python that is first on PATH: the engine is found beside it.
 $(venv)/pulumi: lab/engine.sh .venv/ready
 	@folder=$$(lab/engine.sh) && ln -sf "$$folder"/pulumi* $(venv)/ && touch -h $@
 

@@ -2,6 +2,9 @@
 
 The schema of the source package (`package/`) is made from the annotations of arguments and outputs, as they are at run
 time: the modules of public components do not put them off by `from __future__ import annotations`.
+
+Importing them loads no cloud's package: `sdk` does when a component makes the first thing there. An argument whose type
+allows None is not given when it is None.
 """
 
 from .aws_machine import AwsMachine, AwsMachineArgs

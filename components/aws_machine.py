@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
 import pulumi
-from pulumi_aws import ec2
 
+from . import sdk
 from .remote import child_options
 
 
@@ -28,9 +28,9 @@ class AwsMachineArgs(TypedDict):
     """Size of its disk in GiB; 20 when not given."""
     spot: NotRequired[bool]
     """Whether it is a spot instance: cheaper, and ended when AWS wants it back."""
-    tags: NotRequired[Mapping[str, pulumi.Input[str]]]
+    tags: NotRequired[Mapping[str, pulumi.Input[str]] | None]
     """Its tags, besides the provider's."""
-    user_data: NotRequired[pulumi.Input[str]]
+    user_data: NotRequired[pulumi.Input[str] | None]
     """For cloud-init, nothing secret; another text is for new machines only."""
 
 
@@ -48,7 +48,7 @@ class AwsMachine(pulumi.ComponentResource):
         if not args["group_ids"]:
             raise ValueError(f"machine {name}: group_ids: at least one; a machine without any is given `default`")
         pinned, spot = bool(args.get("image_pinned", True)), bool(args.get("spot", False))
-        self.instance = ec2.Instance(
+        self.instance = sdk.aws.ec2.Instance(
             f"{name}-instance",
             ami=args["ami"],
             instance_type=args.get("instance_type", "c5.large"),
@@ -58,11 +58,11 @@ class AwsMachine(pulumi.ComponentResource):
             associate_public_ip_address=True,
             user_data=args.get("user_data"),
             # IMDSv2 alone, and no answer passes a second hop.
-            metadata_options=ec2.InstanceMetadataOptionsArgs(
+            metadata_options=sdk.aws.ec2.InstanceMetadataOptionsArgs(
                 http_endpoint="enabled", http_tokens="required", http_put_response_hop_limit=1
             ),
             # The provider's default tags reach the disk too; `volume_tags` beside them would differ from them.
-            root_block_device=ec2.InstanceRootBlockDeviceArgs(
+            root_block_device=sdk.aws.ec2.InstanceRootBlockDeviceArgs(
                 volume_type="gp3",
                 volume_size=int(args.get("disk_gb", 20)),
                 encrypted=True,
@@ -70,7 +70,7 @@ class AwsMachine(pulumi.ComponentResource):
             ),
             instance_initiated_shutdown_behavior="terminate",
             # One request, and the end when interrupted, are what EC2 takes without further options.
-            instance_market_options=ec2.InstanceInstanceMarketOptionsArgs(market_type="spot") if spot else None,
+            instance_market_options=sdk.aws.ec2.InstanceInstanceMarketOptionsArgs(market_type="spot") if spot else None,
             tags=args.get("tags") or None,
             opts=pulumi.ResourceOptions.merge(
                 child_options(self, opts),

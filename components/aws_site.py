@@ -5,10 +5,10 @@ from ipaddress import IPv4Network
 from typing import NotRequired, TypedDict
 
 import pulumi
-from pulumi_aws import ec2, vpc
 
 from fortress import cloud
 
+from . import sdk
 from .remote import child_options
 
 WORLD_IPV4, WORLD_IPV6 = "0.0.0.0/0", "::/0"
@@ -35,9 +35,9 @@ class AwsExistingNetwork(TypedDict):
 class AwsSiteArgs(TypedDict):
     """A site of an AWS account. Exactly one of `network` and `existing` is given."""
 
-    network: NotRequired[AwsNewNetwork]
+    network: NotRequired[AwsNewNetwork | None]
     """The VPC to be made."""
-    existing: NotRequired[AwsExistingNetwork]
+    existing: NotRequired[AwsExistingNetwork | None]
     """The VPC that is there."""
     zones: list[str]
     """Zones in use, such as eu-central-1a."""
@@ -47,7 +47,7 @@ class AwsSiteArgs(TypedDict):
     """TCP port of SSH, 22 when not given."""
     key_pair: str
     """Name of the key pair for first logins."""
-    public_key: NotRequired[pulumi.Input[str]]
+    public_key: NotRequired[pulumi.Input[str] | None]
     """Its SSH public key, and the pair is made from it; when not given, the region has one of that name."""
 
 
@@ -66,23 +66,22 @@ class AwsSite(pulumi.ComponentResource):
         exist, and for operators that are the whole world."""
         super().__init__("fortress:index:AwsSite", name, {}, opts)
         options = child_options(self, opts)
-        if ("network" in args) == ("existing" in args):
+        network, existing = args.get("network"), args.get("existing")
+        if (network is None) == (existing is None):
             raise ValueError(f"site {name}: give either network, to be made, or existing, one that is there")
         self.subnet_ids: dict[str, pulumi.Output[str]] = {}
         """Subnets by zone."""
         ipv6 = False
-        if "network" in args:
-            ipv6 = args["network"].get("ipv6", False)
-            self._make_network(name, args["network"], args["zones"], options)
-        else:
-            if missing := [zone for zone in args["zones"] if zone not in args["existing"]["subnets"]]:
+        if network is not None:
+            ipv6 = network.get("ipv6", False)
+            self._make_network(name, network, args["zones"], options)
+        elif existing is not None:
+            if missing := [zone for zone in args["zones"] if zone not in existing["subnets"]]:
                 raise ValueError(f"site {name}: existing.subnets: none for {', '.join(missing)}")
-            self.vpc_id = pulumi.Output.from_input(args["existing"]["vpc_id"])
-            self.subnet_ids = {
-                zone: pulumi.Output.from_input(args["existing"]["subnets"][zone]) for zone in args["zones"]
-            }
+            self.vpc_id = pulumi.Output.from_input(existing["vpc_id"])
+            self.subnet_ids = {zone: pulumi.Output.from_input(existing["subnets"][zone]) for zone in args["zones"]}
 
-        group = ec2.SecurityGroup(
+        group = sdk.aws.ec2.SecurityGroup(
             f"{name}-group",
             name=f"{name}-machines",
             description="Every machine: SSH from operators",
@@ -91,7 +90,7 @@ class AwsSite(pulumi.ComponentResource):
         )
         ssh_port = int(args.get("ssh_port", 22))
         for operators in cloud.operator_ranges(args["operators"]):
-            vpc.SecurityGroupIngressRule(
+            sdk.aws.vpc.SecurityGroupIngressRule(
                 f"{name}-ssh-{cloud.label(operators)}",
                 security_group_id=group.id,
                 description="SSH from operators",
@@ -103,7 +102,7 @@ class AwsSite(pulumi.ComponentResource):
                 opts=options,
             )
         # Of ICMP, "ports" are type and code (RFC 792: 3 and 4; RFC 4443: 2 and 0): how a path says how wide it is.
-        vpc.SecurityGroupIngressRule(
+        sdk.aws.vpc.SecurityGroupIngressRule(
             f"{name}-too-big-ipv4",
             security_group_id=group.id,
             description="Fragmentation needed",
@@ -115,7 +114,7 @@ class AwsSite(pulumi.ComponentResource):
         )
         _way_out(f"{name}-out-ipv4", group, options, cidr_ipv4=WORLD_IPV4)
         if ipv6:
-            vpc.SecurityGroupIngressRule(
+            sdk.aws.vpc.SecurityGroupIngressRule(
                 f"{name}-too-big-ipv6",
                 security_group_id=group.id,
                 description="Packet too big",
@@ -128,11 +127,11 @@ class AwsSite(pulumi.ComponentResource):
             _way_out(f"{name}-out-ipv6", group, options, cidr_ipv6=WORLD_IPV6)
         self.group_id = group.id
 
-        if "public_key" in args:
-            ec2.KeyPair(
+        if (public_key := args.get("public_key")) is not None:
+            sdk.aws.ec2.KeyPair(
                 f"{name}-key",
                 key_name=args["key_pair"],
-                public_key=args["public_key"],
+                public_key=public_key,
                 # Two pairs cannot have one name.
                 opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(delete_before_replace=True)),
             )
@@ -149,22 +148,24 @@ class AwsSite(pulumi.ComponentResource):
 
     def _make_network(self, name: str, args: AwsNewNetwork, zones: list[str], opts: pulumi.ResourceOptions) -> None:
         ipv6 = args.get("ipv6", False)
-        network = ec2.Vpc(
+        network = sdk.aws.ec2.Vpc(
             f"{name}-vpc",
             cidr_block=args["cidr"],
             assign_generated_ipv6_cidr_block=True if ipv6 else None,
             tags={"Name": f"{name}-vpc"},
             opts=opts,
         )
-        gateway = ec2.InternetGateway(f"{name}-gateway", vpc_id=network.id, tags={"Name": f"{name}-gateway"}, opts=opts)
-        routes = [ec2.RouteTableRouteArgs(cidr_block=WORLD_IPV4, gateway_id=gateway.id)]
+        gateway = sdk.aws.ec2.InternetGateway(
+            f"{name}-gateway", vpc_id=network.id, tags={"Name": f"{name}-gateway"}, opts=opts
+        )
+        routes = [sdk.aws.ec2.RouteTableRouteArgs(cidr_block=WORLD_IPV4, gateway_id=gateway.id)]
         if ipv6:
-            routes.append(ec2.RouteTableRouteArgs(ipv6_cidr_block=WORLD_IPV6, gateway_id=gateway.id))
-        table = ec2.RouteTable(
+            routes.append(sdk.aws.ec2.RouteTableRouteArgs(ipv6_cidr_block=WORLD_IPV6, gateway_id=gateway.id))
+        table = sdk.aws.ec2.RouteTable(
             f"{name}-routes", vpc_id=network.id, routes=routes, tags={"Name": f"{name}-routes"}, opts=opts
         )
         for zone in zones:
-            subnet = ec2.Subnet(
+            subnet = sdk.aws.ec2.Subnet(
                 f"{name}-subnet-{zone}",
                 vpc_id=network.id,
                 availability_zone=zone,
@@ -174,24 +175,26 @@ class AwsSite(pulumi.ComponentResource):
                 tags={"Name": f"{name}-{zone}"},
                 opts=opts,
             )
-            ec2.RouteTableAssociation(f"{name}-routes-{zone}", route_table_id=table.id, subnet_id=subnet.id, opts=opts)
+            sdk.aws.ec2.RouteTableAssociation(
+                f"{name}-routes-{zone}", route_table_id=table.id, subnet_id=subnet.id, opts=opts
+            )
             self.subnet_ids[zone] = subnet.id
         self.vpc_id = network.id
 
 
-def _ipv6_subnet(network: ec2.Vpc, zone: str) -> pulumi.Output[str]:
+def _ipv6_subnet(network: "sdk.aws.ec2.Vpc", zone: str) -> pulumi.Output[str]:
     return network.ipv6_cidr_block.apply(lambda whole: cloud.zone_subnet_ipv6(whole, zone))
 
 
 def _way_out(
     name: str,
-    group: ec2.SecurityGroup,
+    group: "sdk.aws.ec2.SecurityGroup",
     opts: pulumi.ResourceOptions,
     *,
     cidr_ipv4: str | None = None,
     cidr_ipv6: str | None = None,
 ) -> None:
-    vpc.SecurityGroupEgressRule(
+    sdk.aws.vpc.SecurityGroupEgressRule(
         name,
         security_group_id=group.id,
         description="The way out",

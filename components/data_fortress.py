@@ -26,7 +26,7 @@ class DataFortressArgs(TypedDict):
     """IPv4 network that clients come from: the mesh's."""
     privileges: NotRequired[list[str]]
     """What the account may do in its database; reading and writing rows when not given."""
-    buffer_pool_mb: NotRequired[int]
+    buffer_pool_mb: NotRequired[int | None]
     """InnoDB's buffer pool in MB; 70 % of the host's memory when not given."""
     flush_log_at_commit: NotRequired[int]
     """1 when not given; 2 only together with `cross_cloud_copy`."""
@@ -34,9 +34,9 @@ class DataFortressArgs(TypedDict):
     """Whether a copy in another cloud is the goal."""
     keep_data: NotRequired[bool]
     """Whether the data outlives this component on the host, and its volume is protected; yes when not given."""
-    volume: NotRequired[VolumeArgs]
+    volume: NotRequired[VolumeArgs | None]
     """A volume of its own for the data; on the root disk when not given."""
-    private_key: NotRequired[pulumi.Input[str]]
+    private_key: NotRequired[pulumi.Input[str] | None]
     """SSH private key; the SSH agent's when not given."""
 
 

@@ -3,10 +3,10 @@
 from typing import NotRequired, TypedDict
 
 import pulumi
-from pulumi_openstack import blockstorage, compute
 
 from fortress import mariadb, push
 
+from . import sdk
 from .host_file import put_script
 from .remote import Target, command, with_depends_on
 
@@ -18,9 +18,9 @@ class OpenStackVolumeArgs(TypedDict):
 
     size_gb: int
     """Size in GB (GiB). It can grow, in use, and never shrinks."""
-    type: NotRequired[str]
+    type: NotRequired[str | None]
     """Volume type of the cloud, its default when not given."""
-    availability_zone: NotRequired[str]
+    availability_zone: NotRequired[str | None]
     """The cloud's choice when not given."""
     instance_id: pulumi.Input[str]
     """The instance that it is attached to: the host's."""
@@ -29,13 +29,13 @@ class OpenStackVolumeArgs(TypedDict):
 class VolumeArgs(TypedDict):
     """Where the data is; exactly one of `openstack` and `device`."""
 
-    openstack: NotRequired[OpenStackVolumeArgs]
+    openstack: NotRequired[OpenStackVolumeArgs | None]
     """A volume that the cloud makes."""
-    device: NotRequired[str]
+    device: NotRequired[str | None]
     """A disk that the host has, such as /dev/nvme1n1."""
     encrypted: NotRequired[bool]
     """Whether it is encrypted (LUKS2); no when not given. It is decided before there is data on it."""
-    key: NotRequired[pulumi.Input[str]]
+    key: NotRequired[pulumi.Input[str] | None]
     """The key, text of at least 20 characters; secret, needed when encrypted. Without it the data is lost."""
 
 
@@ -70,7 +70,7 @@ def mount(
         source = pulumi.Output.from_input(f"device:{device}")
     else:
         size_gb = int(made["size_gb"])
-        volume = blockstorage.Volume(
+        volume = sdk.openstack.blockstorage.Volume(
             f"{name}-data",
             name=f"{name}-data",
             description="Data of the database",
@@ -81,7 +81,7 @@ def mount(
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=keep_data)),
         )
         needed.append(
-            compute.VolumeAttach(
+            sdk.openstack.compute.VolumeAttach(
                 f"{name}-data-attached",
                 instance_id=made["instance_id"],
                 volume_id=volume.id,

@@ -61,7 +61,7 @@ class EphemeralWorkerArgs(TypedDict):
     """Where its data is."""
     database_password: pulumi.Input[str]
     """Secret; the workload reads it from $CREDENTIALS_DIRECTORY/database-password."""
-    private_key: NotRequired[pulumi.Input[str]]
+    private_key: NotRequired[pulumi.Input[str] | None]
     """SSH private key; the SSH agent's when not given."""
 
 

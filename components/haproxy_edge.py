@@ -65,7 +65,7 @@ class HAProxyEdgeArgs(TypedDict):
     """The site that answers when the primary has no live server, or no room; there is none when not given."""
     checks: NotRequired[ChecksArgs]
     """How a dead server is found; the defaults of `fortress.haproxy.Checks` when not given."""
-    tls: NotRequired[TlsArgs]
+    tls: NotRequired[TlsArgs | None]
     """The certificate; self-signed on the host when not given."""
     health_path: NotRequired[str]
     """Path that answers 200 while a worker can work, `/health` when not given."""
@@ -75,7 +75,7 @@ class HAProxyEdgeArgs(TypedDict):
     """10000 when not given."""
     timeout_server_ms: NotRequired[int]
     """10000 when not given."""
-    private_key: NotRequired[pulumi.Input[str]]
+    private_key: NotRequired[pulumi.Input[str] | None]
     """SSH private key; the SSH agent's when not given."""
 
 

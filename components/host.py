@@ -28,11 +28,11 @@ FIREWALL_CONFIRM_S = 45
 class HostArgs(TypedDict):
     """A machine, and its place in the mesh. Exactly one of `address`, `openstack` and `aws` is given."""
 
-    address: NotRequired[pulumi.Input[str]]
+    address: NotRequired[pulumi.Input[str] | None]
     """Where a machine that exists answers SSH."""
-    openstack: NotRequired[OpenStackMachineArgs]
+    openstack: NotRequired[OpenStackMachineArgs | None]
     """A machine to be made on OpenStack."""
-    aws: NotRequired[AwsMachineArgs]
+    aws: NotRequired[AwsMachineArgs | None]
     """A machine to be made on AWS."""
     site: str
     """The site it stands at."""
@@ -48,13 +48,13 @@ class HostArgs(TypedDict):
     """TCP port of SSH, 22 when not given."""
     mesh_port: NotRequired[int]
     """UDP port of WireGuard, 51820 when not given."""
-    host_key: NotRequired[pulumi.Input[str]]
+    host_key: NotRequired[pulumi.Input[str] | None]
     """Pinned SSH host key; learnt at first contact and pinned from there on when not given."""
-    private_key: NotRequired[pulumi.Input[str]]
+    private_key: NotRequired[pulumi.Input[str] | None]
     """SSH private key; the SSH agent's when not given."""
-    bastion: NotRequired[Bastion]
+    bastion: NotRequired[Bastion | None]
     """A jump host in front; `host_key` must be given then."""
-    memory_mb: NotRequired[int]
+    memory_mb: NotRequired[int | None]
     """Memory to size services by, in MB; the machine's own when not given."""
     incarnation: NotRequired[int]
     """Raised by one when another machine took over `address`; 1 when not given."""
@@ -84,13 +84,13 @@ class Host(pulumi.ComponentResource):
         super().__init__("fortress:index:Host", name, {}, opts)
         options = child_options(self, opts)
         port = int(args.get("port", 22))
-        made = _made(name, args, options)
+        made, existing = _made(name, args, options), args.get("address")
         address: pulumi.Input[str]
         machine_id: pulumi.Input[str]
         if made:
             address, machine_id = made.address, made.machine_id
-        else:
-            address, machine_id = args["address"], str(Incarnation(name, int(args.get("incarnation", 1))))
+        elif existing is not None:
+            address, machine_id = existing, str(Incarnation(name, int(args.get("incarnation", 1))))
         given_key = args.get("host_key")
         if args.get("bastion") and given_key is None:
             raise ValueError(f"host {name}: host_key is needed with a bastion; it cannot be learnt through one")
@@ -225,12 +225,13 @@ class Host(pulumi.ComponentResource):
 
 def _made(name: str, args: HostArgs, opts: pulumi.ResourceOptions) -> OpenStackMachine | AwsMachine | None:
     """The machine, where it does not exist yet. Raises ValueError unless the arguments name exactly one origin."""
-    if sum(key in args for key in ("address", "openstack", "aws")) != 1:
+    openstack, aws = args.get("openstack"), args.get("aws")
+    if sum(origin is not None for origin in (args.get("address"), openstack, aws)) != 1:
         raise ValueError(f"host {name}: give exactly one of address, openstack and aws")
-    if "openstack" in args:
-        return OpenStackMachine(f"{name}-machine", args["openstack"], opts)
-    if "aws" in args:
-        return AwsMachine(f"{name}-machine", args["aws"], opts)
+    if openstack is not None:
+        return OpenStackMachine(f"{name}-machine", openstack, opts)
+    if aws is not None:
+        return AwsMachine(f"{name}-machine", aws, opts)
     return None
 
 
@@ -244,9 +245,10 @@ def _rules(operators: Sequence[pulumi.Input[str]], port: int) -> pulumi.Input[st
 
 
 def _size(args: HostArgs) -> pulumi.Input[str] | None:
-    if "openstack" in args:
-        return args["openstack"]["flavor"]
-    return args["aws"].get("instance_type") if "aws" in args else None
+    if (openstack := args.get("openstack")) is not None:
+        return openstack["flavor"]
+    aws = args.get("aws")
+    return None if aws is None else aws.get("instance_type")
 
 
 # A changed login or time limit is no reason to ask again what the host is: the answer would be unknown at preview,

@@ -20,17 +20,17 @@ class HostFileArgs(TypedDict):
     """Absolute path on the host."""
     content: pulumi.Input[str]
     """The file's text."""
-    private_key: NotRequired[pulumi.Input[str]]
+    private_key: NotRequired[pulumi.Input[str] | None]
     """SSH private key; the SSH agent's when not given."""
     mode: NotRequired[str]
     """Octal, `0644` when not given."""
     owner: NotRequired[str]
     """`user:group`, `root:root` when not given."""
-    check: NotRequired[str]
+    check: NotRequired[str | None]
     """Shell command that refuses a bad candidate, which it sees as "$1"."""
-    apply: NotRequired[str]
+    apply: NotRequired[str | None]
     """Shell command that makes the file take effect."""
-    unit: NotRequired[str]
+    unit: NotRequired[str | None]
     """systemd unit that must be active afterwards; the old file comes back if it is not."""
 
 

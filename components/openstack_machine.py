@@ -4,10 +4,10 @@ from collections.abc import Mapping
 from typing import NotRequired, TypedDict
 
 import pulumi
-from pulumi_openstack import compute, networking
 
 from fortress import cloud
 
+from . import sdk
 from .remote import child_options, with_depends_on
 
 
@@ -28,19 +28,19 @@ class OpenStackMachineArgs(TypedDict):
     """Network of its port."""
     subnet_id: pulumi.Input[str]
     """Subnet of its port."""
-    fixed_address: NotRequired[str]
+    fixed_address: NotRequired[str | None]
     """IPv4 address inside the subnet; the cloud's choice when not given."""
     group_ids: list[pulumi.Input[str]]
     """Security groups of its port, at least one: a port without any is given the project's `default`."""
-    floating_pool: NotRequired[str]
+    floating_pool: NotRequired[str | None]
     """Name of the external network that gives it a floating address; none when not given."""
-    metadata: NotRequired[Mapping[str, pulumi.Input[str]]]
+    metadata: NotRequired[Mapping[str, pulumi.Input[str]] | None]
     """Metadata of the instance, which everything on the machine can read."""
-    server_group_id: NotRequired[pulumi.Input[str]]
+    server_group_id: NotRequired[pulumi.Input[str] | None]
     """Server group that keeps it apart from others."""
-    availability_zone: NotRequired[pulumi.Input[str]]
+    availability_zone: NotRequired[pulumi.Input[str] | None]
     """The cloud's choice when not given."""
-    user_data: NotRequired[pulumi.Input[str]]
+    user_data: NotRequired[pulumi.Input[str] | None]
     """For cloud-init, nothing secret; another text is for new machines only."""
 
 
@@ -62,11 +62,11 @@ class OpenStackMachine(pulumi.ComponentResource):
         options = child_options(self, opts)
         instance_name = args.get("instance_name", name)
         fixed = args.get("fixed_address")
-        port = networking.Port(
+        port = sdk.openstack.networking.Port(
             f"{name}-port",
             name=instance_name,
             network_id=args["network_id"],
-            fixed_ips=[networking.PortFixedIpArgs(subnet_id=args["subnet_id"], ip_address=fixed)],
+            fixed_ips=[sdk.openstack.networking.PortFixedIpArgs(subnet_id=args["subnet_id"], ip_address=fixed)],
             security_group_ids=args["group_ids"],
             admin_state_up=True,
             tags=cloud.TAGS,
@@ -78,25 +78,27 @@ class OpenStackMachine(pulumi.ComponentResource):
         reachable: list[pulumi.Resource] = []
         floating = None
         if pool := args.get("floating_pool"):
-            floating = networking.FloatingIp(
+            floating = sdk.openstack.networking.FloatingIp(
                 f"{name}-address", pool=pool, description=instance_name, tags=cloud.TAGS, opts=options
             )
             reachable = [
-                networking.FloatingIpAssociate(
+                sdk.openstack.networking.FloatingIpAssociate(
                     f"{name}-association", floating_ip=floating.address, port_id=port.id, opts=options
                 )
             ]
         pinned = bool(args.get("image_pinned", True))
         group = args.get("server_group_id")
-        self.instance = compute.Instance(
+        self.instance = sdk.openstack.compute.Instance(
             f"{name}-instance",
             name=instance_name,
             flavor_name=args["flavor"],
             image_id=args["image_id"],
             key_pair=args["key_pair"],
             metadata=args.get("metadata") or None,
-            networks=[compute.InstanceNetworkArgs(port=port.id)],
-            scheduler_hints=[compute.InstanceSchedulerHintArgs(group=group)] if group is not None else None,
+            networks=[sdk.openstack.compute.InstanceNetworkArgs(port=port.id)],
+            scheduler_hints=[sdk.openstack.compute.InstanceSchedulerHintArgs(group=group)]
+            if group is not None
+            else None,
             user_data=args.get("user_data"),
             availability_zone=args.get("availability_zone"),
             stop_before_destroy=True,

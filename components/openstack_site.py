@@ -3,10 +3,10 @@
 from typing import Literal, NotRequired, TypedDict
 
 import pulumi
-from pulumi_openstack import compute, networking
 
 from fortress import cloud, haproxy, wireguard
 
+from . import sdk
 from .remote import child_options
 
 WORLD = {4: "0.0.0.0/0", 6: "::/0"}
@@ -36,9 +36,9 @@ class OpenStackSiteArgs(TypedDict):
 
     external_network_id: pulumi.Input[str]
     """Where the router of a network that is made leads."""
-    network: NotRequired[OpenStackNewNetwork]
+    network: NotRequired[OpenStackNewNetwork | None]
     """The network to be made."""
-    existing: NotRequired[OpenStackExistingNetwork]
+    existing: NotRequired[OpenStackExistingNetwork | None]
     """The network that is there."""
     operators: list[str]
     """Address ranges that may open SSH connections; never the whole world. Known at once: rules are named by them."""
@@ -48,7 +48,7 @@ class OpenStackSiteArgs(TypedDict):
     """UDP port of WireGuard, 51820 when not given."""
     key_pair: str
     """Name of the key pair for first logins."""
-    public_key: NotRequired[pulumi.Input[str]]
+    public_key: NotRequired[pulumi.Input[str] | None]
     """Its SSH public key, and the pair is made from it; when not given, the project has one of that name."""
     anti_affinity: NotRequired[bool]
     """Whether a server group keeps machines on different hypervisors."""
@@ -74,15 +74,16 @@ class OpenStackSite(pulumi.ComponentResource):
         """Raises ValueError unless exactly one network is given, and for operators that are the whole world."""
         super().__init__("fortress:index:OpenStackSite", name, {}, opts)
         options = child_options(self, opts)
-        if ("network" in args) == ("existing" in args):
+        network, existing = args.get("network"), args.get("existing")
+        if (network is None) == (existing is None):
             raise ValueError(f"site {name}: give either network, to be made, or existing, one that is there")
         self.routed: pulumi.Resource | None = None
         """The router's interface: without it no floating address reaches the network. None where none is made."""
-        if "network" in args:
-            self._make_network(name, args["network"], args["external_network_id"], options)
-        else:
-            self.network_id = pulumi.Output.from_input(args["existing"]["network_id"])
-            self.subnet_id = pulumi.Output.from_input(args["existing"]["subnet_id"])
+        if network is not None:
+            self._make_network(name, network, args["external_network_id"], options)
+        elif existing is not None:
+            self.network_id = pulumi.Output.from_input(existing["network_id"])
+            self.subnet_id = pulumi.Output.from_input(existing["subnet_id"])
         ssh_port, mesh_port = int(args.get("ssh_port", 22)), int(args.get("mesh_port", wireguard.PORT))
 
         internal = _group(f"{name}-internal", "secure-internal", "Every machine: SSH from operators, ICMP", options)
@@ -104,7 +105,7 @@ class OpenStackSite(pulumi.ComponentResource):
             # Paths say by ICMP how wide they are.
             icmp = "icmp" if version == 4 else "ipv6-icmp"
             _open(f"{name}-internal-icmp-ipv{version}", internal, version, world, "ICMP", options, icmp)
-            networking.SecGroupRule(
+            sdk.openstack.networking.SecGroupRule(
                 f"{name}-internal-out-ipv{version}",
                 security_group_id=internal.id,
                 direction="egress",
@@ -117,11 +118,11 @@ class OpenStackSite(pulumi.ComponentResource):
             _open(f"{name}-edge-https-ipv{version}", edge, version, world, "HTTPS", options, "tcp", haproxy.HTTPS_PORT)
         self.internal_group_id, self.hub_group_id, self.edge_group_id = internal.id, hub.id, edge.id
 
-        if "public_key" in args:
-            compute.Keypair(
+        if (public_key := args.get("public_key")) is not None:
+            sdk.openstack.compute.Keypair(
                 f"{name}-key",
                 name=args["key_pair"],
-                public_key=args["public_key"],
+                public_key=public_key,
                 # Two pairs cannot have one name.
                 opts=pulumi.ResourceOptions.merge(options, pulumi.ResourceOptions(delete_before_replace=True)),
             )
@@ -130,7 +131,9 @@ class OpenStackSite(pulumi.ComponentResource):
         self.server_group_id: pulumi.Output[str] | None = None
         """The server group, where anti-affinity was asked for."""
         if args.get("anti_affinity", False):
-            apart = compute.ServerGroup(f"{name}-apart", name=f"{name}-apart", policies="anti-affinity", opts=options)
+            apart = sdk.openstack.compute.ServerGroup(
+                f"{name}-apart", name=f"{name}-apart", policies="anti-affinity", opts=options
+            )
             self.server_group_id = apart.id
         self.register_outputs(
             {
@@ -147,10 +150,10 @@ class OpenStackSite(pulumi.ComponentResource):
     def _make_network(
         self, name: str, args: OpenStackNewNetwork, external: pulumi.Input[str], opts: pulumi.ResourceOptions
     ) -> None:
-        network = networking.Network(
+        network = sdk.openstack.networking.Network(
             f"{name}-network", name=f"{name}-network", admin_state_up=True, tags=cloud.TAGS, opts=opts
         )
-        subnet = networking.Subnet(
+        subnet = sdk.openstack.networking.Subnet(
             f"{name}-subnet",
             name=f"{name}-subnet",
             network_id=network.id,
@@ -160,22 +163,26 @@ class OpenStackSite(pulumi.ComponentResource):
             tags=cloud.TAGS,
             opts=opts,
         )
-        router = networking.Router(
+        router = sdk.openstack.networking.Router(
             f"{name}-router", name=f"{name}-router", external_network_id=external, tags=cloud.TAGS, opts=opts
         )
-        self.routed = networking.RouterInterface(f"{name}-routed", router_id=router.id, subnet_id=subnet.id, opts=opts)
+        self.routed = sdk.openstack.networking.RouterInterface(
+            f"{name}-routed", router_id=router.id, subnet_id=subnet.id, opts=opts
+        )
         self.network_id, self.subnet_id = network.id, subnet.id
 
 
-def _group(name: str, group: str, description: str, opts: pulumi.ResourceOptions) -> networking.SecGroup:
-    return networking.SecGroup(
+def _group(
+    name: str, group: str, description: str, opts: pulumi.ResourceOptions
+) -> "sdk.openstack.networking.SecGroup":
+    return sdk.openstack.networking.SecGroup(
         name, name=group, description=description, delete_default_rules=True, tags=cloud.TAGS, opts=opts
     )
 
 
 def _open(
     name: str,
-    group: networking.SecGroup,
+    group: "sdk.openstack.networking.SecGroup",
     version: int,
     source: str,
     description: str,
@@ -183,7 +190,7 @@ def _open(
     protocol: str,
     port: int | None = None,
 ) -> None:
-    networking.SecGroupRule(
+    sdk.openstack.networking.SecGroupRule(
         name,
         security_group_id=group.id,
         direction="ingress",

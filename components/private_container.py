@@ -3,8 +3,8 @@
 from typing import NotRequired, TypedDict
 
 import pulumi
-from pulumi_openstack import objectstorage
 
+from . import sdk
 from .remote import child_options
 
 
@@ -15,7 +15,7 @@ class PrivateContainerArgs(TypedDict):
     """Its name in the project."""
     versioning: bool
     """Whether an object that is overwritten or deleted stays as an older version."""
-    expire_days: NotRequired[int]
+    expire_days: NotRequired[int | None]
     """After how many days objects end. Swift knows no expiry of a container, so this is written into its metadata
     (`expire-days`) for those who upload: they send it with each object as `X-Delete-After`, in seconds."""
     protect: NotRequired[bool]
@@ -31,7 +31,7 @@ class PrivateContainer(pulumi.ComponentResource):
     def __init__(self, name: str, args: PrivateContainerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         super().__init__("fortress:index:PrivateContainer", name, {}, opts)
         days = args.get("expire_days")
-        made = objectstorage.Container(
+        made = sdk.openstack.objectstorage.Container(
             f"{name}-container",
             name=args["container"],
             versioning=args["versioning"],

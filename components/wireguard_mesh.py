@@ -46,7 +46,7 @@ class WireGuardMeshArgs(TypedDict):
     """UDP port of the hubs, 51820 when not given."""
     keepalive_s: NotRequired[int]
     """Seconds between keepalives towards hubs, 25 when not given."""
-    private_key: NotRequired[pulumi.Input[str]]
+    private_key: NotRequired[pulumi.Input[str] | None]
     """SSH private key; the SSH agent's when not given."""
 
 

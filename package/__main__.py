@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from importlib.metadata import version
+from importlib.metadata import metadata, version
 from typing import Any
 
 import pulumi
@@ -29,7 +29,7 @@ class Components(ComponentProvider):
         super().__init__(components, NAME, version=semantic(version("data-fortress")))
         schema = json.loads(self.schema or "")
         schema["language"]["python"]["packageName"] = PYTHON
-        self.schema = json.dumps(schema)
+        self.schema = json.dumps(schema | about())
 
     def map_input_properties(
         self,
@@ -49,6 +49,23 @@ class Components(ComponentProvider):
         known = {**inputs, **dict.fromkeys(whole, 0)}
         mapped = super().map_input_properties(known, properties, mapping, component_name, property_path)
         return {**mapped, **{mapping[name]: _whole(value) for name, value in whole.items()}}
+
+
+def about() -> dict[str, Any]:
+    """What the schema says of the project, as pyproject.toml has it."""
+    wheel = metadata("data-fortress")
+    urls = dict(line.split(", ", 1) for line in wheel.get_all("Project-URL", []))
+    return {
+        "description": wheel["Summary"],
+        "homepage": urls["Homepage"],
+        "keywords": [*wheel["Keywords"].split(","), "category/infrastructure", "kind/component"],
+        "license": wheel["License-Expression"],
+        # Where the engine finds a source package: its folder in the repository. `pulumi package add` of a repository
+        # puts in the one that it was given.
+        "pluginDownloadURL": f"git://{urls['Repository'].removeprefix('https://')}/package",
+        "publisher": wheel["Author"],
+        "repository": urls["Repository"],
+    }
 
 
 def _whole(value: Any) -> Any:

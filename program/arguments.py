@@ -7,20 +7,19 @@ from collections.abc import Mapping
 import pulumi
 
 from components.data_fortress import DataFortress, DataFortressArgs
-from components.data_volume import OpenStackVolumeArgs, VolumeArgs
+from components.data_volume import VolumeArgs
 from components.ephemeral_worker import EphemeralWorkerArgs
-from components.haproxy_edge import HAProxyEdgeArgs
+from components.haproxy_edge import HAProxyEdgeArgs, TlsArgs
 from components.host import HostArgs
-from components.remote import Member
+from components.remote import Bastion, Member
 from components.wireguard_mesh import FlowArgs, WireGuardMeshArgs
 from fortress import mariadb
 from fortress.settings import model as settings
 from fortress.settings.hosts import Host as HostSettings
 from fortress.settings.model import Settings
+from program import aws, openstack
 from program.asking import Clouds
-from program.aws import aws_machine
 from program.load import Secrets
-from program.openstack import openstack_machine
 
 
 def lifetime(s: Settings, clouds: Clouds, name: str) -> pulumi.ResourceOptions:
@@ -47,7 +46,10 @@ def host_options(s: Settings, clouds: Clouds, name: str) -> pulumi.ResourceOptio
 def host_args(s: Settings, secrets: Secrets, clouds: Clouds, name: str) -> HostArgs:
     """Arguments of one `Host`."""
     host = s.members[name]
-    args: HostArgs = {
+    return {
+        "address": host.address,
+        "openstack": openstack.machine_args(s, clouds, name, host.openstack) if host.openstack else None,
+        "aws": aws.machine_args(s, clouds, name, host.aws) if host.aws else None,
         "site": host.site,
         "mesh_address": str(s.mesh_address(name)),
         "mesh_network": str(s.mesh.network),
@@ -55,29 +57,24 @@ def host_args(s: Settings, secrets: Secrets, clouds: Clouds, name: str) -> HostA
         "user": s.ssh.user,
         "port": s.ssh.port,
         "mesh_port": s.mesh.port,
+        "host_key": host.host_key,
+        "private_key": secrets.ssh_private_key,
+        "bastion": _bastion(s.ssh.bastion),
+        "memory_mb": host.memory_mb,
         "incarnation": host.incarnation,
         "gone": host.gone,
     }
-    if host.openstack:
-        args["openstack"] = openstack_machine(s, clouds, name, host.openstack)
-    elif host.aws:
-        args["aws"] = aws_machine(s, clouds, name, host.aws)
-    elif host.address:
-        args["address"] = host.address
-    if host.host_key:
-        args["host_key"] = host.host_key
-    if host.memory_mb:
-        args["memory_mb"] = host.memory_mb
-    if secrets.ssh_private_key:
-        args["private_key"] = secrets.ssh_private_key
-    if s.ssh.bastion:
-        args["bastion"] = {
-            "address": s.ssh.bastion.address,
-            "user": s.ssh.bastion.user,
-            "port": s.ssh.bastion.port,
-            "host_key": s.ssh.bastion.host_key,
-        }
-    return args
+
+
+def _bastion(bastion: settings.Bastion | None) -> Bastion | None:
+    if bastion is None:
+        return None
+    return {
+        "address": bastion.address,
+        "user": bastion.user,
+        "port": bastion.port,
+        "host_key": bastion.host_key,
+    }
 
 
 def mesh_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> WireGuardMeshArgs:
@@ -93,55 +90,50 @@ def mesh_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> W
         for found, opened in ((s.implied_flows(), False), (s.extra_flows(), True))
         for flow in found
     ]
-    args: WireGuardMeshArgs = {
+    return {
         "members": members,
         "hubs": s.mesh.hubs,
         "flows": flows,
         "mtu": s.mesh.mtu,
         "port": s.mesh.port,
         "keepalive_s": s.mesh.keepalive_s,
+        "private_key": secrets.ssh_private_key,
     }
-    if secrets.ssh_private_key:
-        args["private_key"] = secrets.ssh_private_key
-    return args
 
 
 def database_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> DataFortressArgs:
     """Arguments of the database."""
     host = s.members[s.database_host]
-    args: DataFortressArgs = {
+    volume = s.database.volume
+    return {
         "host": members[s.database_host],
         "database": s.database.name,
         "user": s.database.user,
         "password": secrets.database_password,
         "clients": str(s.mesh.network),
         "privileges": s.database.privileges,
+        "buffer_pool_mb": s.database.buffer_pool_mb,
         "flush_log_at_commit": s.database.flush_log_at_commit,
         "cross_cloud_copy": s.database.cross_cloud_copy,
         "keep_data": s.database.keep_data,
+        "volume": _volume(volume, secrets, host, members[s.database_host]) if volume else None,
+        "private_key": secrets.ssh_private_key,
     }
-    if s.database.volume:
-        args["volume"] = _volume(s.database.volume, secrets, host, members[s.database_host])
-    if s.database.buffer_pool_mb:
-        args["buffer_pool_mb"] = s.database.buffer_pool_mb
-    if secrets.ssh_private_key:
-        args["private_key"] = secrets.ssh_private_key
-    return args
 
 
 def _volume(volume: settings.Volume, secrets: Secrets, host: HostSettings, member: Member) -> VolumeArgs:
-    args: VolumeArgs = {"encrypted": volume.encrypted}
-    if volume.device:
-        args["device"] = volume.device
-    elif volume.size_gb and host.openstack:
-        made: OpenStackVolumeArgs = {"size_gb": volume.size_gb, "instance_id": member["machine_id"]}
-        if volume.type:
-            made["type"] = volume.type
-        if host.openstack.availability_zone:
-            made["availability_zone"] = host.openstack.availability_zone
-        args["openstack"] = made
-    if volume.encrypted and secrets.database_volume_key:
-        args["key"] = secrets.database_volume_key
+    args: VolumeArgs = {
+        "device": volume.device,
+        "encrypted": volume.encrypted,
+        "key": secrets.database_volume_key if volume.encrypted else None,
+    }
+    if volume.size_gb and host.openstack:
+        args["openstack"] = {
+            "size_gb": volume.size_gb,
+            "type": volume.type,
+            "availability_zone": host.openstack.availability_zone,
+            "instance_id": member["machine_id"],
+        }
     return args
 
 
@@ -150,7 +142,7 @@ def worker_args(
 ) -> EphemeralWorkerArgs:
     """Arguments of one worker."""
     work = s.workload
-    args: EphemeralWorkerArgs = {
+    return {
         "host": members[name],
         "workload": {
             "name": work.name,
@@ -173,16 +165,14 @@ def worker_args(
             "ca_pem": database.ca_pem,
         },
         "database_password": secrets.database_password,
+        "private_key": secrets.ssh_private_key,
     }
-    if secrets.ssh_private_key:
-        args["private_key"] = secrets.ssh_private_key
-    return args
 
 
 def edge_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> HAProxyEdgeArgs:
     """Arguments of the edge."""
     checks = s.edge.checks
-    args: HAProxyEdgeArgs = {
+    return {
         "host": members[s.edge_host],
         "server_name": s.edge.server_name,
         "primary": {
@@ -207,10 +197,13 @@ def edge_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> H
         "maxconn": s.edge.maxconn,
         "timeout_client_ms": s.edge.timeout_client_ms,
         "timeout_server_ms": s.edge.timeout_server_ms,
+        "tls": _tls(s, secrets),
+        "private_key": secrets.ssh_private_key,
     }
-    if s.edge.certificate and secrets.edge_tls_key:
-        certificate = (secrets.project / s.edge.certificate.file).read_text(encoding="utf-8")
-        args["tls"] = {"certificate": certificate, "key": secrets.edge_tls_key}
-    if secrets.ssh_private_key:
-        args["private_key"] = secrets.ssh_private_key
-    return args
+
+
+def _tls(s: Settings, secrets: Secrets) -> TlsArgs | None:
+    if s.edge.certificate is None or secrets.edge_tls_key is None:
+        return None
+    certificate = (secrets.project / s.edge.certificate.file).read_text(encoding="utf-8")
+    return {"certificate": certificate, "key": secrets.edge_tls_key}

@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import ParamSpec, TypeVar
 
 import pulumi
 
@@ -30,6 +30,7 @@ def public_key_of(pair: KeyPair, project: Path) -> str | None:
     return (project / pair.public_key).read_text(encoding="utf-8").strip() if pair.public_key else None
 
 
+P = ParamSpec("P")
 T = TypeVar("T")
 
 
@@ -41,8 +42,10 @@ class Found:
     """Site: id of its existing network, or VPC."""
     external_networks: dict[str, str] = field(default_factory=dict)
     """Site: id of the network that leads out."""
-    subnets: dict[str, dict[str, str]] = field(default_factory=dict)
-    """Site: ids of the subnets of its existing network, by zone on AWS and under `""` on OpenStack."""
+    subnets: dict[str, str] = field(default_factory=dict)
+    """Site on OpenStack: id of the subnet of its existing network."""
+    zone_subnets: dict[str, dict[str, str]] = field(default_factory=dict)
+    """Site on AWS: ids of the subnets of its existing VPC, by zone."""
     images: dict[str, str] = field(default_factory=dict)
     """Member: id of its image."""
     groups: dict[str, list[str]] = field(default_factory=dict)
@@ -54,19 +57,21 @@ class Cloud:
     """One cloud to ask, and the list of what it could not answer."""
 
     opts: pulumi.InvokeOptions
+    """Go with each question: they name the provider that logs in."""
     problems: list[str]
 
-    def ask(self, path: str, cure: str, question: Callable[[pulumi.InvokeOptions], T]) -> T | None:
+    def ask(self, path: str, cure: str, question: Callable[P, T], /, *args: P.args, **arguments: P.kwargs) -> T | None:
+        """The answer to one function of the provider, or None and one more problem: setting, reason, cure."""
         try:
-            return question(self.opts)
+            return question(*args, **arguments)
         except Exception as bad:  # noqa: BLE001 - the SDK raises plain Exception for whatever the cloud refused
             self.problems.append(f"{path}: {_reason(bad)}; {cure}")
             return None
 
-    def may_ask(self, question: Callable[[pulumi.InvokeOptions], T]) -> T | None:
+    def may_ask(self, question: Callable[P, T], /, *args: P.args, **arguments: P.kwargs) -> T | None:
         """The answer where the login is allowed the question: what cannot be known before is the cloud's to refuse."""
         try:
-            return question(self.opts)
+            return question(*args, **arguments)
         except Exception as bad:  # noqa: BLE001 - as above
             pulumi.log.debug(f"not asked: {_reason(bad)}")
             return None

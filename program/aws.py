@@ -1,36 +1,38 @@
-"""A site on AWS: its credentials, what is asked of it, and the arguments of its site and machines."""
+"""A site on AWS: who logs in, what is asked of it, and the arguments of its site and machines."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
 
-import pulumi_aws as aws
+import pulumi
 
+from components import sdk
 from components.aws_machine import AwsMachineArgs
 from components.aws_site import AwsSiteArgs
 from fortress.cloud import render_cloud_config
 from fortress.settings.hosts import AwsHost, AwsSite, Host
 from fortress.settings.model import Settings, declared
+from fortress.settings.types import PROJECT
 from program.asking import Cloud, Clouds, Found, public_key_of
 
-AWS_SECRET = "aws_secret_access_key"  # noqa: S105 - a setting's name
+SECRET = "aws_secret_access_key"  # noqa: S105 - a setting's name
 
 
-def aws_problems(path: str, cloud: AwsSite, secret: bool) -> Iterable[str]:
+def credential_problems(path: str, cloud: AwsSite, secret: bool) -> Iterable[str]:
+    """Why nobody can log in there. `secret` is whether the secret access key is given."""
     if bool(cloud.access_key_id) != secret:
-        missing = f"{path}.access_key_id" if secret else AWS_SECRET
+        missing = f"{path}.access_key_id" if secret else SECRET
         yield f"{missing}: missing; an access key has an id and a secret, and one of them is given"
-    elif not secret and not _aws_login():
+    elif not secret and not _login():
         yield (
             f"{path}: no credentials: neither AWS_ACCESS_KEY_ID, AWS_PROFILE nor AWS_WEB_IDENTITY_TOKEN_FILE is set, "
             "there is no ~/.aws, and no access_key_id; `aws configure`, or give the id and secret of an access key"
         )
 
 
-def _aws_login() -> bool:
+def _login() -> bool:
     names = ("AWS_ACCESS_KEY_ID", "AWS_PROFILE", "AWS_WEB_IDENTITY_TOKEN_FILE", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
     files = (
         os.environ.get("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"),
@@ -39,24 +41,33 @@ def _aws_login() -> bool:
     return any(os.environ.get(name) for name in names) or any(Path(file).expanduser().is_file() for file in files)
 
 
-def aws_site(s: Settings, name: str, cloud: AwsSite, found: Found, project: Path) -> AwsSiteArgs:
-    zones = sorted({host.aws.zone for host in s.hosts.values() if host.site == name and host.aws})
-    args: AwsSiteArgs = {
-        "zones": zones,
+def provider(name: str, account: AwsSite, config: pulumi.Config) -> pulumi.ProviderResource:
+    """The site's own, which logs in. It and the SDK are made only where a stack has such a site."""
+    return sdk.aws.Provider(
+        name,
+        region=account.region,
+        access_key=account.access_key_id,
+        secret_key=config.get_secret(SECRET),
+        allowed_account_ids=[account.account_id] if account.account_id else None,
+        default_tags={"tags": {"project": PROJECT, "stack": pulumi.get_stack(), **account.tags}},
+    )
+
+
+def site_args(s: Settings, name: str, cloud: AwsSite, found: Found, project: Path) -> AwsSiteArgs:
+    """Arguments of what the account holds for a site's machines."""
+    cidr = cloud.network.cidr
+    return {
+        "network": {"cidr": str(cidr), "ipv6": cloud.network.ipv6} if cidr else None,
+        "existing": None if cidr else {"vpc_id": found.networks[name], "subnets": found.zone_subnets[name]},
+        "zones": sorted({host.aws.zone for host in s.hosts.values() if host.site == name and host.aws}),
         "operators": s.ssh.operators,
         "ssh_port": s.ssh.port,
         "key_pair": cloud.key_pair.name,
+        "public_key": public_key_of(cloud.key_pair, project),
     }
-    if cloud.network.cidr:
-        args["network"] = {"cidr": str(cloud.network.cidr), "ipv6": cloud.network.ipv6}
-    else:
-        args["existing"] = {"vpc_id": found.networks[name], "subnets": found.subnets[name]}
-    if key := public_key_of(cloud.key_pair, project):
-        args["public_key"] = key
-    return args
 
 
-def aws_machine(s: Settings, clouds: Clouds, name: str, machine: AwsHost) -> AwsMachineArgs:
+def machine_args(s: Settings, clouds: Clouds, name: str, machine: AwsHost) -> AwsMachineArgs:
     """Arguments of a member's machine on AWS."""
     host = s.members[name]
     site = clouds.aws[host.site]
@@ -76,12 +87,16 @@ def aws_machine(s: Settings, clouds: Clouds, name: str, machine: AwsHost) -> Aws
     }
 
 
-def look_up_aws(cloud: Cloud, site: str, settings: AwsSite, hosts: Mapping[str, Host], found: Found) -> None:
+def look_up(cloud: Cloud, site: str, settings: AwsSite, hosts: Mapping[str, Host], found: Found) -> None:
+    """Ask the account for what the settings of a site and of its machines name."""
+    ec2, opts = sdk.aws.ec2, cloud.opts
     path = f"sites.{site}.aws"
     zones = cloud.ask(
         path,
         "see that region is right and that the credentials are this account's (`aws sts get-caller-identity`)",
-        lambda opts: aws.get_availability_zones(state="available", opts=opts),
+        sdk.aws.get_availability_zones,
+        state="available",
+        opts=opts,
     )
     if zones is None:
         return
@@ -90,21 +105,22 @@ def look_up_aws(cloud: Cloud, site: str, settings: AwsSite, hosts: Mapping[str, 
             f"{path}.key_pair.name",
             f"{settings.key_pair.name!r} is asked for; `aws ec2 describe-key-pairs` shows those that are there, "
             "and public_key has one made",
-            lambda opts: aws.ec2.get_key_pair(key_name=settings.key_pair.name, opts=opts),
+            ec2.get_key_pair,
+            key_name=settings.key_pair.name,
+            opts=opts,
         )
     image = cloud.ask(
         f"{path}.image",
         f"{settings.image.name!r} is asked for; `aws ec2 describe-images --owners {settings.image.owner}` shows those "
         "that are there. A machine that stands keeps the image it was made with",
-        lambda opts: aws.ec2.get_ami(
-            owners=[settings.image.owner],
-            filters=[
-                {"name": "name", "values": [settings.image.name]},
-                {"name": "virtualization-type", "values": ["hvm"]},
-            ],
-            most_recent=True,
-            opts=opts,
-        ),
+        ec2.get_ami,
+        owners=[settings.image.owner],
+        filters=[
+            {"name": "name", "values": [settings.image.name]},
+            {"name": "virtualization-type", "values": ["hvm"]},
+        ],
+        most_recent=True,
+        opts=opts,
     )
     machines = {name: host.aws for name, host in hosts.items() if host.aws}
     for name, machine in machines.items():
@@ -119,35 +135,40 @@ def look_up_aws(cloud: Cloud, site: str, settings: AwsSite, hosts: Mapping[str, 
         cloud.ask(
             f"hosts.{declared(named)}.aws.type",
             f"{kind!r} is asked for; `aws ec2 describe-instance-types` shows those that are there",
-            lambda opts, kind=kind: aws.ec2.get_instance_type(instance_type=kind, opts=opts),  # type: ignore[misc]
+            ec2.get_instance_type,
+            instance_type=kind,
+            opts=opts,
         )
     if settings.network.existing:
         found.networks[site] = settings.network.existing
-        found.subnets[site] = _aws_subnets(
+        found.zone_subnets[site] = _subnets(
             cloud, f"{path}.network.existing", settings.network.existing, {m.zone for m in machines.values()}
         )
 
 
-def _aws_subnets(cloud: Cloud, path: str, vpc: str, zones: set[str]) -> dict[str, str]:
+def _subnets(cloud: Cloud, path: str, vpc: str, zones: set[str]) -> dict[str, str]:
     """A public subnet of an existing VPC in each zone."""
     there = cloud.ask(
         path,
         f"{vpc!r} is asked for; `aws ec2 describe-vpcs` shows those that are there",
-        lambda opts: aws.ec2.get_vpc(id=vpc, opts=opts),
+        sdk.aws.ec2.get_vpc,
+        id=vpc,
+        opts=cloud.opts,
     )
     if there is None:
         return {}
     subnets = {}
     for zone in sorted(zones):
-        filters: list[Any] = [
-            {"name": "vpc-id", "values": [vpc]},
-            {"name": "availability-zone", "values": [zone]},
-            {"name": "map-public-ip-on-launch", "values": ["true"]},
-        ]
         answer = cloud.ask(
             path,
             f"see that the login may list the subnets of {zone}",
-            lambda o, f=filters: aws.ec2.get_subnets(filters=f, opts=o),  # type: ignore[misc]
+            sdk.aws.ec2.get_subnets,
+            filters=[
+                {"name": "vpc-id", "values": [vpc]},
+                {"name": "availability-zone", "values": [zone]},
+                {"name": "map-public-ip-on-launch", "values": ["true"]},
+            ],
+            opts=cloud.opts,
         )
         if answer and not answer.ids:
             cloud.problems.append(

@@ -6,27 +6,26 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import pulumi
-import pulumi_aws as aws
-import pulumi_openstack as openstack
 
 from components.aws_site import AwsSite as AwsSiteComponent
 from components.openstack_site import OpenStackSite as OpenStackSiteComponent
-from components.private_container import PrivateContainer, PrivateContainerArgs
+from components.private_container import PrivateContainer
 from fortress.settings.hosts import Site
 from fortress.settings.model import Settings
 from fortress.settings.types import PROJECT
+from program import aws, openstack
 from program.asking import Cloud, Clouds, Found
-from program.aws import AWS_SECRET, aws_problems, aws_site, look_up_aws
-from program.openstack import OPENSTACK_SECRET, look_up_openstack, openstack_problems, openstack_site
 
 
 def credential_problems(s: Settings, given: Iterable[str]) -> Iterable[str]:
     """Sites that nobody can log in to: found before anything is asked of them. `given` names the settings."""
     for name, site in s.sites.items():
         if site.openstack:
-            yield from openstack_problems(f"sites.{name}.openstack", site.openstack, OPENSTACK_SECRET in given)
+            yield from openstack.credential_problems(
+                f"sites.{name}.openstack", site.openstack, openstack.SECRET in given
+            )
         if site.aws:
-            yield from aws_problems(f"sites.{name}.aws", site.aws, AWS_SECRET in given)
+            yield from aws.credential_problems(f"sites.{name}.aws", site.aws, aws.SECRET in given)
 
 
 def build(s: Settings, project: Path, config: pulumi.Config) -> Clouds:
@@ -42,39 +41,30 @@ def build(s: Settings, project: Path, config: pulumi.Config) -> Clouds:
         opts = pulumi.ResourceOptions(providers=[provider])
         site = s.sites[name]
         if site.openstack:
-            stacks[name] = OpenStackSiteComponent(name, openstack_site(s, name, site.openstack, found, project), opts)
+            stacks[name] = OpenStackSiteComponent(
+                name, openstack.site_args(s, name, site.openstack, found, project), opts
+            )
             for container, settings in site.openstack.containers.items():
-                args: PrivateContainerArgs = {
-                    "container": container,
-                    "versioning": settings.versioning,
-                    "protect": s.database.keep_data,
-                }
-                if settings.expire_days:
-                    args["expire_days"] = settings.expire_days
-                PrivateContainer(f"{name}-{container}", args, opts)
+                PrivateContainer(
+                    f"{name}-{container}",
+                    {
+                        "container": container,
+                        "versioning": settings.versioning,
+                        "expire_days": settings.expire_days,
+                        "protect": s.database.keep_data,
+                    },
+                    opts,
+                )
         elif site.aws:
-            vpcs[name] = AwsSiteComponent(name, aws_site(s, name, site.aws, found, project), opts)
+            vpcs[name] = AwsSiteComponent(name, aws.site_args(s, name, site.aws, found, project), opts)
     return Clouds(providers, stacks, vpcs, found)
 
 
 def _provider(name: str, site: Site, config: pulumi.Config) -> pulumi.ProviderResource | None:
-    if cloud := site.openstack:
-        return openstack.Provider(
-            name,
-            auth_url=cloud.auth_url,
-            region=cloud.region,
-            application_credential_id=cloud.application_credential_id,
-            application_credential_secret=config.get_secret(OPENSTACK_SECRET),
-        )
-    if account := site.aws:
-        return aws.Provider(
-            name,
-            region=account.region,
-            access_key=account.access_key_id,
-            secret_key=config.get_secret(AWS_SECRET),
-            allowed_account_ids=[account.account_id] if account.account_id else None,
-            default_tags={"tags": {"project": PROJECT, "stack": pulumi.get_stack(), **account.tags}},
-        )
+    if site.openstack:
+        return openstack.provider(name, site.openstack, config)
+    if site.aws:
+        return aws.provider(name, site.aws, config)
     return None
 
 
@@ -89,9 +79,9 @@ def look_up(s: Settings, providers: Mapping[str, pulumi.ProviderResource]) -> Fo
         asked = Cloud(pulumi.InvokeOptions(provider=provider), problems)
         cloud = s.sites[site]
         if cloud.openstack:
-            look_up_openstack(asked, site, cloud.openstack, hosts, found)
+            openstack.look_up(asked, site, cloud.openstack, hosts, found)
         elif cloud.aws:
-            look_up_aws(asked, site, cloud.aws, hosts, found)
+            aws.look_up(asked, site, cloud.aws, hosts, found)
     if problems:
         lines = [f"  {PROJECT}:{line}" for line in dict.fromkeys(problems)]
         raise pulumi.RunError("\n".join(["these settings do not fit their clouds:", *lines]))

@@ -27,6 +27,11 @@ def main() -> None:
         app(prog_name="fortress")
     except KeyboardInterrupt:
         sys.exit(INTERRUPTED)
+    except ModuleNotFoundError as missing:
+        if (missing.name or "fortress").startswith("fortress"):
+            raise
+        complain(f"{missing.name} is not installed; pip install 'data-fortress[cli]'")
+        sys.exit(COULD_NOT_ASK)
     except OSError as error:  # of what is written past our own words: help on a full disk
         complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         # Python would try once more at its end, and complain.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
@@ -80,6 +82,7 @@ def test_what_both_clouds_have(preview: bool) -> None:
         "networks": {},
         "external_networks": {"oslo": "ID of public"},
         "subnets": {},
+        "zone_subnets": {},
         "images": {
             **dict.fromkeys(["oslo-db", "oslo-edge", "oslo-web.1"], DEBIAN_13),
             **dict.fromkeys(["fra-1.1", "fra-2.1"], "ami-debian-13"),
@@ -360,9 +363,9 @@ def test_networks_that_are_there() -> None:
     done = look(changes, catalogue.answers)
     assert done.outputs["networks"].value == {"oslo": "ID of lan", "frankfurt": "vpc-1"}
     assert done.outputs["external_networks"].value == {"oslo": "ID of public"}
-    assert done.outputs["subnets"].value == {
-        "oslo": {"": "lan-v4"},
-        "frankfurt": {"eu-central-1a": "subnet-1", "eu-central-1b": "subnet-3"},
+    assert done.outputs["subnets"].value == {"oslo": "lan-v4"}
+    assert done.outputs["zone_subnets"].value == {
+        "frankfurt": {"eu-central-1a": "subnet-1", "eu-central-1b": "subnet-3"}
     }
 
 
@@ -448,3 +451,11 @@ def test_hostile_names_are_asked_for_as_they_are(name: str) -> None:
     done = look(changes, catalogue.answers)
     assert done.outputs["images"].value["oslo-db"] == "its id"
     assert done.outputs["groups"].value["oslo-db"] == [f"ID of {name}"]
+
+
+def test_a_stack_without_clouds_loads_no_package_of_one() -> None:
+    program = "import sys, program.arguments, program.facts; print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True)
+    loaded = {name.partition(".")[0] for name in done.stdout.split()}
+    assert "pulumi_command" in loaded
+    assert not loaded & {"pulumi_aws", "pulumi_openstack"}

@@ -3,8 +3,9 @@ protected. `transforms` are the engine's to call: tests/engine/test_component_op
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 import pulumi
 import pulumi_aws
@@ -98,9 +99,10 @@ class Outer(pulumi.ComponentResource):
         make(pulumi.ResourceOptions(parent=self))
 
 
-def made(what: str, *, protect: bool) -> Run:
-    """The component below one of another program, whose options are all it is given."""
+def made(what: str, *, protect: bool = False, more: Mapping[str, Any] | None = None) -> Run:
+    """The component below one of another program, whose options are all it is given. `more` are further arguments."""
     component, args = MADE[what]
+    args = {**args, **(more or {})}
 
     def program() -> None:
         providers = [
@@ -144,3 +146,19 @@ def test_what_holds_data_is_protected_without_being_asked() -> None:
     for what, names in (("database", {"it-data"}), ("container", {"it-container"})):
         inside = made(what, protect=False).below("outer")
         assert {name for name, found in inside.items() if found.protect} == names, what
+
+
+@pytest.mark.parametrize("what", MADE)
+def test_an_argument_that_is_none_is_not_given(what: str) -> None:
+    component, args = MADE[what]
+    taken = inspect.get_annotations(component.__init__)["args"]
+    kinds = {name: get_args(kind)[0] for name, kind in taken.__annotations__.items() if name in taken.__optional_keys__}
+    nothing = {name: None for name, kind in kinds.items() if type(None) in get_args(kind) and name not in args}
+    assert nothing
+    assert made(what, more=nothing).resources == made(what).resources
+
+
+def test_what_a_volume_is_not_given_may_be_none() -> None:
+    volume = {"size_gb": 10, "instance_id": "instance-1"}
+    nothing = {"device": None, "key": None, "openstack": {**volume, "type": None, "availability_zone": None}}
+    assert made("database", more={"volume": nothing}).resources == made("database").resources

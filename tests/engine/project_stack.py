@@ -43,7 +43,7 @@ class ProjectStack(Stack):
         (self.project / "Pulumi.dev.yaml").unlink()
         for file in ("Pulumi.yaml", "__main__.py"):
             shutil.copy(ROOT / file, self.project)
-        for part in ("program", "components", "fortress", "examples"):
+        for part in (".venv", "program", "components", "fortress", "examples"):
             (self.project / part).symlink_to(ROOT / part)
         self.file = self.project / f"Pulumi.{name}.yaml"
         self.as_it_stands()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -33,7 +34,8 @@ class Example(Stack):
         self.environment["PATH"] = f"{tools}:{self.environment['PATH']}"
         self._fortress()
         self.project = folder / "examples" / name
-        shutil.copytree(EXAMPLES / name, self.project)
+        shutil.copytree(EXAMPLES / name, self.project, ignore=shutil.ignore_patterns(".venv"))
+        (self.project / ".venv").symlink_to(sys.prefix)
         (self.project.parent / "app").symlink_to(EXAMPLES / "app")
         self.run("stack", "init", "home")
         self.run("config", "set", "--secret", "database_password", "HUSH-HUSH")
@@ -153,4 +155,8 @@ def test_a_readme_says_how_and_its_links_lead_somewhere(name: str) -> None:
     links = [part.split(")")[0] for part in text.split("](")[1:]]
     assert links
     assert all((EXAMPLES / name / link).exists() for link in links), links
-    assert yaml.safe_load((EXAMPLES / name / "Pulumi.yaml").read_text())["runtime"] == "python"
+    assert yaml.safe_load((EXAMPLES / name / "Pulumi.yaml").read_text())["runtime"] == {
+        "name": "python",
+        "options": {"toolchain": "pip", "virtualenv": ".venv"},
+    }
+    assert "python3 -m venv .venv && .venv/bin/pip install ../..\n" in text

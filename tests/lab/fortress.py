@@ -33,7 +33,7 @@ class Fortress:
         self.lab = lab
         self.project = project
         self.stack = stack
-        for name in ("__main__.py", "Pulumi.yaml", "program", "components", "fortress", "examples"):
+        for name in ("__main__.py", "Pulumi.yaml", ".venv", "program", "components", "fortress", "examples"):
             (project / name).symlink_to(ROOT / name)
         self.original = (ROOT / f"Pulumi.{stack}.yaml").read_text()
         self.file.write_text(self.original)

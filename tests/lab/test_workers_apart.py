@@ -28,7 +28,8 @@ class Workers:
 
     def __init__(self, fortress: Fortress, folder: Path) -> None:
         self.project = folder / "examples" / "workers"
-        shutil.copytree(ROOT / "examples" / "workers", self.project)
+        shutil.copytree(ROOT / "examples" / "workers", self.project, ignore=shutil.ignore_patterns(".venv"))
+        (self.project / ".venv").symlink_to(ROOT / ".venv")
         (folder / "examples" / "app").symlink_to(ROOT / "examples" / "app")
         program = self.project / "__main__.py"
         before, _, rest = program.read_text().partition('    "fra-8"')
