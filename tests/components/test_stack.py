@@ -378,7 +378,7 @@ REACHED: dict[str, tuple[dict[str, Any], str, str]] = {
     "the edge's name": ({"edge/server_name": "x.example"}, "edge-haproxy.cfg", "hdr Host x.example\n"),
     "the health check's path": ({"workload/health": "/up"}, "edge-haproxy.cfg", "send meth GET uri /up ver"),
     "connections": ({"edge/maxconn": 777}, "edge-haproxy.cfg", "    maxconn 777\n"),
-    "a server's requests": ({"edge/server_maxconn": 77}, "edge-haproxy.cfg", " maxconn 77 on-marked-down"),
+    "a server's requests": ({"edge/server_maxconn": 77}, "edge-haproxy.cfg", " fall 2 rise 2 maxconn 77\n"),
     "patience with clients": ({"edge/timeout_client_ms": 7100}, "edge-haproxy.cfg", "timeout client 7100ms\n"),
     "patience with connections": ({"edge/timeout_connect_ms": 310}, "edge-haproxy.cfg", "timeout connect 310ms\n"),
     "patience with workers": ({"edge/timeout_server_ms": 7200}, "edge-haproxy.cfg", "timeout server 7200ms\n"),
