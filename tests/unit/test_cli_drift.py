@@ -731,7 +731,7 @@ BROKEN = "echo oops >&2; exit 1"
     ("records", "again", "cure"),
     [
         (OLDER % "records", OLDER % "again", "is older than this command: run `pulumi up` once"),
-        (MISSING, MISSING, "is not there: `fortress drift --mend` puts it back"),
+        (MISSING, MISSING, "is not there: `fortress drift --repair` puts it back"),
         (BROKEN, BROKEN, "oops"),
     ],
 )
