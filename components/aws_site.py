@@ -9,6 +9,7 @@ import pulumi
 from fortress import cloud
 
 from . import sdk
+from .checking import Facts, build
 from .remote import child_options
 
 WORLD_IPV4, WORLD_IPV6 = "0.0.0.0/0", "::/0"
@@ -64,6 +65,7 @@ class AwsSite(pulumi.ComponentResource):
     def __init__(self, name: str, args: AwsSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Raises ValueError unless exactly one network is given, for a zone without a subnet and one that does not
         exist, and for operators that are the whole world."""
+        ssh = build("AwsSite", name, Facts(cloud.SshAccess, {"operators": args["operators"]}))
         super().__init__("fortress:index:AwsSite", name, {}, opts)
         options = child_options(self, opts)
         network, existing = args.get("network"), args.get("existing")
@@ -89,7 +91,7 @@ class AwsSite(pulumi.ComponentResource):
             opts=options,
         )
         ssh_port = int(args.get("ssh_port", 22))
-        for operators in cloud.operator_ranges(args["operators"]):
+        for operators in cloud.operator_ranges(ssh):
             sdk.aws.vpc.SecurityGroupIngressRule(
                 f"{name}-ssh-{cloud.label(operators)}",
                 security_group_id=group.id,

@@ -6,6 +6,7 @@ import pulumi
 
 from fortress import firewall, mariadb, push, wireguard
 
+from .checking import Facts, build, check
 from .data_volume import VolumeArgs, mount
 from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, child_options, command, with_depends_on
@@ -51,21 +52,18 @@ class DataFortress(pulumi.ComponentResource):
     """True once the account can be used."""
 
     def __init__(self, name: str, args: DataFortressArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("fortress:index:DataFortress", name, {}, opts)
         host = args["host"]
+        ram_mb = host["ram_mb"]
+        # What does not fit the largest host is refused before this one has been asked.
+        server = _server(args, ram_mb if isinstance(ram_mb, int | float) else mariadb.MOST_MEMORY_MB)
+        check("DataFortress", name, _access(args), _authority(host), server)
+        access = build("DataFortress", name, _access(args))
+        super().__init__("fortress:index:DataFortress", name, {}, opts)
         target: Target = {"member": host, "private_key": args.get("private_key")}
         options = child_options(self, opts)
-        access = mariadb.Access(
-            database=args["database"],
-            user=args["user"],
-            network=args["clients"],
-            privileges=tuple(args.get("privileges", mariadb.DEFAULT_PRIVILEGES)),
-        )
-        # Numbers arrive as floats from programs in other languages.
-        pool_mb = args.get("buffer_pool_mb")
         keep_data = bool(args.get("keep_data", True))
         account_facts = mariadb.access_arguments(access)
-        names = mariadb.authority_arguments(host["mesh_address"], [host["name"]])
+        names = mariadb.authority_arguments(build("DataFortress", name, _authority(host)))
 
         volume = args.get("volume")
         mounted = [mount(name, volume, target, options, keep_data=keep_data)] if volume is not None else []
@@ -97,16 +95,8 @@ class DataFortress(pulumi.ComponentResource):
             f"{name}-90-fortress.cnf",
             target,
             mariadb.CONFIG_PATH,
-            pulumi.Output.from_input(host["ram_mb"]).apply(
-                lambda ram_mb: mariadb.render(
-                    mariadb.Server(
-                        address=host["mesh_address"],
-                        ram_mb=int(ram_mb),
-                        buffer_pool_mb=None if pool_mb is None else int(pool_mb),
-                        innodb_flush_log_at_trx_commit=int(args.get("flush_log_at_commit", 1)),
-                        cross_cloud_copy=args.get("cross_cloud_copy", False),
-                    )
-                )
+            pulumi.Output.from_input(ram_mb).apply(
+                lambda known: mariadb.render(build("DataFortress", name, _server(args, known)))
             ),
             with_depends_on(options, authority, drop_in),
             check=mariadb.CONFIG_CHECK,
@@ -129,10 +119,13 @@ class DataFortress(pulumi.ComponentResource):
             target,
             "30-database.nft",
             firewall.Fragment(
-                "MariaDB, for hosts of the mesh: who is a peer of this host is decided by its flows.",
-                [
+                title="MariaDB, for hosts of the mesh: who is a peer of this host is decided by its flows.",
+                rules=[
                     firewall.AcceptRule(
-                        mariadb.PORT, "MariaDB", sources=[args["clients"]], interface=wireguard.INTERFACE
+                        port=mariadb.PORT,
+                        comment="MariaDB",
+                        sources=[access.network],
+                        interface=wireguard.INTERFACE,
                     )
                 ],
             ),
@@ -142,3 +135,35 @@ class DataFortress(pulumi.ComponentResource):
         self.ca_pem = pulumi.Output.unsecret(authority.stdout)
         self.ready = account.stdout.apply(lambda _: True)
         self.register_outputs({"address": self.address, "ca_pem": self.ca_pem, "ready": self.ready})
+
+
+def _access(args: DataFortressArgs) -> Facts[mariadb.Access]:
+    values = {
+        "database": args["database"],
+        "user": args["user"],
+        "network": args["clients"],
+        "privileges": args.get("privileges"),
+    }
+    return Facts(mariadb.Access, values, {"network": "clients"})
+
+
+def _authority(host: Member) -> Facts[mariadb.Authority]:
+    values = {"address": host["mesh_address"], "names": (host["name"],)}
+    return Facts(mariadb.Authority, values, {"address": "host.mesh_address", "names[0]": "host.name"})
+
+
+def _server(args: DataFortressArgs, ram_mb: float) -> Facts[mariadb.Server]:
+    """The server's facts on a host of this memory, in MB."""
+    values = {
+        "address": args["host"]["mesh_address"],
+        "ram_mb": ram_mb,
+        "buffer_pool_mb": args.get("buffer_pool_mb"),
+        "innodb_flush_log_at_trx_commit": args.get("flush_log_at_commit"),
+        "cross_cloud_copy": args.get("cross_cloud_copy"),
+    }
+    paths = {
+        "address": "host.mesh_address",
+        "ram_mb": "host.ram_mb",
+        "innodb_flush_log_at_trx_commit": "flush_log_at_commit",
+    }
+    return Facts(mariadb.Server, values, paths)

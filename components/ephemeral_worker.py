@@ -8,6 +8,7 @@ import pulumi
 
 from fortress import firewall, push, wireguard, workload
 
+from .checking import Facts, build, check
 from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, child_options, command, with_depends_on
 
@@ -72,11 +73,14 @@ class EphemeralWorker(pulumi.ComponentResource):
     """True once the workload has answered its health check."""
 
     def __init__(self, name: str, args: EphemeralWorkerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        super().__init__("fortress:index:EphemeralWorker", name, {}, opts)
         host, work, database = args["host"], args["workload"], args["database"]
+        reach = _reach(args)
+        check("EphemeralWorker", name, Facts(workload.Workload, work, {"": "workload"}), reach)
+        rule = build("EphemeralWorker", name, reach)
+        super().__init__("fortress:index:EphemeralWorker", name, {}, opts)
         target: Target = {"member": host, "private_key": args.get("private_key")}
         options = child_options(self, opts)
-        folder = f"/etc/fortress/{work['name']}"
+        folder = _folder(args)
         # Before the unit is there, files that it needs land without it.
         restart = f"if systemctl -q is-active {work['name']}; then systemctl restart {work['name']}; fi"
 
@@ -107,36 +111,11 @@ class EphemeralWorker(pulumi.ComponentResource):
             f"{name}-firewall",
             target,
             f"30-{work['name']}.nft",
-            firewall.Fragment(
-                "The workload, for the edge.",
-                [
-                    firewall.AcceptRule(
-                        int(work["port"]), work["name"], sources=args["clients"], interface=wireguard.INTERFACE
-                    )
-                ],
-            ),
+            firewall.Fragment(title="The workload, for the edge.", rules=[rule]),
             options,
         )
         service = pulumi.Output.all(database["address"], work.get("environment", {})).apply(
-            lambda known: workload.render(
-                workload.Workload(
-                    name=work["name"],
-                    command=work["command"],
-                    port=int(work["port"]),
-                    environment={
-                        **known[1],
-                        "FORTRESS_HOST": host["name"],
-                        "FORTRESS_SITE": host["site"],
-                        "FORTRESS_LISTEN": f"{host['mesh_address']}:{int(work['port'])}",
-                        "FORTRESS_DATABASE_ADDRESS": known[0],
-                        "FORTRESS_DATABASE_PORT": str(int(database["port"])),
-                        "FORTRESS_DATABASE_NAME": database["name"],
-                        "FORTRESS_DATABASE_USER": database["user"],
-                        "FORTRESS_DATABASE_CA": f"{folder}/database-ca.pem",
-                    },
-                    credentials={"database-password": f"{folder}/database-password"},
-                )
-            )
+            lambda known: workload.render(build("EphemeralWorker", name, _unit(args, *known)))
         )
         unit = put(
             f"{name}-{work['name']}.service",
@@ -149,7 +128,7 @@ class EphemeralWorker(pulumi.ComponentResource):
             unit=work["name"],
         )
         gate = put_script(f"{name}-wait-healthy", target, "wait-healthy", options)
-        url = f"http://{host['mesh_address']}:{int(work['port'])}{work['health']}"
+        url = f"http://{host['mesh_address']}:{rule.port}{work['health']}"
         limit = str(int(work.get("healthy_within_s", 60)))
         healthy = command(
             f"{name}-healthy",
@@ -161,6 +140,45 @@ class EphemeralWorker(pulumi.ComponentResource):
         )
         self.ready = healthy.stdout.apply(lambda _: True)
         self.register_outputs({"ready": self.ready})
+
+
+def _reach(args: EphemeralWorkerArgs) -> Facts[firewall.AcceptRule]:
+    work = args["workload"]
+    values = {
+        "port": work["port"],
+        "comment": work["name"],
+        "sources": list(args["clients"]),
+        "interface": wireguard.INTERFACE,
+    }
+    return Facts(
+        firewall.AcceptRule, values, {"port": "workload.port", "comment": "workload.name", "sources": "clients"}
+    )
+
+
+def _folder(args: EphemeralWorkerArgs) -> str:
+    return f"/etc/fortress/{args['workload']['name']}"
+
+
+def _unit(args: EphemeralWorkerArgs, database_address: str, environment: Mapping[str, str]) -> Facts[workload.Unit]:
+    host, work, database = args["host"], args["workload"], args["database"]
+    values = {
+        "name": work["name"],
+        "command": work["command"],
+        "port": work["port"],
+        "environment": {
+            **environment,
+            "FORTRESS_HOST": host["name"],
+            "FORTRESS_SITE": host["site"],
+            "FORTRESS_LISTEN": f"{host['mesh_address']}:{int(work['port'])}",
+            "FORTRESS_DATABASE_ADDRESS": database_address,
+            "FORTRESS_DATABASE_PORT": str(int(database["port"])),
+            "FORTRESS_DATABASE_NAME": database["name"],
+            "FORTRESS_DATABASE_USER": database["user"],
+            "FORTRESS_DATABASE_CA": f"{_folder(args)}/database-ca.pem",
+        },
+        "credentials": {"database-password": f"{_folder(args)}/database-password"},
+    }
+    return Facts(workload.Unit, values, {"": "workload"})
 
 
 def _version(texts: Sequence[str]) -> str:

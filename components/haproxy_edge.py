@@ -2,12 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
-from typing import NotRequired, TypedDict, cast
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
 from fortress import firewall, haproxy, push
 
+from .checking import Facts, build
 from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, child_options, command, with_depends_on
 
@@ -86,13 +87,13 @@ class HAProxyEdge(pulumi.ComponentResource):
     """Where clients reach it."""
 
     def __init__(self, name: str, args: HAProxyEdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        primary, overflow = args["primary"], args.get("overflow", _NOWHERE)
+        # Refused at once, but for what is not known before addresses are.
+        edge = _edge(name, args, _plain(primary["servers"]), _plain(overflow["servers"]))
         super().__init__("fortress:index:HAProxyEdge", name, {}, opts)
         host = args["host"]
         target: Target = {"member": host, "private_key": args.get("private_key")}
         options = child_options(self, opts)
-        primary, overflow = args["primary"], args.get("overflow", _NOWHERE)
-        # Refused at once, but for what is not known before addresses are.
-        edge = _edge(args, _plain(primary["servers"]), _plain(overflow["servers"]))
 
         packages = command(
             f"{name}-packages",
@@ -124,7 +125,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             )
         drain = put_script(f"{name}-drain", target, "haproxy-drain", options)
         config = pulumi.Output.all(primary["servers"], overflow["servers"]).apply(
-            lambda servers: haproxy.render(_edge(args, *servers))
+            lambda servers: haproxy.render(_edge(name, args, *servers))
         )
         served = put(
             f"{name}-haproxy.cfg",
@@ -153,8 +154,11 @@ class HAProxyEdge(pulumi.ComponentResource):
             target,
             "40-edge.nft",
             firewall.Fragment(
-                "The edge, for everyone.",
-                [firewall.AcceptRule(haproxy.HTTP_PORT, "HTTP"), firewall.AcceptRule(haproxy.HTTPS_PORT, "HTTPS")],
+                title="The edge, for everyone.",
+                rules=[
+                    firewall.AcceptRule(port=haproxy.HTTP_PORT, comment="HTTP"),
+                    firewall.AcceptRule(port=haproxy.HTTPS_PORT, comment="HTTPS"),
+                ],
             ),
             options,
         )
@@ -165,26 +169,24 @@ class HAProxyEdge(pulumi.ComponentResource):
 _NOWHERE: BackendArgs = {"site": "nowhere", "servers": {}, "maxconn": 1}
 
 
-def _edge(args: HAProxyEdgeArgs, primary: Mapping[str, str], overflow: Mapping[str, str]) -> haproxy.Edge:
-    """The edge's facts with these servers. Raises ValueError naming the field."""
-    # Numbers arrive as floats from programs in other languages.
-    checks = {name: int(cast(int, number)) for name, number in args.get("checks", {}).items()}
-    return haproxy.Edge(
-        server_name=args["server_name"],
-        primary=_backend(args["primary"], primary),
-        overflow=_backend(args.get("overflow", _NOWHERE), overflow),
-        maxconn=int(args.get("maxconn", 2000)),
-        timeouts=haproxy.Timeouts(
-            client_ms=int(args.get("timeout_client_ms", 10_000)),
-            server_ms=int(args.get("timeout_server_ms", 10_000)),
-        ),
-        checks=haproxy.Checks(**checks),
-        health_path=args.get("health_path", "/health"),
-    )
+_PATHS = {"timeouts.client_ms": "timeout_client_ms", "timeouts.server_ms": "timeout_server_ms"}
 
 
-def _backend(args: BackendArgs, servers: Mapping[str, str]) -> haproxy.Backend:
-    return haproxy.Backend(args["site"], servers, int(args["maxconn"]))
+def _edge(name: str, args: HAProxyEdgeArgs, primary: Mapping[str, str], overflow: Mapping[str, str]) -> haproxy.Edge:
+    """The edge's facts with these servers. Raises ValueError naming the argument."""
+    facts: dict[str, Any] = {
+        "server_name": args["server_name"],
+        "primary": {**args["primary"], "servers": primary},
+        "overflow": {**args.get("overflow", _NOWHERE), "servers": overflow},
+        "timeouts": {
+            "client_ms": args.get("timeout_client_ms", 10_000),
+            "server_ms": args.get("timeout_server_ms", 10_000),
+        },
+        "maxconn": args.get("maxconn"),
+        "checks": args.get("checks"),
+        "health_path": args.get("health_path"),
+    }
+    return build("HAProxyEdge", name, Facts(haproxy.Edge, facts, _PATHS))
 
 
 def _plain(servers: Mapping[str, pulumi.Input[str]]) -> dict[str, str]:

@@ -14,6 +14,7 @@ from fortress import firewall, push, text, wireguard
 from fortress.machine import Incarnation
 
 from .aws_machine import AwsMachine, AwsMachineArgs
+from .checking import Facts, build, check
 from .host_file import confirm, put, put_script
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
 from .remote import Bastion, Member, Target, child_options, command, with_depends_on
@@ -81,6 +82,7 @@ class Host(pulumi.ComponentResource):
     """The host as other components take it."""
 
     def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        check("Host", name, _ssh(args["operators"], args.get("port", 22)))
         super().__init__("fortress:index:Host", name, {}, opts)
         options = child_options(self, opts)
         port = int(args.get("port", 22))
@@ -140,7 +142,7 @@ class Host(pulumi.ComponentResource):
             lambda machine: push.Packages(machine=machine, names=PACKAGES).render(),
             with_depends_on(options, pushed),
         )
-        rules = _rules(args["operators"], port)
+        rules = _rules(name, args["operators"], port)
         guarded = put(
             f"{name}-firewall",
             target,
@@ -235,13 +237,18 @@ def _made(name: str, args: HostArgs, opts: pulumi.ResourceOptions) -> OpenStackM
     return None
 
 
-def _rules(operators: Sequence[pulumi.Input[str]], port: int) -> pulumi.Input[str]:
-    """The base firewall. Raises ValueError at once for a range that is known already."""
+def _ssh(operators: Sequence[pulumi.Input[str]], port: int) -> Facts[firewall.Base]:
+    return Facts(firewall.Base, {"operators": list(operators), "ssh_port": port}, {"ssh_port": "port"})
+
+
+def _rules(name: str, operators: Sequence[pulumi.Input[str]], port: int) -> pulumi.Input[str]:
+    """The base firewall. Raises ValueError for what is no range, at once if all are known."""
+
+    def render(ranges: Sequence[str]) -> str:
+        return firewall.render_base(build("Host", name, _ssh(ranges, port)))
+
     known = [operator for operator in operators if isinstance(operator, str)]
-    rules = firewall.render_base(known, port)
-    if len(known) == len(operators):
-        return rules
-    return pulumi.Output.all(*operators).apply(lambda ranges: firewall.render_base(ranges, port))
+    return render(known) if len(known) == len(operators) else pulumi.Output.all(*operators).apply(render)
 
 
 def _size(args: HostArgs) -> pulumi.Input[str] | None:

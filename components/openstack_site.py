@@ -7,6 +7,7 @@ import pulumi
 from fortress import cloud, haproxy, wireguard
 
 from . import sdk
+from .checking import Facts, build
 from .remote import child_options
 
 WORLD = {4: "0.0.0.0/0", 6: "::/0"}
@@ -72,6 +73,7 @@ class OpenStackSite(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: OpenStackSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         """Raises ValueError unless exactly one network is given, and for operators that are the whole world."""
+        ssh = build("OpenStackSite", name, Facts(cloud.SshAccess, {"operators": args["operators"]}))
         super().__init__("fortress:index:OpenStackSite", name, {}, opts)
         options = child_options(self, opts)
         network, existing = args.get("network"), args.get("existing")
@@ -87,7 +89,7 @@ class OpenStackSite(pulumi.ComponentResource):
         ssh_port, mesh_port = int(args.get("ssh_port", 22)), int(args.get("mesh_port", wireguard.PORT))
 
         internal = _group(f"{name}-internal", "secure-internal", "Every machine: SSH from operators, ICMP", options)
-        for operators in cloud.operator_ranges(args["operators"]):
+        for operators in cloud.operator_ranges(ssh):
             _open(
                 f"{name}-internal-ssh-{cloud.label(operators)}",
                 internal,

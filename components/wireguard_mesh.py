@@ -2,12 +2,14 @@
 
 from collections.abc import Mapping
 from ipaddress import IPv4Address
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
 from fortress import firewall, push, wireguard
+from fortress.explain import path_of
 
+from .checking import Facts, build
 from .host_file import put, put_fragment
 from .remote import Member, Target, child_options
 
@@ -54,14 +56,11 @@ class WireGuardMesh(pulumi.ComponentResource):
     """The mesh; `members[name]` is what a service on that host waits for."""
 
     def __init__(self, name: str, args: WireGuardMeshArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        facts = _facts(name, args)
         super().__init__("fortress:index:WireGuardMesh", name, {}, opts)
-        flows = [
-            wireguard.Flow(f["source"], f["destination"], int(f["port"]), f.get("protocol", "tcp"))
-            for f in args["flows"]
-        ]
-        opened = [flow for flow, given in zip(flows, args["flows"], strict=True) if given.get("open", False)]
-        addresses = {host: IPv4Address(member["mesh_address"]) for host, member in args["members"].items()}
-        plan = wireguard.topology(addresses, args["hubs"], flows)
+        opened = [flow for flow, given in zip(facts.flows, args["flows"], strict=True) if given.get("open", False)]
+        addresses = {host: IPv4Address(address) for host, address in facts.addresses.items()}
+        plan = wireguard.topology(addresses, facts.hubs, facts.flows)
         elsewhere = args.get("elsewhere", [])
         _check_elsewhere(name, elsewhere, args["members"], plan, opened)
         self.members: dict[str, WireGuardMember] = {
@@ -74,11 +73,11 @@ class WireGuardMesh(pulumi.ComponentResource):
                         peer for peer in plan.peers[host] if host not in elsewhere or peer.name not in elsewhere
                     ),
                     here=host not in elsewhere,
-                    rules=_rules(host, host in args["hubs"], int(args.get("port", wireguard.PORT)), opened, addresses),
+                    rules=_rules(host, host in facts.hubs, facts.port, opened, addresses),
                     relays=plan.relays.get(host, ()),
-                    port=int(args.get("port", wireguard.PORT)),
-                    keepalive_s=int(args.get("keepalive_s", 25)),
-                    mtu=int(args["mtu"]),
+                    port=facts.port,
+                    keepalive_s=facts.keepalive_s,
+                    mtu=facts.mtu,
                 ),
                 child_options(self, opts),
             )
@@ -134,7 +133,7 @@ class WireGuardMember(pulumi.ComponentResource):
                 f"{name}-firewall",
                 target,
                 "20-mesh.nft",
-                firewall.Fragment("The mesh.", args["rules"], args["relays"]),
+                firewall.Fragment(title="The mesh.", rules=args["rules"], relays=args["relays"]),
                 options,
             )
         if args["relays"]:
@@ -147,6 +146,20 @@ class WireGuardMember(pulumi.ComponentResource):
                 apply='if [ -e "$1" ]; then sysctl -q -p "$1"; else sysctl -q -w net.ipv4.ip_forward=0; fi',
             )
         self.register_outputs({})
+
+
+def _facts(name: str, args: WireGuardMeshArgs) -> wireguard.Mesh:
+    """The mesh that the arguments ask for. Raises ValueError naming the argument."""
+    facts: dict[str, Any] = {
+        "addresses": {host: member["mesh_address"] for host, member in args["members"].items()},
+        "hubs": list(args["hubs"]),
+        "flows": [{key: value for key, value in flow.items() if key != "open"} for flow in args["flows"]],
+        "mtu": args["mtu"],
+        "port": args.get("port"),
+        "keepalive_s": args.get("keepalive_s"),
+    }
+    paths = {path_of(("addresses", host)): path_of(("members", host, "mesh_address")) for host in args["members"]}
+    return build("WireGuardMesh", name, Facts(wireguard.Mesh, facts, {**paths, "addresses": "members"}))
 
 
 def _check_elsewhere(
@@ -180,10 +193,14 @@ def _peer_file(peer: wireguard.Peer, other: Member, port: int, keepalive_s: int)
 def _rules(
     host: str, hub: bool, port: int, flows: list[wireguard.Flow], addresses: Mapping[str, IPv4Address]
 ) -> list[firewall.AcceptRule]:
-    rules = [firewall.AcceptRule(port, "WireGuard", "udp")] if hub else []
+    rules = [firewall.AcceptRule(port=port, comment="WireGuard", protocol="udp")] if hub else []
     return rules + [
         firewall.AcceptRule(
-            flow.port, f"from {flow.source}", flow.protocol, [str(addresses[flow.source])], wireguard.INTERFACE
+            port=flow.port,
+            comment=f"from {flow.source}",
+            protocol=flow.protocol,
+            sources=[str(addresses[flow.source])],
+            interface=wireguard.INTERFACE,
         )
         for flow in flows
         if flow.destination == host

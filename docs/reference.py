@@ -180,11 +180,13 @@ def _words(name: str, node: Node) -> str:
     """What a setting must be."""
     node = _given(node)
     if "enum" in node:
-        return " or ".join(f"`{value}`" for value in node["enum"])
+        values = [f"`{value}`" for value in node["enum"]]
+        return " or ".join(values) if len(values) <= 3 else f"one of {', '.join(values)}"
     match node["type"]:
         case "integer" | "number":
             unit = next((f" of {words}" for end, words in UNITS.items() if name.endswith(end)), "")
-            return ("a whole number" if node["type"] == "integer" else "a number") + unit + _range(node)
+            step = f", a multiple of {node['multipleOf']}" if "multipleOf" in node else ""
+            return ("a whole number" if node["type"] == "integer" else "a number") + unit + _range(node) + step
         case "boolean":
             return "true or false"
         case "array":

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
+from typing import Annotated
 
 from fortress.text import render
+from fortress.values import LABEL, USER, Model, Operators, Text, matching
 
 ZONES = "abcdefgh"
 """Letters that end the name of an AWS zone; a VPC has one part for each."""
-HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
+_ZONE = rf"[a-z]{{2}}(-[a-z]+)+-[0-9][{ZONES[0]}-{ZONES[-1]}]"
+Zone = Annotated[str, matching(_ZONE, "a zone of AWS, such as eu-central-1a")]
 
 TAGS = ["data-fortress"]
 """On what OpenStack can tag, to find in a project what a fortress made there."""
@@ -19,28 +20,15 @@ TAGS = ["data-fortress"]
 Network = IPv4Network | IPv6Network
 
 
-def operator_ranges(operators: Iterable[str]) -> list[Network]:
-    """The ranges that may open SSH connections, each once; ValueError for none, or when they are the whole world."""
-    ranges: list[Network] = []
-    for entry in dict.fromkeys(operators):
-        if "%" in entry:
-            raise ValueError(f"operators: {entry!r} names an interface, which means nothing in a cloud")
-        ranges.append(ip_network(entry))
-    if not ranges:
-        raise ValueError("operators: at least one range must reach the machines by SSH")
-    if version := whole_world(ranges):
-        raise ValueError(f"operators: together they are the whole world (IPv{version}); name where operators are")
-    return list(dict.fromkeys(ranges))
+class SshAccess(Model):
+    """Who may open SSH connections to machines of a cloud."""
+
+    operators: Operators
 
 
-def whole_world(ranges: Iterable[Network]) -> int | None:
-    """The version of IP of which ranges together are every address, None where there is none."""
-    known = list(ranges)
-    for version in (4, 6):
-        together = collapse_addresses(entry for entry in known if entry.version == version)  # type: ignore[type-var]
-        if any(entry.prefixlen == 0 for entry in together):
-            return version
-    return None
+def operator_ranges(access: SshAccess) -> list[Network]:
+    """The operators' ranges, each once."""
+    return list(dict.fromkeys(ip_network(entry) for entry in access.operators))
 
 
 def label(network: Network) -> str:
@@ -65,23 +53,29 @@ def zone_subnet_ipv6(vpc: str, zone: str) -> str:
     return str(IPv6Network((int(whole.network_address) + (_position(zone) << 64), 64)))
 
 
+def _first_user(value: str) -> str | None:
+    return value if re.fullmatch(USER, value) and value != "root" else None
+
+
+class FirstBoot(Model):
+    """What cloud-init makes of a new machine."""
+
+    hostname: Annotated[str, matching(LABEL, "a hostname: 1 to 63 of a-z, 0-9 and -, not starting or ending with -")]
+    user: Annotated[
+        str, Text("the name of a Unix user other than root, who does not log in to new machines", _first_user)
+    ]
+
+
 def render_cloud_config(name: str, user: str) -> str:
     """User data for cloud-init: hostname and ways in, nothing secret; ValueError for what can be no hostname or user.
 
     The name may be a member's, such as `fra-1.2`: it is `fra-1-2` there, since what follows a dot would be a domain.
     """
-    hostname = name.replace(".", "-")
-    if not HOSTNAME.fullmatch(hostname):
-        raise ValueError(f"{name!r} must be a hostname: 1 to 63 of a-z, 0-9 and -, not starting or ending with -")
-    if not USER.fullmatch(user) or user == "root":
-        raise ValueError(
-            f"{user!r} must be the name of a Unix user other than root, who does not log in to new machines"
-        )
-    return render("cloud-config.yaml.j2", hostname=hostname, user=user)
+    boot = FirstBoot(hostname=name.replace(".", "-"), user=user)
+    return render("cloud-config.yaml.j2", hostname=boot.hostname, user=boot.user)
 
 
 def _position(zone: str) -> int:
-    found = re.fullmatch(r"[a-z]{2}(-[a-z]+)+-[0-9]([a-h])", zone)
-    if not found:
+    if not re.fullmatch(_ZONE, zone):
         raise ValueError(f"{zone!r} must be a zone of AWS with a letter from a to h, such as eu-central-1a")
-    return ZONES.index(found[2])
+    return ZONES.index(zone[-1])

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from ipaddress import IPv4Network, ip_network
+from collections.abc import Sequence
+from ipaddress import ip_network
+from typing import Annotated
 
 from fortress.text import render
-from fortress.wireguard import Relay
+from fortress.values import Model, OneLine, Port, Range, Source, matching
+from fortress.wireguard import Protocol, Relay
 
 BASE = "/etc/nftables.conf"
 FOLDER = "/etc/nftables.d"
@@ -15,15 +16,22 @@ APPLY = f"nft -f {BASE}"
 """Loads the base and every fragment in one transaction."""
 
 
-@dataclass(frozen=True)
-class AcceptRule:
-    """A port that a fragment opens: to everyone, or to the sources named (addresses or ranges)."""
+class Base(Model):
+    """Who may open SSH connections to a host."""
 
-    port: int
-    comment: str
-    protocol: str = "tcp"
-    sources: Sequence[str] = ()
-    interface: str | None = None
+    operators: list[Range]
+    """Address ranges."""
+    ssh_port: Port
+
+
+class AcceptRule(Model):
+    """A port that a fragment opens: to everyone, or to the sources named."""
+
+    port: Port
+    comment: OneLine
+    protocol: Protocol = "tcp"
+    sources: Sequence[Source] = ()
+    interface: Annotated[str, matching(r"[A-Za-z0-9._-]{1,15}", "the name of a network interface")] | None = None
     """Only packets that came in by this interface, such as wg0."""
 
     @property
@@ -31,34 +39,30 @@ class AcceptRule:
         """What the rule matches, in nftables' words."""
         came_by = f'iifname "{self.interface}" ' if self.interface else ""
         source = f"ip saddr {{ {', '.join(self.sources)} }} " if self.sources else ""
-        return f"{came_by}{source}{self.protocol} dport {int(self.port)}"
+        return f"{came_by}{source}{self.protocol} dport {self.port}"
 
 
-@dataclass(frozen=True)
-class Fragment:
+class Fragment(Model):
     """What one component needs: what this host accepts, and flows that it passes on as a hub."""
 
-    title: str
+    title: OneLine
     rules: Sequence[AcceptRule] = ()
-    relays: Sequence[Relay] = field(default=())
+    relays: Sequence[Relay] = ()
 
 
-def render_base(operators: Iterable[str], ssh_port: int) -> str:
+def render_base(base: Base) -> str:
     """/etc/nftables.conf: drop everything but SSH from the operators' ranges, and include the fragments."""
-    ranges = [ip_network(entry) for entry in operators]
+    ranges = [ip_network(entry) for entry in base.operators]
     return render(
         "nftables.conf.j2",
         ipv4=[str(entry) for entry in ranges if entry.version == 4],
         ipv6=[str(entry) for entry in ranges if entry.version == 6],
-        port=int(ssh_port),
+        port=base.ssh_port,
     )
 
 
 def render_fragment(fragment: Fragment) -> str:
     """A file of /etc/nftables.d."""
-    for rule in fragment.rules:
-        for source in rule.sources:
-            IPv4Network(source)
     return render("fragment.nft.j2", fragment=fragment)
 
 

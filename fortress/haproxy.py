@@ -33,13 +33,25 @@ keepalive finds that out, after 4 s; what a process has taken that hangs gets 50
 goes on before.
 """
 
-import dataclasses
-import ipaddress
+from __future__ import annotations
+
 import math
-import re
-from collections.abc import Mapping
+from typing import Annotated
+
+from pydantic import Field, model_validator
 
 from fortress import text
+from fortress.values import (
+    AddressAndPort,
+    BindAddress,
+    DnsName,
+    MemberName,
+    Model,
+    PlainPath,
+    UrlPath,
+    User,
+    refusal,
+)
 
 # Mozilla's "intermediate" list for servers, without its DHE suites: TLS 1.2 needs forward secrecy and AEAD.
 TLS_CIPHERS = (
@@ -61,77 +73,22 @@ SELF_SIGNED_DAYS = 398
 RENEW_DAYS = 30
 """Days before its end from which edge-certificate makes another one, and mariadb-authority too."""
 
-_NAME = re.compile(r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?")
-_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
-_ACCOUNT = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
-_FILE = re.compile(r"(/[A-Za-z0-9_-][A-Za-z0-9._-]*)+")
-_URL_PATH = re.compile(r"/[A-Za-z0-9._~/-]*")
-_PORT = re.compile(r"[0-9]{1,5}")
+Connections = Annotated[int, Field(ge=1, le=1_000_000)]
+Patience = Annotated[int, Field(ge=100, le=3_600_000)]
+"""In ms."""
+ConnectTime = Annotated[int, Field(ge=50, le=5000)]
+"""In ms: the article's 5 s at most."""
 
 
-def _refuse(field: str, value: object, wanted: str) -> ValueError:
-    return ValueError(f"{field}: {value!r} is not {wanted}")
+class Backend(Model):
+    """The servers of one site."""
 
-
-def _check_match(field: str, value: object, pattern: re.Pattern[str], wanted: str) -> None:
-    if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise _refuse(field, value, wanted)
-
-
-def _check_number(field: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise _refuse(field, value, f"a whole number from {low} to {high}")
-
-
-def _check_name(field: str, value: object) -> None:
-    _check_match(field, value, _NAME, "a name of lower-case letters, digits, dots and hyphens, at most 63")
-
-
-def _check_path(field: str, value: object) -> None:
-    _check_match(field, value, _FILE, "an absolute path of letters, digits, dots, hyphens and underscores")
-
-
-def _check_address(field: str, value: object, *, any_address: bool = False) -> None:
-    """Accept "192.0.2.1:80" and "[2001:db8::1]:80", and ":80" where any local address will do."""
-    wanted = "an address and port such as 10.100.0.3:80 or [2001:db8::1]:80" + (" or :80" if any_address else "")
-    if not isinstance(value, str):
-        raise _refuse(field, value, wanted)
-    host, colon, port = value.rpartition(":")
-    if not colon or not _PORT.fullmatch(port) or not 1 <= int(port) <= 65535:
-        raise _refuse(field, value, wanted)
-    if any_address and not host:
-        return
-    bracketed = host.startswith("[") and host.endswith("]")
-    try:
-        address = ipaddress.ip_address(host[1:-1] if bracketed else host)
-    except ValueError:
-        raise _refuse(field, value, wanted) from None
-    if (address.version == 6) != bracketed or "%" in host:
-        raise _refuse(field, value, wanted)
-
-
-@dataclasses.dataclass(frozen=True)
-class Backend:
-    """The servers of one site.
-
-    site: name of the site, and of the backend in haproxy.cfg and in its statistics.
-    servers: host name -> "address:port"; may be empty.
-    maxconn: requests that each server takes at once; the rest waits or goes to the other site.
-    """
-
-    site: str
-    servers: Mapping[str, str]
-    maxconn: int
-
-    def __post_init__(self) -> None:
-        """Raise ValueError naming the field."""
-        _check_name("site", self.site)
-        if not isinstance(self.servers, Mapping):
-            raise _refuse(f"{self.site}.servers", self.servers, "a mapping of host name to address and port")
-        for name, address in self.servers.items():
-            _check_name(f"{self.site}.servers", name)
-            _check_address(f"{self.site}.servers.{name}", address)
-        _check_number(f"{self.site}.maxconn", self.maxconn, 1, 1_000_000)
+    site: MemberName
+    """Name of the site, and of the backend in haproxy.cfg and in its statistics."""
+    servers: dict[MemberName, AddressAndPort]
+    """Host name to "address:port"; may be empty."""
+    maxconn: Connections
+    """Requests that each server takes at once; the rest waits or goes to the other site."""
 
     @property
     def slots(self) -> int:
@@ -139,100 +96,84 @@ class Backend:
         return len(self.servers) * self.maxconn
 
 
-@dataclasses.dataclass(frozen=True)
-class Checks:
-    """How a dead server is found; the slowest allowed are the article's inter 2000, fall 3, rise 2.
+class HealthChecks(Model):
+    """HAProxy's health checks; the defaults find a dead server within 2 s."""
 
-    inter_ms: from the end of a check to the next one. fastinter_ms: the same while the state is about to change.
-    fall, rise: checks in a row that mark a server down, up.
-    timeout_ms: for the answer to a check, once connected.
-    connect_ms: for opening a connection, be it for a check or for a request; at most the article's 5 s.
-    """
+    # The slowest allowed are the article's inter 2000, fall 3, rise 2.
+    inter_ms: Annotated[int, Field(ge=100, le=2000)] = 1000
+    """From the end of a check to the next one."""
+    fastinter_ms: Annotated[int, Field(ge=50, le=2000)] = 200
+    """The same while a server's state is about to change; at most `inter_ms`."""
+    timeout_ms: Annotated[int, Field(ge=50, le=2000)] = 400
+    """For the answer to a check, once connected."""
+    rise: Annotated[int, Field(ge=1, le=2)] = 2
+    """Checks in a row that mark a server up."""
+    fall: Annotated[int, Field(ge=1, le=3)] = 2
+    """Checks in a row that mark a server down."""
 
-    inter_ms: int = 1000
-    fastinter_ms: int = 200
-    fall: int = 2
-    rise: int = 2
-    timeout_ms: int = 400
-    connect_ms: int = 400
-
-    def __post_init__(self) -> None:
-        """Raise ValueError naming the field."""
-        _check_number("checks.inter_ms", self.inter_ms, 100, 2000)
-        _check_number("checks.fastinter_ms", self.fastinter_ms, 50, self.inter_ms)
-        _check_number("checks.fall", self.fall, 1, 3)
-        _check_number("checks.rise", self.rise, 1, 2)
-        _check_number("checks.timeout_ms", self.timeout_ms, 50, 2000)
-        _check_number("checks.connect_ms", self.connect_ms, 50, 5000)
+    @model_validator(mode="after")
+    def _faster_in_doubt(self) -> HealthChecks:
+        if self.fastinter_ms > self.inter_ms:
+            raise refusal(("fastinter_ms",), self.fastinter_ms, f"must be at most {self.inter_ms}, which is inter_ms")
+        return self
 
 
-@dataclasses.dataclass(frozen=True)
-class Timeouts:
-    """client_ms, server_ms: for the next bytes from that side; queue_ms: the longest wait for a free slot (our choice:
-    half of the client's patience)."""
+class Checks(HealthChecks):
+    """How a dead server is found."""
 
-    client_ms: int = 10_000
-    server_ms: int = 10_000
-    queue_ms: int = 5_000
-
-    def __post_init__(self) -> None:
-        """Raise ValueError naming the field."""
-        for field in dataclasses.fields(self):
-            _check_number(f"timeouts.{field.name}", getattr(self, field.name), 100, 3_600_000)
+    connect_ms: ConnectTime = 400
+    """For opening a connection, be it for a check or for a request."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Edge:
-    """The facts of one edge.
+class Timeouts(Model):
+    """The longest waits."""
 
-    server_name: DNS name that clients ask for; the health checks send it as Host.
-    primary, overflow: the site that answers, and the one that helps it.
-    maxconn: client connections that the edge takes; above the primary's slots, or load could never bleed.
-    health_path: answers 200 while a server can work.
-    certificate: certificate chain and key in one PEM file.
-    bind_http, bind_https: where clients connect, "address:port" or ":port".
-    user, group, chroot: what the process becomes after its start; Debian's package makes them.
-    """
+    client_ms: Patience = 10_000
+    """For the next bytes from a client."""
+    server_ms: Patience = 10_000
+    """For the next bytes from a server."""
+    queue_ms: Patience = 5_000
+    """For a free slot (our choice: half of the client's patience)."""
 
-    server_name: str
+
+class Edge(Model):
+    """The facts of one edge."""
+
+    server_name: DnsName
+    """Name that clients ask for; the health checks send it as Host."""
     primary: Backend
+    """The site that answers."""
     overflow: Backend
-    maxconn: int = 2000
-    timeouts: Timeouts = dataclasses.field(default_factory=Timeouts)
-    checks: Checks = dataclasses.field(default_factory=Checks)
-    health_path: str = "/health"
-    certificate: str = CERTIFICATE
-    stats_socket: str = STATS_SOCKET
-    bind_http: str = f":{HTTP_PORT}"
-    bind_https: str = f":{HTTPS_PORT}"
-    user: str = "haproxy"
-    group: str = "haproxy"
-    chroot: str = "/var/lib/haproxy"
+    """The site that helps it."""
+    maxconn: Connections = 2000
+    """Client connections that the edge takes; above the primary's slots, or load could never bleed."""
+    timeouts: Timeouts = Timeouts()
+    checks: Checks = Checks()
+    health_path: UrlPath = "/health"
+    """Answers 200 while a server can work."""
+    certificate: PlainPath = CERTIFICATE
+    """Certificate chain and key in one PEM file."""
+    stats_socket: PlainPath = STATS_SOCKET
+    bind_http: BindAddress = f":{HTTP_PORT}"
+    """Where clients connect, as "address:port" or ":port"."""
+    bind_https: BindAddress = f":{HTTPS_PORT}"
+    user: User = "haproxy"
+    """What the process becomes after its start; Debian's package makes user, group and chroot."""
+    group: User = "haproxy"
+    chroot: PlainPath = "/var/lib/haproxy"
 
-    def __post_init__(self) -> None:
-        """Raise ValueError naming the field."""
-        labels = self.server_name.split(".") if isinstance(self.server_name, str) else []
-        if not labels or len(self.server_name) > 253 or not all(_LABEL.fullmatch(label) for label in labels):
-            raise _refuse("server_name", self.server_name, "a DNS name in lower case")
-        if self.primary.site == self.overflow.site:
-            raise _refuse("overflow.site", self.overflow.site, "another site than the primary's")
-        for name in self.overflow.servers:
-            if name in self.primary.servers:
-                raise _refuse(f"{self.overflow.site}.servers", name, f"a host that {self.primary.site} does not have")
-        _check_number("maxconn", self.maxconn, 1, 1_000_000)
-        if self.primary.slots >= self.maxconn:
-            raise _refuse(
-                "maxconn",
-                self.maxconn,
-                f"above the {self.primary.slots} slots of {self.primary.site}'s servers: load could never bleed",
-            )
-        _check_match("health_path", self.health_path, _URL_PATH, "the path of a URL")
-        for field in ("certificate", "stats_socket", "chroot"):
-            _check_path(field, getattr(self, field))
-        for field in ("bind_http", "bind_https"):
-            _check_address(field, getattr(self, field), any_address=True)
-        for field in ("user", "group"):
-            _check_match(field, getattr(self, field), _ACCOUNT, "the name of an account")
+    @model_validator(mode="after")
+    def _load_can_flow_over(self) -> Edge:
+        primary, overflow = self.primary, self.overflow
+        if primary.site == overflow.site:
+            raise refusal(("overflow", "site"), overflow.site, "is not another site than the primary's")
+        for name in overflow.servers:
+            if name in primary.servers:
+                raise refusal(("overflow", "servers"), name, f"is not a host that {primary.site} does not have")
+        if primary.slots >= self.maxconn:
+            wrong = f"is not above the {primary.slots} slots of {primary.site}'s servers: load could never bleed"
+            raise refusal(("maxconn",), self.maxconn, wrong)
+        return self
 
 
 def certificate_arguments(certificate: str, server_name: str) -> tuple[str, ...]:

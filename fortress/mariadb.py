@@ -5,14 +5,17 @@ facts and refuse what could become configuration, SQL or shell of its own; the h
 Values without a source beside them: docs/decisions/0006.
 """
 
-import dataclasses
+from __future__ import annotations
+
 import decimal
 import ipaddress
-import re
-from collections.abc import Sequence
 from importlib.resources import files
+from typing import Annotated, Literal, get_args
+
+from pydantic import AfterValidator, Field, model_validator
 
 from fortress import text
+from fortress.values import DnsName, Model, Text, TunnelAddress, distinct, matching, not_among, refusal
 
 PACKAGES = ("mariadb-server", "openssl", "fio")  # fio: `fortress verify --io`
 PORT = 3306
@@ -48,9 +51,7 @@ MAX_REDO_MB = 2048
 # The binary log is a copy of all changes to personal data: kept for a long weekend and a restore (our choice).
 BINLOG_DAYS = 7
 
-# What an application may be given, on its own database only. Left out are those that reach further (FILE, PROCESS,
-# SUPER, GRANT OPTION, …) and those that leave code behind which runs without the application (EVENT, routines).
-PRIVILEGES = (
+Privilege = Literal[
     "ALTER",
     "CREATE",
     "CREATE TEMPORARY TABLES",
@@ -66,66 +67,66 @@ PRIVILEGES = (
     "SHOW VIEW",
     "TRIGGER",
     "UPDATE",
-)
-DEFAULT_PRIVILEGES = ("SELECT", "INSERT", "UPDATE", "DELETE")
+]
+"""What an application may be given, on its own database only. Left out are those that reach further (FILE, PROCESS,
+SUPER, GRANT OPTION, …) and those that leave code behind which runs without the application (EVENT, routines)."""
+PRIVILEGES: tuple[Privilege, ...] = get_args(Privilege)
+DEFAULT_PRIVILEGES: tuple[Privilege, ...] = ("SELECT", "INSERT", "UPDATE", "DELETE")
+Privileges = Annotated[list[Privilege], Field(min_length=1), AfterValidator(distinct)]
 RESERVED_DATABASES = ("information_schema", "mysql", "performance_schema", "sys", "test")
 RESERVED_USERS = ("mysql", "public", "root")
 
-_NAME = re.compile(r"[a-z][a-z0-9_]{0,63}")
-_DNS_LABEL = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
+_NAME = matching(
+    r"[a-z][a-z0-9_]{0,63}", "a name: a lower-case letter, then lower-case letters, digits and underscores, at most 64"
+)
+_KEPT = "MariaDB keeps that name for itself"
+DatabaseName = Annotated[str, _NAME, not_among(RESERVED_DATABASES, _KEPT)]
+AccountName = Annotated[str, _NAME, not_among(RESERVED_USERS, _KEPT)]
+MOST_MEMORY_MB = 2**24
+"""Stands for the memory of a host that has not been asked yet, too: what does not fit this fits no host."""
+Memory = Annotated[int, Field(ge=256, le=MOST_MEMORY_MB)]
+"""Of a host, in MB (MiB)."""
+BufferPoolSize = Annotated[int, Field(ge=MIN_POOL_MB, multiple_of=EXTENT_MB)]
+"""In MB."""
+FlushLog = Annotated[int, Field(ge=1, le=2)]
 
 
-def _refuse(field: str, value: object, wanted: str) -> ValueError:
-    return ValueError(f"{field}: {value!r} is not {wanted}")
-
-
-def _check_number(field: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise _refuse(field, value, f"a whole number from {low} to {high}")
-
-
-def _check_address(field: str, value: object) -> None:
-    wanted = "the IPv4 address of one host, such as 10.100.0.1"
-    if not isinstance(value, str):
-        raise _refuse(field, value, wanted)
+def _client_network(value: str) -> str | None:
     try:
-        address = ipaddress.IPv4Address(value)
+        network = ipaddress.IPv4Network(value)
     except ValueError:
-        raise _refuse(field, value, wanted) from None
-    # 0.0.0.0 would listen everywhere; none of the others is a tunnel.
-    if address.is_unspecified or address.is_loopback or address.is_multicast or address.is_reserved:
-        raise _refuse(field, value, wanted)
+        return None
+    return value if "/" in value and network.prefixlen >= 8 else None
 
 
-def _check_name(field: str, value: object, reserved: Sequence[str]) -> None:
-    wanted = "a name: a lower-case letter, then lower-case letters, digits and underscores, at most 64"
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        raise _refuse(field, value, wanted)
-    if value in reserved:
-        raise _refuse(field, value, "free: MariaDB keeps that name for itself")
+class BufferPool(Model):
+    """How much of a host's memory InnoDB's buffer pool takes."""
 
+    ram_mb: Memory
+    """Memory of the host in MB (MiB)."""
+    share: Annotated[float, Field(gt=0, le=MAX_SHARE)] = SHARE
+    """Of that memory, rounded down to whole extents of 8 MB."""
+    buffer_pool_mb: BufferPoolSize | None = None
+    """A size chosen by hand, in MB, kept as it is if it leaves the host enough."""
 
-def buffer_pool_mb(ram_mb: int, share: float = SHARE, override_mb: int | None = None) -> int:
-    """Give the size of the InnoDB buffer pool in MB (MiB): `share` of the RAM, rounded down to whole extents of 8 MB.
+    @model_validator(mode="after")
+    def _leaves_the_host_enough(self) -> BufferPool:
+        most = min(_extents(self.ram_mb, MAX_SHARE), _extents(self.ram_mb - MIN_REST_MB))
+        if self.buffer_pool_mb is not None and self.buffer_pool_mb > most:
+            wrong = f"must be at most {most} on a host of {self.ram_mb} MB"
+            raise refusal(("buffer_pool_mb",), self.buffer_pool_mb, wrong)
+        if not MIN_POOL_MB <= self.pool_mb <= most:
+            wrong = (
+                f"is not enough: {self.share:.0%} of it is {self.pool_mb} MB, and a buffer pool of {MIN_POOL_MB} to "
+                f"{most} MB would fit; set buffer_pool_mb or take a larger host"
+            )
+            raise refusal(("ram_mb",), self.ram_mb, wrong)
+        return self
 
-    override_mb: a size chosen by hand, kept as it is if it is made of whole extents and leaves the host enough.
-    Raise ValueError naming the value and what would do.
-    """
-    _check_number("ram_mb", ram_mb, 256, 2**24)
-    if not isinstance(share, (int, float)) or isinstance(share, bool) or not 0 < share <= MAX_SHARE:
-        raise _refuse("share", share, f"a share of RAM above 0 and up to {MAX_SHARE}")
-    most = min(_extents(ram_mb, MAX_SHARE), _extents(ram_mb - MIN_REST_MB))
-    if override_mb is not None:
-        _check_number("buffer_pool_mb", override_mb, MIN_POOL_MB, most)
-        if override_mb % EXTENT_MB:
-            below = override_mb - override_mb % EXTENT_MB
-            raise _refuse("buffer_pool_mb", override_mb, f"a multiple of {EXTENT_MB} MB; the next below is {below}")
-        return override_mb
-    size = _extents(ram_mb, share)
-    if not MIN_POOL_MB <= size <= most:
-        wanted = f"enough: {share:.0%} of it is {size} MB, and a buffer pool of {MIN_POOL_MB} to {most} MB would fit"
-        raise _refuse("ram_mb", ram_mb, f"{wanted}; set buffer_pool_mb or take a larger host")
-    return size
+    @property
+    def pool_mb(self) -> int:
+        """Size of the buffer pool in MB."""
+        return _extents(self.ram_mb, self.share) if self.buffer_pool_mb is None else self.buffer_pool_mb
 
 
 def _extents(ram_mb: int, share: float = 1) -> int:
@@ -133,41 +134,22 @@ def _extents(ram_mb: int, share: float = 1) -> int:
     return int(ram_mb * decimal.Decimal(str(share)) // EXTENT_MB) * EXTENT_MB
 
 
-@dataclasses.dataclass(frozen=True)
-class Server:
-    """The facts of one database server.
+class Server(BufferPool):
+    """The facts of one database server."""
 
-    address: its IPv4 address in the tunnel, the only one that it listens on.
-    ram_mb: memory of the host in MB (MiB).
-    buffer_pool_mb: InnoDB's buffer pool in MB; 70 % of RAM when None.
-    innodb_flush_log_at_trx_commit: 1, or 2 where a cross-cloud copy is the goal.
-    cross_cloud_copy: says that it is.
-    """
-
-    address: str
-    ram_mb: int
-    buffer_pool_mb: int | None = None
-    innodb_flush_log_at_trx_commit: int = 1
+    address: TunnelAddress
+    """Its address in the tunnel, the only one that it listens on."""
+    innodb_flush_log_at_trx_commit: FlushLog = 1
+    """1, or 2 where a cross-cloud copy is the goal."""
     cross_cloud_copy: bool = False
+    """Says that it is."""
 
-    def __post_init__(self) -> None:
-        """Raise ValueError naming the field."""
-        _check_address("address", self.address)
-        buffer_pool_mb(self.ram_mb, override_mb=self.buffer_pool_mb)
-        _check_number("innodb_flush_log_at_trx_commit", self.innodb_flush_log_at_trx_commit, 1, 2)
-        if not isinstance(self.cross_cloud_copy, bool):
-            raise _refuse("cross_cloud_copy", self.cross_cloud_copy, "true or false")
+    @model_validator(mode="after")
+    def _loses_nothing_unsaid(self) -> Server:
         if self.innodb_flush_log_at_trx_commit == 2 and not self.cross_cloud_copy:
-            raise _refuse(
-                "innodb_flush_log_at_trx_commit",
-                2,
-                "allowed here: it loses the last second at a power cut. Use 1, or set cross_cloud_copy: true",
-            )
-
-    @property
-    def pool_mb(self) -> int:
-        """Size of the buffer pool in MB."""
-        return buffer_pool_mb(self.ram_mb, override_mb=self.buffer_pool_mb)
+            wrong = "is not allowed here: it loses the last second at a power cut. Use 1, or set cross_cloud_copy: true"
+            raise refusal(("innodb_flush_log_at_trx_commit",), 2, wrong)
+        return self
 
     @property
     def redo_log_mb(self) -> int:
@@ -180,40 +162,15 @@ class Server:
         return int(ipaddress.IPv4Address(self.address))
 
 
-@dataclasses.dataclass(frozen=True)
-class Access:
-    """The application's database and its account.
+class Access(Model):
+    """The application's database and its account."""
 
-    database, user: names of `[a-z][a-z0-9_]{0,63}`.
-    network: where the account may come from, as "10.100.0.0/24"; at least /8.
-    privileges: of PRIVILEGES, on that database only.
-    """
-
-    database: str
-    user: str
-    network: str
-    privileges: tuple[str, ...] = DEFAULT_PRIVILEGES
-
-    def __post_init__(self) -> None:
-        """Raise ValueError naming the field."""
-        _check_name("database", self.database, RESERVED_DATABASES)
-        _check_name("user", self.user, RESERVED_USERS)
-        wanted = "an IPv4 network of at most 2^24 addresses, such as 10.100.0.0/24"
-        if not isinstance(self.network, str) or "/" not in self.network:
-            raise _refuse("network", self.network, wanted)
-        try:
-            network = ipaddress.IPv4Network(self.network)
-        except ValueError:
-            raise _refuse("network", self.network, wanted) from None
-        if network.prefixlen < 8:
-            raise _refuse("network", self.network, wanted)
-        if not isinstance(self.privileges, tuple) or not self.privileges:
-            raise _refuse("privileges", self.privileges, "a tuple with at least one privilege")
-        for privilege in self.privileges:
-            if privilege not in PRIVILEGES:
-                raise _refuse("privileges", privilege, "one of " + ", ".join(PRIVILEGES))
-        if len(set(self.privileges)) != len(self.privileges):
-            raise _refuse("privileges", self.privileges, "free of repetitions")
+    database: DatabaseName
+    user: AccountName
+    network: Annotated[str, Text("an IPv4 network of at most 2^24 addresses, such as 10.100.0.0/24", _client_network)]
+    """Where the account may come from."""
+    privileges: Privileges = list(DEFAULT_PRIVILEGES)
+    """On that database only."""
 
     @property
     def host_pattern(self) -> str:
@@ -221,17 +178,18 @@ class Access:
         return ipaddress.IPv4Network(self.network).with_netmask
 
 
-def authority_arguments(address: str, names: Sequence[str] = ()) -> tuple[str, ...]:
-    """Give the arguments of mariadb-authority for a server that clients call by this IPv4 address and these DNS names.
+class Authority(Model):
+    """What the server's certificate is for."""
 
-    Raise ValueError naming the value.
-    """
-    _check_address("address", address)
-    for name in names:
-        labels = name.split(".") if isinstance(name, str) else []
-        if not labels or len(name) > 253 or not all(_DNS_LABEL.fullmatch(label) for label in labels):
-            raise _refuse("names", name, "a DNS name in lower case")
-    return ("ensure", address, *names)
+    address: TunnelAddress
+    """By which clients call it."""
+    names: tuple[DnsName, ...] = ()
+    """By which they may call it too."""
+
+
+def authority_arguments(authority: Authority) -> tuple[str, ...]:
+    """Give the arguments of mariadb-authority."""
+    return ("ensure", authority.address, *authority.names)
 
 
 def access_arguments(access: Access) -> tuple[str, ...]:
@@ -248,7 +206,7 @@ def render(server: Server) -> str:
         tls_folder=TLS_FOLDER,
         collation=COLLATION,
         binlog_days=BINLOG_DAYS,
-        share_percent=round(SHARE * 100),
+        share_percent=round(server.share * 100),
         extent_mb=EXTENT_MB,
         redo_min_mb=MIN_REDO_MB,
         redo_max_mb=MAX_REDO_MB,

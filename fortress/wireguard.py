@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import Field
 
 from fortress.text import render
+from fortress.values import MemberName, Model, Port, Range, TunnelAddress
 
 PORT = 51820
 """UDP port that WireGuard listens on where no other is given (wg-quick(8) has it in its examples)."""
@@ -45,23 +49,50 @@ def mesh_address(network: IPv4Network, slot: int, generation: int = 1) -> IPv4Ad
     return network.network_address + half + slot
 
 
-@dataclass(frozen=True)
-class Flow:
+Protocol = Literal["tcp", "udp"]
+Mtu = Annotated[int, Field(ge=576)]
+"""In bytes."""
+Keepalive = Annotated[int, Field(ge=1, le=120)]
+"""In seconds."""
+
+
+class Flow(Model):
     """Connections that `source` opens to `destination`, both names of hosts."""
 
-    source: str
-    destination: str
-    port: int
-    protocol: str = "tcp"
+    source: MemberName
+    """Host that opens the connection."""
+    destination: MemberName
+    """Host that takes it; another one than `source`."""
+    port: Port
+    """Port there."""
+    protocol: Protocol = "tcp"
+    """What runs over it."""
 
 
-@dataclass(frozen=True)
-class Peer:
-    """One peer of a host: who, which mesh addresses lie behind it, and whether the host dials it."""
+class Mesh(Model):
+    """The facts of a mesh that one asks for."""
 
-    name: str
-    allowed_ips: tuple[str, ...]
+    addresses: dict[MemberName, TunnelAddress]
+    """Each host's, in the mesh."""
+    hubs: list[MemberName]
+    """Hosts that the others dial."""
+    flows: list[Flow]
+    mtu: Mtu
+    """The tunnel's."""
+    port: Port = PORT
+    """UDP port of the hubs."""
+    keepalive_s: Keepalive = 25
+    """Between keepalives towards hubs."""
+
+
+class Peer(Model):
+    """One peer of a host."""
+
+    name: MemberName
+    allowed_ips: tuple[Range, ...]
+    """Mesh addresses that lie behind it, its own first."""
     dial: bool
+    """Whether the host dials it."""
 
 
 @dataclass(frozen=True)
@@ -111,12 +142,12 @@ def topology(addresses: Mapping[str, IPv4Address], hubs: Sequence[str], flows: I
         mine = sorted((other, reach) for (one, other), reach in behind.items() if one == name)
         peers[name] = tuple(
             Peer(
-                other,
+                name=other,
                 # The peer's own address first: by that one `wireguard check` knows who it is.
-                tuple(
+                allowed_ips=tuple(
                     f"{addresses[host]}/32" for host in sorted(reach, key=lambda host: (host != other, addresses[host]))
                 ),
-                other in hubs,
+                dial=other in hubs,
             )
             for other, reach in mine
         )

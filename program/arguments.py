@@ -111,7 +111,7 @@ def database_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) 
         "user": s.database.user,
         "password": secrets.database_password,
         "clients": str(s.mesh.network),
-        "privileges": s.database.privileges,
+        "privileges": list(s.database.privileges),
         "buffer_pool_mb": s.database.buffer_pool_mb,
         "flush_log_at_commit": s.database.flush_log_at_commit,
         "cross_cloud_copy": s.database.cross_cloud_copy,

@@ -8,23 +8,13 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fortress import wireguard
-from fortress.settings.types import (
-    Address,
-    HostKey,
-    Https,
-    Model,
-    Name,
-    Network,
-    OneLine,
-    ProjectPath,
-    distinct,
-    matching,
-)
+from fortress import mariadb, wireguard
+from fortress.cloud import Zone
+from fortress.settings.types import Https, ProjectPath
+from fortress.values import Address, HostKey, Model, Name, Network, OneLine, distinct, matching
 
 Role = Literal["database", "edge", "worker"]
 Region = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-[0-9]", "a region of AWS, such as eu-central-1")]
-Zone = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-[0-9][a-h]", "a zone of AWS, such as eu-central-1a")]
 InstanceType = Annotated[str, matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "a type of EC2, such as c5.large")]
 Owner = Annotated[str, matching(r"[0-9]{12}", "the 12 digits of an AWS account, in quotes")]
 Container = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "1 to 63 letters, digits, dots, _ and -")]
@@ -220,7 +210,7 @@ class Host(Model):
     """Of a worker that the stack makes: raised by one, a new machine takes over before the old one leaves."""
     host_key: HostKey | None = None
     """Pinned when given; learnt once at first contact otherwise."""
-    memory_mb: Annotated[int, Field(ge=256)] | None = None
+    memory_mb: mariadb.Memory | None = None
     """Memory to size services by, in MB; the machine's own when not given."""
     incarnation: Annotated[int, Field(ge=1)] = 1
     """Raised by one when another machine took over an `address`: its key is learnt anew, everything pushed again."""

@@ -2,36 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network, ip_network
-from typing import Annotated, Literal
+from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fortress import cloud, haproxy, mariadb, wireguard, workload
+from fortress import haproxy, mariadb, wireguard, workload
+from fortress.explain import Place, check, shown
 from fortress.settings import hosts as host_settings
-from fortress.settings.explain import shown
 from fortress.settings.hosts import Host, Role, Site
-from fortress.settings.types import (
+from fortress.settings.types import FirewallTable, ProjectPath, limits
+from fortress.values import (
     Address,
     DnsName,
     Endpoint,
-    FirewallTable,
     HostKey,
     HostPath,
+    MeshNetwork,
     Model,
     Name,
-    Network,
     OneLine,
-    Package,
+    Operators,
     Port,
-    ProjectPath,
-    Range,
-    UrlPath,
     User,
-    Variable,
     distinct,
-    limits,
     matching,
 )
 
@@ -57,44 +52,33 @@ class Ssh(Model):
     it is the first user, and not root."""
     port: Port = 22
     """Port that each host's SSH listens on; none that a service of the fortress takes."""
-    operators: Annotated[list[Range], Field(min_length=1)]
+    operators: Operators
     """Ranges that may open SSH connections; everything else is dropped. Never the whole world. With machines that the
     stack makes, at least one of IPv4."""
     bastion: Bastion | None = None
 
-    @model_validator(mode="after")
-    def _not_the_world(self) -> Ssh:
-        if version := cloud.whole_world(ip_network(entry) for entry in self.operators):
-            cure = "name the ranges that operators come from"
-            raise ValueError(f"operators: {shown(self.operators)} is the whole world (IPv{version}); {cure}")
-        return self
 
-
-class FlowSetting(Model):
+class FlowSetting(wireguard.Flow):
     """A connection between two hosts that the roles do not imply."""
 
     source: Name
     """Host that opens the connection."""
     destination: Name
     """Host that takes it; another one than `source`."""
-    port: Port
-    """Port there."""
-    protocol: Literal["tcp", "udp"] = "tcp"
-    """What runs over it."""
 
 
 class Mesh(Model):
     """The WireGuard mesh."""
 
-    network: Network = IPv4Network("10.100.0.0/24")
+    network: MeshNetwork = IPv4Network("10.100.0.0/24")
     """Addresses in the tunnel; it overlaps no network of a site. Half of them, less two, are slots for hosts."""
     port: Port = wireguard.PORT
     """UDP port that WireGuard listens on, on each host."""
     path_mtu: Annotated[int, Field(ge=576, le=9216)] = 1450
     """The smallest MTU between two hosts outside the tunnel, in bytes; 1450 is a VXLAN tenant network."""
-    mtu: Annotated[int, Field(ge=576)] = 1360
+    mtu: wireguard.Mtu = 1360
     """The tunnel's own, in bytes; at most `path_mtu` - 80, which is what WireGuard adds to a packet over IPv6."""
-    keepalive_s: Annotated[int, Field(ge=1, le=120)] = 25
+    keepalive_s: wireguard.Keepalive = 25
     """Seconds between keepalives; 25 is below AWS's 30 s tracking of one-way UDP."""
     hubs: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
     """Hosts with a fixed address that the others dial, each once; no worker that the stack makes."""
@@ -139,62 +123,32 @@ class Volume(Model):
 class Database(Model):
     """MariaDB, on the one host with `role: database`."""
 
-    name: str = "app"
-    """The application's database: a lower-case letter, then lower-case letters, digits and _, at most 64."""
-    user: str = "app"
-    """The application's account: a name as above."""
-    privileges: Annotated[list[str], Field(min_length=1), AfterValidator(distinct)] = list(mariadb.DEFAULT_PRIVILEGES)
-    """What the application's account may do in its database, each once: ALTER, CREATE, CREATE TEMPORARY TABLES,
-    CREATE VIEW, DELETE, DROP, EXECUTE, INDEX, INSERT, LOCK TABLES, REFERENCES, SELECT, SHOW VIEW, TRIGGER, UPDATE."""
-    flush_log_at_commit: int = 1
+    name: mariadb.DatabaseName = "app"
+    """The application's database."""
+    user: mariadb.AccountName = "app"
+    """The application's account."""
+    privileges: mariadb.Privileges = list(mariadb.DEFAULT_PRIVILEGES)
+    """What the application's account may do in its database, each once."""
+    flush_log_at_commit: mariadb.FlushLog = 1
     """MariaDB's innodb_flush_log_at_trx_commit. 1 loses no committed transaction; 2, which may lose the last second at
     a power cut, only with `cross_cloud_copy`."""
     cross_cloud_copy: bool = False
     """Whether a copy in another cloud is the goal. It allows `flush_log_at_commit: 2`, nothing else."""
-    buffer_pool_mb: int | None = None
-    """InnoDB's buffer pool in MB (MiB): at least 128, a multiple of 8, and at most 90 % of the host's memory with 128
-    MB left over; 70 % of the host's memory when not given."""
+    buffer_pool_mb: mariadb.BufferPoolSize | None = None
+    """InnoDB's buffer pool in MB (MiB): at most 90 % of the host's memory with 128 MB left over; 70 % of the host's
+    memory when not given."""
     keep_data: bool = True
     """Whether the data outlives the stack, and its volume is protected; a change counts once it was brought up."""
     volume: Volume | None = None
     """A disk of its own for /var/lib/mysql; the machine's own when not given."""
 
 
-class Workload(Model):
+class Workload(workload.Workload):
     """What workers run: packages, files and one systemd unit."""
 
-    name: Name
-    """Of the systemd unit, `<name>.service`; none that a host has already."""
-    packages: list[Package] = []
-    """Debian packages that it needs."""
     files: dict[HostPath, ProjectPath] = {}
     """Path on the host: path in this project, as in `/opt/app/app.py: examples/app/app.py`. Text in UTF-8. No path that
     the program itself writes, such as /etc/fortress or /etc/systemd."""
-    command: OneLine
-    """Absolute path of the program, and its arguments; nothing in it is expanded."""
-    port: Port = 80
-    """TCP port that it listens on, on the host's mesh address."""
-    health: UrlPath = "/health"
-    """Path that answers 200 while the worker can work; HAProxy asks it."""
-    environment: dict[Variable, OneLine] = {}
-    """Variables, readable by everyone on the host: nothing secret. Names that start with FORTRESS_ are taken."""
-    healthy_within_s: Annotated[int, Field(ge=1, le=600)] = 60
-    """Seconds within which a changed worker must be healthy; else `up` stops there, before the next worker."""
-
-
-class Checks(Model):
-    """HAProxy's health checks; the defaults find a dead server within 2 s."""
-
-    inter_ms: int = 1000
-    """From the end of a check to the next one; 100 to 2000 ms."""
-    fastinter_ms: int = 200
-    """The same while a server's state is about to change; 50 ms to `inter_ms`."""
-    timeout_ms: int = 400
-    """For the answer to a check, once connected; 50 to 2000 ms."""
-    rise: int = 2
-    """Checks in a row that mark a server up; 1 or 2."""
-    fall: int = 2
-    """Checks in a row that mark a server down; 1 to 3."""
 
 
 class Certificate(Model):
@@ -219,21 +173,21 @@ class Edge(Model):
     stack does not look at it."""
     certificate: Certificate | None = None
     """Self-signed on the host when not given."""
-    maxconn: int = 2000
+    maxconn: haproxy.Connections = 2000
     """Client connections that the edge takes at a time; above `server_maxconn` times the primary site's workers,
     or load could never flow over."""
-    server_maxconn: int = 200
-    """Requests that one worker is given at a time; 1 to 1,000,000. What is more goes to `overflow`."""
-    timeout_client_ms: int = 10_000
-    """Longest wait for the next bytes from a client; 100 to 3,600,000 ms."""
-    timeout_connect_ms: int = 400
-    """Longest wait for a connection to a worker, for a request or a check; 50 to 5000 ms."""
-    timeout_server_ms: int = 10_000
-    """Longest wait for the next bytes from a worker; 100 to 3,600,000 ms."""
-    checks: Checks = Checks()
+    server_maxconn: haproxy.Connections = 200
+    """Requests that one worker is given at a time. What is more goes to `overflow`."""
+    timeout_client_ms: haproxy.Patience = 10_000
+    """Longest wait for the next bytes from a client."""
+    timeout_connect_ms: haproxy.ConnectTime = 400
+    """Longest wait for a connection to a worker, for a request or a check."""
+    timeout_server_ms: haproxy.Patience = 10_000
+    """Longest wait for the next bytes from a worker."""
+    checks: haproxy.HealthChecks = haproxy.HealthChecks()
 
     def detection(self) -> haproxy.Checks:
-        """How a dead server is found. Raises ValueError naming the field of `fortress.haproxy.Checks`."""
+        """How a dead server is found."""
         return haproxy.Checks(**self.checks.model_dump(), connect_ms=self.timeout_connect_ms)
 
 
@@ -284,7 +238,7 @@ class Settings(Model):
     def _agree(self) -> Settings:
         problems = [*self._host_problems(), *self._mesh_problems(), *self._edge_problems(), *self._verify_problems()]
         # What stands on the hosts can be judged once it is clear which hosts there are.
-        problems = problems or [*self._database_problems(), *self._workload_problems(), *self._proxy_problems()]
+        problems = problems or [*self._database_problems(), *self._proxy_problems()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -387,66 +341,30 @@ class Settings(Model):
     def _database_problems(self) -> Iterable[str]:
         yield from self._volume_problems()
         name = self.database_host
-        memory_mb = self.hosts[name].memory_mb
-        where = {
-            "address": "mesh.network",
-            "network": "mesh.network",
+        server = {
+            "address": str(self.mesh_address(name)),
+            # The host's own memory is known only once it has been asked.
+            "ram_mb": self.hosts[name].memory_mb or mariadb.MOST_MEMORY_MB,
+            "buffer_pool_mb": self.database.buffer_pool_mb,
+            "innodb_flush_log_at_trx_commit": self.database.flush_log_at_commit,
+            "cross_cloud_copy": self.database.cross_cloud_copy,
+        }
+        paths = {
+            "address": f"hosts.{name}.slot",
             "ram_mb": f"hosts.{name}.memory_mb",
             "innodb_flush_log_at_trx_commit": "database.flush_log_at_commit",
-            "database": "database.name",
+            "": "database",
         }
-        yield from _refusals(
-            where,
-            "database",
-            lambda: mariadb.Access(
-                self.database.name, self.database.user, str(self.mesh.network), tuple(self.database.privileges)
-            ),
-            lambda: mariadb.Server(
-                address=str(self.mesh_address(name)),
-                # The host's own memory is known only once it has been asked.
-                ram_mb=_MOST_MEMORY_MB if memory_mb is None else memory_mb,
-                buffer_pool_mb=self.database.buffer_pool_mb,
-                innodb_flush_log_at_trx_commit=self.database.flush_log_at_commit,
-                cross_cloud_copy=self.database.cross_cloud_copy,
-            ),
-        )
-
-    def _workload_problems(self) -> Iterable[str]:
-        work = self.workload
-        yield from _refusals(
-            {}, "workload", lambda: workload.Workload(work.name, work.command, work.port, work.environment)
-        )
+        yield from check(mariadb.Server, server, Place(paths=paths))
 
     def _proxy_problems(self) -> Iterable[str]:
         edge = self.edge
-        where = {
-            "overflow.site": "edge.overflow",
-            "checks.connect_ms": "edge.timeout_connect_ms",
-            "timeouts.client_ms": "edge.timeout_client_ms",
-            "timeouts.server_ms": "edge.timeout_server_ms",
-            "health_path": "workload.health",
-            **{f"{site}.maxconn": "edge.server_maxconn" for site in (edge.primary, edge.overflow)},
-        }
-        found = list(
-            _refusals(
-                where,
-                "edge",
-                edge.detection,
-                lambda: haproxy.Timeouts(client_ms=edge.timeout_client_ms, server_ms=edge.timeout_server_ms),
-                lambda: haproxy.Backend(edge.primary, self.servers(edge.primary), edge.server_maxconn),
-            )
+        primary, overflow = (
+            {"site": site, "servers": self.servers(site), "maxconn": edge.server_maxconn}
+            for site in (edge.primary, edge.overflow)
         )
-        yield from found or _refusals(
-            where,
-            "edge",
-            lambda: haproxy.Edge(
-                edge.server_name,
-                haproxy.Backend(edge.primary, self.servers(edge.primary), edge.server_maxconn),
-                haproxy.Backend(edge.overflow, self.servers(edge.overflow), edge.server_maxconn),
-                maxconn=edge.maxconn,
-                health_path=self.workload.health,
-            ),
-        )
+        facts = {"server_name": edge.server_name, "primary": primary, "overflow": overflow, "maxconn": edge.maxconn}
+        yield from check(haproxy.Edge, facts, Place(paths={"overflow.site": "edge.overflow", "": "edge"}))
 
     def with_role(self, role: Role) -> list[str]:
         """Members of one role, in the settings' order."""
@@ -500,14 +418,16 @@ class Settings(Model):
         """The connections that roles imply: workers to the database, the edge to workers."""
         flows = []
         for worker in self.workers:
-            flows.append(wireguard.Flow(worker, self.database_host, mariadb.PORT))
-            flows.append(wireguard.Flow(self.edge_host, worker, self.workload.port))
+            flows.append(wireguard.Flow(source=worker, destination=self.database_host, port=mariadb.PORT))
+            flows.append(wireguard.Flow(source=self.edge_host, destination=worker, port=self.workload.port))
         return flows
 
     def extra_flows(self) -> list[wireguard.Flow]:
         """The connections that the settings declare beyond the roles."""
         return [
-            wireguard.Flow(self.member(f.source), self.member(f.destination), f.port, f.protocol)
+            wireguard.Flow(
+                source=self.member(f.source), destination=self.member(f.destination), port=f.port, protocol=f.protocol
+            )
             for f in self.mesh.flows
         ]
 
@@ -515,16 +435,3 @@ class Settings(Model):
 def declared(member: str) -> str:
     """The name under `hosts` of a member of the mesh."""
     return member.partition(".")[0]
-
-
-_MOST_MEMORY_MB = 2**24
-
-
-def _refusals(where: Mapping[str, str], otherwise: str, *facts: Callable[[], object]) -> Iterable[str]:
-    """What the modules that render would refuse, by the path of the setting: that of their field, or below one."""
-    for make in facts:
-        try:
-            make()
-        except ValueError as bad:
-            field, _, reason = str(bad).partition(": ")
-            yield f"{where.get(field, f'{otherwise}.{field}')}: {reason}"

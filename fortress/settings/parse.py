@@ -8,9 +8,16 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from fortress.settings.explain import explain, setting_path, shown
+from fortress import explain
+from fortress.explain import shown
 from fortress.settings.model import Settings
-from fortress.settings.types import is_public_key
+from fortress.settings.secrets import SECRETS
+from fortress.settings.types import PROJECT
+from fortress.values import is_public_key
+
+STACK_FILE = explain.Place(
+    f"{PROJECT}:", noun="setting", missing="missing; add it to the stack file", others=tuple(SECRETS)
+)
 
 
 class SettingsError(ValueError):
@@ -25,8 +32,7 @@ def parse(values: Mapping[str, Any], project: Path) -> Settings:
     try:
         settings = Settings.model_validate(dict(values))
     except ValidationError as bad:
-        lines = [line for error in bad.errors() for line in explain(dict(error), Settings)]
-        raise SettingsError("\n".join(lines)) from None
+        raise SettingsError("\n".join(explain.lines(bad, Settings, STACK_FILE))) from None
     problems = list(_file_problems(settings, project))
     if problems:
         raise SettingsError("\n".join(problems))
@@ -34,27 +40,33 @@ def parse(values: Mapping[str, Any], project: Path) -> Settings:
 
 
 def _file_problems(settings: Settings, project: Path) -> Iterable[str]:
-    paths = {setting_path(("workload", "files", there)): here for there, here in settings.workload.files.items()}
+    paths: dict[tuple[str, ...], str] = {
+        ("workload", "files", there): here for there, here in settings.workload.files.items()
+    }
     if settings.edge.certificate:
-        paths[setting_path(("edge", "certificate", "file"))] = settings.edge.certificate.file
-    keys = {}
+        paths["edge", "certificate", "file"] = settings.edge.certificate.file
+    keys: dict[tuple[str, ...], str] = {}
     for name, site in settings.sites.items():
         cloud = site.openstack or site.aws
         if cloud and cloud.key_pair.public_key:
             kind = "openstack" if site.openstack else "aws"
-            keys[setting_path(("sites", name, kind, "key_pair", "public_key"))] = cloud.key_pair.public_key
+            keys["sites", name, kind, "key_pair", "public_key"] = cloud.key_pair.public_key
     for setting, path in {**paths, **keys}.items():
         if not (project / path).is_file():
-            yield f"{setting}: {shown(path)} is no file in this project; paths start at the folder of Pulumi.yaml"
+            yield STACK_FILE.line(
+                setting, f"{shown(path)} is no file in this project; paths start at the folder of Pulumi.yaml"
+            )
             continue
         try:
             text = (project / path).read_text(encoding="utf-8")
         except ValueError:
             text = ""
             if setting not in keys:
-                yield f"{setting}: {shown(path)} is no text in UTF-8; push other files by a package"
+                yield STACK_FILE.line(setting, f"{shown(path)} is no text in UTF-8; push other files by a package")
         if setting in keys and not _is_key_file(text):
-            yield f"{setting}: {shown(path)} is no SSH public key; take the .pub file that `ssh-keygen` made"
+            yield STACK_FILE.line(
+                setting, f"{shown(path)} is no SSH public key; take the .pub file that `ssh-keygen` made"
+            )
 
 
 def _is_key_file(text: str) -> bool:

@@ -213,8 +213,15 @@ def test_a_workload_needs_no_files_packages_or_environment() -> None:
 
 
 def test_what_the_fortress_says_is_not_for_the_workload_to_change() -> None:
-    done = worker(work={**WORK, "environment": {"FORTRESS_DATABASE_ADDRESS": "198.51.100.1"}})
-    assert "198.51.100.1" not in sent(done.resources["fra-1-app.service"])
+    environment = {"FORTRESS_DATABASE_ADDRESS": "198.51.100.1"}
+    with pytest.raises(ValueError, match=r"workload\.environment: 'FORTRESS_DATABASE_ADDRESS' must not start with"):
+        worker(work={**WORK, "environment": environment})
+
+    def program() -> None:
+        known_later = pulumi.Output.from_input(environment)
+        EphemeralWorker("fra-1", args({**WORK, "environment": known_later}))
+
+    assert "198.51.100.1" not in sent(run(program).resources["fra-1-app.service"])
 
 
 def test_numbers_that_arrive_as_floats_are_written_whole() -> None:

@@ -126,8 +126,10 @@ def test_what_is_sent() -> None:
     assert sent(found["edge-haproxy.cfg"]) == haproxy.render(
         haproxy.Edge(
             server_name="lab.fortress.example",
-            primary=haproxy.Backend("oslo", {"oslo-web": "10.100.0.4:80"}, 40),
-            overflow=haproxy.Backend("frankfurt", {"fra-1": "10.100.0.2:80", "fra-2": "10.100.0.5:80"}, 40),
+            primary=haproxy.Backend(site="oslo", servers={"oslo-web": "10.100.0.4:80"}, maxconn=40),
+            overflow=haproxy.Backend(
+                site="frankfurt", servers={"fra-1": "10.100.0.2:80", "fra-2": "10.100.0.5:80"}, maxconn=40
+            ),
             maxconn=500,
             timeouts=haproxy.Timeouts(client_ms=9000, server_ms=8000),
             checks=haproxy.Checks(inter_ms=1000, fastinter_ms=200, timeout_ms=400, connect_ms=300, rise=2, fall=2),
@@ -233,8 +235,8 @@ def test_without_another_site_or_checks_the_defaults_hold() -> None:
     assert sent(found["edge-haproxy.cfg"]) == haproxy.render(
         haproxy.Edge(
             server_name="www.example.org",
-            primary=haproxy.Backend("oslo", {"oslo-web": "10.100.0.4:80"}, 40),
-            overflow=haproxy.Backend("nowhere", {}, 1),
+            primary=haproxy.Backend(site="oslo", servers={"oslo-web": "10.100.0.4:80"}, maxconn=40),
+            overflow=haproxy.Backend(site="nowhere", servers={}, maxconn=1),
         )
     )
 
@@ -253,5 +255,7 @@ def test_a_server_may_be_another_resources_output() -> None:
 
 
 def test_a_server_that_is_none_is_refused_at_once() -> None:
-    with pytest.raises(ValueError, match=r"oslo\.servers\.web: 'nonsense' is not an address and port"):
+    with pytest.raises(
+        ValueError, match=r"^HAProxyEdge \"edge\": primary\.servers\.web: 'nonsense' must be an address and"
+    ):
         edge(primary={**OSLO, "servers": {"web": "nonsense"}})

@@ -34,6 +34,7 @@ from tests.doubles.pulumi_mocks import Run, holds_unknown, plain, run, secret_pa
 from tests.doubles.pulumi_resource_command.values import UNKNOWN
 
 HABITS = tuple(f"connection.{part}" for part in ("user", "privateKey", "perDialTimeout", "dialErrorLimit", "proxy"))
+BASE = firewall.Base(operators=["192.0.2.10/32", "2001:db8::/64"], ssh_port=22)
 HELD = ("connection", "create", "delete", "stdin")
 INSTALL = (
     "umask 077; cat >/usr/local/sbin/fortress-push.new && tail -n 1 /usr/local/sbin/fortress-push.new | "
@@ -65,7 +66,7 @@ def host(preview: bool = False, opts: pulumi.ResourceOptions | None = None, **mo
 
 
 def base(machine: str) -> str:
-    rules = firewall.render_base(["192.0.2.10/32", "2001:db8::/64"], 22)
+    rules = firewall.render_base(BASE)
     return (
         f"sudo /usr/local/sbin/fortress-push confirm /etc/nftables.conf {hashlib.sha256(rules.encode()).hexdigest()} "
         f"--machine {machine}"
@@ -119,7 +120,7 @@ def test_children_and_their_commands() -> None:
 def test_what_is_sent() -> None:
     found = host().resources
     assert sent(found["db-push"]) == text.push_script()
-    assert sent(found["db-firewall"]) == firewall.render_base(["192.0.2.10/32", "2001:db8::/64"], 22)
+    assert sent(found["db-firewall"]) == firewall.render_base(BASE)
     assert sent(found["db-wireguard"]) == text.script("wireguard")
     assert "Address = 10.100.0.1/24\nListenPort = 51820\n" in sent(found["db-wg0.conf"])
     silent = ("ready", "packages", "firewall-confirmed", "key", "facts")
@@ -145,7 +146,7 @@ def test_an_operator_may_come_from_another_resource() -> None:
         return "2001:db8::/64" if name == "gateway" else answers(name)
 
     found = run(program, stdout=told).resources
-    assert sent(found["db-firewall"]) == firewall.render_base(["192.0.2.10/32", "2001:db8::/64"], 22)
+    assert sent(found["db-firewall"]) == firewall.render_base(BASE)
     assert found["db-firewall-confirmed"].inputs["create"] == base("db.1")
     first = run(program, preview=True, stdout=told).children("db")
     unknown = {name for name in first if any(holds_unknown(first[name].inputs.get(key)) for key in ("create", "stdin"))}
@@ -159,7 +160,7 @@ def test_an_operator_that_is_no_range_is_refused(known: bool) -> None:
     def program() -> None:
         Host("db", reached_by("192.0.2.10/32", bad if known else pulumi.Output.from_input(bad)))
 
-    with pytest.raises(ValueError, match=f"'{re.escape(bad)}' does not appear to be"):
+    with pytest.raises(ValueError, match=rf"Host \"db\": operators\[1\]: '{re.escape(bad)}' must be an address range"):
         run(program, stdout=answers)
 
 

@@ -24,6 +24,7 @@ from fortress.haproxy import Backend, Checks, Edge, Timeouts, detection_bound_ms
 from lab.base.folders import RELEASES
 from tests.engine import debian
 from tests.ports import free_port
+from tests.unit.facts import changed_facts
 
 SCRIPTS = Path(__file__).parents[2] / "fortress" / "scripts"
 SERVER_NAME = "lab.fortress.example"
@@ -286,9 +287,11 @@ async def running(
         text=True,
     )
     facts = Edge(
-        SERVER_NAME,
-        Backend("oslo", {server.name: server.address for server in oslo}, maxconn),
-        Backend("frankfurt", {server.name: server.address for server in frankfurt}, maxconn),
+        server_name=SERVER_NAME,
+        primary=Backend(site="oslo", servers={server.name: server.address for server in oslo}, maxconn=maxconn),
+        overflow=Backend(
+            site="frankfurt", servers={server.name: server.address for server in frankfurt}, maxconn=maxconn
+        ),
         checks=CHECKS,
         timeouts=timeouts,
         certificate=str(certificate),
@@ -448,7 +451,7 @@ def test_what_a_hung_server_has_taken_goes_elsewhere_or_gets_504(haproxy: Progra
     timeout_s = down_s + 2
 
     async def scenario() -> None:
-        oslo, timeouts = Server("oslo-web"), dataclasses.replace(TIMEOUTS, server_ms=int(timeout_s * 1000))
+        oslo, timeouts = Server("oslo-web"), changed_facts(TIMEOUTS, server_ms=int(timeout_s * 1000))
         async with running(haproxy, folder, [oslo], [Server("fra-1")], timeouts=timeouts) as edge:
             await oslo.hang()
             began = time.monotonic()
@@ -516,13 +519,13 @@ def test_a_reload_under_load_fails_no_request(haproxy: Program, folder: Path) ->
         oslo, more = Server("oslo-web"), Server("oslo-web2")
         await more.start()
         async with running(haproxy, folder, [oslo], [Server("fra-1")]) as edge:
-            both = Backend("oslo", {"oslo-web": oslo.address, "oslo-web2": more.address}, 50)
+            both = Backend(site="oslo", servers={"oslo-web": oslo.address, "oslo-web2": more.address}, maxconn=50)
             async with (
                 asking(edge, clients=4, pause=0.005) as kept,
                 asking(edge, clients=3, pause=0.005, kept=False) as fresh,
                 asking(edge, clients=1, target="/slow?ms=1500") as slow,
             ):
-                for facts in (dataclasses.replace(edge.facts, primary=both), edge.facts, edge.facts):
+                for facts in (changed_facts(edge.facts, primary=both), edge.facts, edge.facts):
                     await asyncio.sleep(0.5)
                     await edge.reload(facts)
                 await asyncio.sleep(0.5)

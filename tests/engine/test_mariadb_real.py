@@ -18,12 +18,13 @@ import pymysql  # type: ignore[import-untyped]
 import pytest
 
 from fortress import mariadb
-from fortress.mariadb import Access, Server, access_arguments, authority_arguments, render
+from fortress.mariadb import Access, Authority, Server, access_arguments, authority_arguments, render
 from lab.base.folders import RELEASES
 from tests.engine.mariadb_host import ADDRESS, SERVER_LOG, STRANGER, Host, host
+from tests.unit.facts import changed_facts
 
 SERVER = Server(address=ADDRESS, ram_mb=1024)
-APP = Access(database="app_1", user="app", network="10.100.0.0/24", privileges=("SELECT", "INSERT", "CREATE", "DROP"))
+APP = Access(database="app_1", user="app", network="10.100.0.0/24", privileges=["SELECT", "INSERT", "CREATE", "DROP"])
 PASSWORD = b"correct horse"
 NETWORK = "10.100.0.0/255.255.255.0"
 FOLDER = mariadb.TLS_FOLDER
@@ -33,7 +34,7 @@ FOLDER = mariadb.TLS_FOLDER
 def serving(work: Path, release: str) -> Iterator[Host]:
     """A host of a Debian release on which MariaDB runs as configured."""
     with host(work, release) as running:
-        running.script("mariadb-authority", *authority_arguments(ADDRESS, ["oslo-db"]))
+        running.script("mariadb-authority", *authority_arguments(Authority(address=ADDRESS, names=("oslo-db",))))
         running.write(mariadb.CONFIG_PATH, render(SERVER))
         running.check("systemctl", "start", "mariadb.service")
         yield running
@@ -59,7 +60,7 @@ def allow(db: Host, access: Access = APP, password: bytes = PASSWORD) -> str:
 
 def certify(db: Host, *names: str) -> str:
     """Run `mariadb-authority ensure` and give what it prints."""
-    return db.script("mariadb-authority", *authority_arguments(ADDRESS, names or ("oslo-db",)))
+    return db.script("mariadb-authority", *authority_arguments(Authority(address=ADDRESS, names=names or ("oslo-db",))))
 
 
 def verified(ca_pem: str) -> ssl.SSLContext:
@@ -512,7 +513,7 @@ def test_only_from_the_mesh(db: Host, tls: ssl.SSLContext) -> None:
     [("10.100.0.1/32", True), ("10.100.0.0/25", True), ("10.100.0.128/25", False), ("10.0.0.0/8", True)],
 )
 def test_a_network_is_what_its_mask_says(db: Host, tls: ssl.SSLContext, network: str, enters: bool) -> None:
-    allow(db, Access("app_1", "app", network))
+    allow(db, Access(database="app_1", user="app", network=network))
     with contextlib.nullcontext() if enters else refused(pymysql.err.OperationalError, "not allowed"):  # noqa: SIM117
         with db.connect("app", PASSWORD, tls):
             pass
@@ -630,7 +631,7 @@ def test_the_password_is_nowhere(db: Host) -> None:
 
 def test_a_replica_hears_of_the_database_but_of_no_account(db: Host) -> None:
     (before,) = db.sql("SHOW MASTER STATUS;")
-    allow(db, Access("fresh", "fresh", "10.100.0.0/24"))
+    allow(db, Access(database="fresh", user="fresh", network="10.100.0.0/24"))
     events = db.sql(f"SHOW BINLOG EVENTS IN '{before[0]}' FROM {before[1]};")
     statements = [row[5] for row in events if row[2] == "Query"]
     assert statements == [f"CREATE DATABASE `fresh` CHARACTER SET utf8mb4 COLLATE {mariadb.COLLATION}"]
@@ -639,8 +640,8 @@ def test_a_replica_hears_of_the_database_but_of_no_account(db: Host) -> None:
 
 def test_privileges_follow_the_settings(db: Host, tls: ssl.SSLContext) -> None:
     """More are added without touching a connection; fewer hold at once, so they close those that still have them."""
-    few = Access("app_1", "app", "10.100.0.0/24", ("SELECT", "INSERT"))
-    more = Access("app_1", "app", "10.100.0.0/24", ("SELECT", "INSERT", "DELETE", "CREATE TEMPORARY TABLES"))
+    few = changed_facts(APP, privileges=["SELECT", "INSERT"])
+    more = changed_facts(APP, privileges=["SELECT", "INSERT", "DELETE", "CREATE TEMPORARY TABLES"])
     allow(db, few)
     db.sql("CREATE OR REPLACE TABLE app_1.t (i INT);")
     with db.connect("app", PASSWORD, tls, database="app_1") as cursor:
@@ -699,7 +700,7 @@ def people(db: Host) -> list[str]:
 def test_an_account_that_is_not_named_any_more_is_gone_and_thrown_out(db: Host, tls: ssl.SSLContext) -> None:
     allow(db)
     db.sql("CREATE OR REPLACE USER guest@'10.1.2.3' IDENTIFIED BY 'by hand';")
-    renamed = Access("app_1", "app_2", "10.100.0.0/24")
+    renamed = Access(database="app_1", user="app_2", network="10.100.0.0/24")
     with db.connect("app", PASSWORD, tls) as cursor:
         said = allow(db, renamed).splitlines()
         assert said[-1] == f"dropped account app of {NETWORK}"
@@ -716,7 +717,7 @@ def test_an_account_that_is_not_named_any_more_is_gone_and_thrown_out(db: Host, 
 def test_a_moved_network_keeps_the_application_in(db: Host, tls: ssl.SSLContext) -> None:
     allow(db)
     with db.connect("app", PASSWORD, tls) as cursor:
-        allow(db, Access("app_1", "app", "10.100.0.0/16", APP.privileges))
+        allow(db, changed_facts(APP, network="10.100.0.0/16"))
         cursor.execute("SELECT 1")
     hosts = db.sql("SELECT Host FROM mysql.global_priv WHERE User = 'app';")
     assert hosts == [["10.100.0.0/255.255.0.0"]]
@@ -832,7 +833,7 @@ def test_arguments_that_the_access_script_refuses(db: Host, arguments: tuple[str
 def test_every_privilege_that_settings_may_name_is_one(db: Host) -> None:
     """The two lists, in Python and in the script, and MariaDB's own."""
     allow(db)
-    everything = Access("app_1", "app", "10.100.0.0/24", mariadb.PRIVILEGES)
+    everything = changed_facts(APP, privileges=list(mariadb.PRIVILEGES))
     allow(db, everything)
     assert allow(db, everything) == ""
     ((_,), (granted,)) = db.sql(f"SHOW GRANTS FOR 'app'@'{NETWORK}';")

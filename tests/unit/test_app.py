@@ -24,7 +24,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from examples.app import app
-from fortress.settings.model import Checks
+from fortress.haproxy import Checks
 from tests.doubles.certificates import strict
 from tests.ports import free_port
 

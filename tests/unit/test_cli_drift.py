@@ -126,8 +126,11 @@ def test_every_file_of_a_recorded_fortress_is_known() -> None:
 
 
 def test_the_firewall_as_one_text_is_the_base_with_its_fragments_in_the_place_where_it_includes_them() -> None:
-    base = firewall.render_base(["192.0.2.10/32"], 22)
-    ssh, web = (firewall.render_fragment(firewall.Fragment(n, [firewall.AcceptRule(1, n)])) for n in ("ssh", "web"))
+    base = firewall.render_base(firewall.Base(operators=["192.0.2.10/32"], ssh_port=22))
+    ssh, web = (
+        firewall.render_fragment(firewall.Fragment(title=n, rules=[firewall.AcceptRule(port=1, comment=n)]))
+        for n in ("ssh", "web")
+    )
     texts = {"/etc/nftables.d/40-web.nft": web, "/etc/nftables.d/20-ssh.nft": ssh, "/etc/nftables.d/x/y.nft": "no"}
     wanted = pushed.PushedHost([File("a", "", path, "0644", "root:root", content) for path, content in texts.items()])
     assert wanted.ruleset() is None, "without a base there is nothing to hold the host against"
@@ -480,7 +483,8 @@ def test_variables_that_the_server_has_otherwise() -> None:
 
 
 def test_the_tunnel_by_its_files_and_by_itself() -> None:
-    dialled, dials = Peer("db", ("10.100.0.1/32", "10.100.0.4/32"), True), Peer("web", ("10.100.0.9/32",), False)
+    dialled = Peer(name="db", allowed_ips=("10.100.0.1/32", "10.100.0.4/32"), dial=True)
+    dials = Peer(name="web", allowed_ips=("10.100.0.9/32",), dial=False)
     texts = {
         "/etc/wireguard/wg0.conf": render_interface(IPv4Address("10.100.0.2"), IPv4Network("10.100.0.0/24"), 51820),
         "/etc/wireguard/wg0.d/mtu": render_mtu(1360),

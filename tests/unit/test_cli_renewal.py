@@ -32,7 +32,8 @@ def as_root(found: StackOutputs) -> StackOutputs:
     ("renew", "host", "command"), [(renewal.of_edge, "oslo-edge", EDGE), (renewal.of_database, "oslo-db", DATABASE)]
 )
 def test_the_command_is_the_one_of_up_for_a_host(renew: Callable[..., str], host: str, command: str) -> None:
-    assert mariadb.authority_arguments("10.100.0.2", ["oslo-db"]) == ("ensure", "10.100.0.2", "oslo-db")
+    facts = mariadb.Authority(address="10.100.0.2", names=("oslo-db",))
+    assert mariadb.authority_arguments(facts) == ("ensure", "10.100.0.2", "oslo-db")
     said = renew("prod", standing())
     assert said == f"renew it: fortress ssh {host} --stack prod -- 'sudo {command}'"
     assert renew("prod", as_root(standing())).endswith(f"-- '{command}'")

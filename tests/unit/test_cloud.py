@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fortress import cloud
+from tests.unit.facts import refusal_of
 from tests.unit.golden import check_golden
 
 VPC = IPv4Network("10.30.0.0/16")
@@ -94,7 +95,7 @@ def test_a_vpc_whose_parts_aws_refuses(cidr: str) -> None:
 
 def test_operators_ranges_are_taken_once_and_in_their_order() -> None:
     given_twice = ["198.51.100.0/24", "2001:db8::/64", "198.51.100.0/24", "192.0.2.10", "192.0.2.10/32"]
-    assert cloud.operator_ranges(given_twice) == [
+    assert cloud.operator_ranges(cloud.SshAccess(operators=given_twice)) == [
         IPv4Network("198.51.100.0/24"),
         IPv6Network("2001:db8::/64"),
         IPv4Network("192.0.2.10/32"),
@@ -111,17 +112,22 @@ def test_operators_ranges_are_taken_once_and_in_their_order() -> None:
     ],
 )
 def test_the_whole_world_is_no_operator(world: list[str]) -> None:
-    with pytest.raises(ValueError, match="the whole world"):
-        cloud.operator_ranges(world)
+    (line,) = refusal_of(lambda: cloud.SshAccess(operators=world))
+    assert "is the whole world" in line
 
 
 @pytest.mark.parametrize(
     ("wrong", "said"),
-    [([], "at least one"), (["192.0.2.1/24"], "host bits"), (["fe80::%eth0/64"], "interface"), (["all"], "all")],
+    [
+        ([], "operators: [] must not be empty"),
+        (["192.0.2.1/24"], "operators[0]: '192.0.2.1/24' must be an address range without host bits"),
+        (["fe80::%eth0/64"], "operators[0]: 'fe80::%eth0/64' must be an address range"),
+        (["all"], "operators[0]: 'all' must be an address range"),
+    ],
 )
 def test_what_is_no_range_is_no_operator(wrong: list[str], said: str) -> None:
-    with pytest.raises(ValueError, match=said):
-        cloud.operator_ranges(wrong)
+    (line,) = refusal_of(lambda: cloud.SshAccess(operators=wrong))
+    assert line.startswith(said)
 
 
 def test_a_label_reads_as_the_range() -> None:

@@ -63,29 +63,27 @@ def test_links_in_the_reference_lead_to_its_headings() -> None:
 
 
 RANGES = [
-    (path, *(int(number.replace(",", "")) for number in found.groups()))
+    (path, setting["minimum"], setting["maximum"])
     for path, setting in settings()
-    if path.startswith(("Edge.", "Checks."))
-    if (found := re.search(r"(\d[\d,]*) (?:to|or) (\d[\d,]*)", setting.get("description", "")))
+    if path.startswith(("Edge.", "HealthChecks.")) and "minimum" in setting
 ]
 
 
 @pytest.mark.parametrize(("path", "least", "most"), RANGES)
-def test_a_range_in_words_is_the_one_that_holds(path: str, least: int, most: int) -> None:
-    """Those of HAProxy's numbers are in its module and only told in a docstring."""
-    below = path.replace("Edge.", "edge/").replace("Checks.", "edge/checks/")
-    for value in (least - 1, most + 1):
+def test_a_range_of_the_edge_is_the_one_that_holds(path: str, least: int, most: int) -> None:
+    """Those of HAProxy's numbers are in its module, which components take them from too."""
+    below = path.replace("HealthChecks.", "edge/checks/").replace("Edge.", "edge/")
+    for value, wrong in ((least - 1, f"at least {least}"), (most + 1, f"at most {most}")):
         (line,) = refused(changed({below: value}))
-        assert f"{value} is not a whole number from {least} to {most}" in line
+        assert line == f"{below.replace('/', '.')}: {value} must be {wrong}"
 
 
-def test_there_are_ranges_in_words() -> None:
-    assert len(RANGES) == 8
+def test_every_number_of_the_edge_has_a_range() -> None:
+    assert len(RANGES) == 10
 
 
-def test_the_privileges_in_words_are_those_there_are() -> None:
-    words = dict(settings())["Database.privileges"]["description"]
-    assert words.endswith(f": {', '.join(mariadb.PRIVILEGES)}.")
+def test_the_privileges_of_the_schema_are_those_there_are() -> None:
+    assert dict(settings())["Database.privileges"]["items"]["enum"] == list(mariadb.PRIVILEGES)
 
 
 # --- the editor's schema ----------------------------------------------------------------------------------------------

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from fortress import wireguard
 from fortress.wireguard import Flow, Peer
+from tests.unit.facts import refusal_of
 from tests.unit.golden import check_golden
 
 NETWORK = IPv4Network("10.100.0.0/24")
@@ -59,9 +60,13 @@ def addresses(*names: str) -> dict[str, IPv4Address]:
     return {name: wireguard.mesh_address(NETWORK, slot) for slot, name in enumerate(names, 1)}
 
 
+def flow(source: str, destination: str, port: int) -> Flow:
+    return Flow(source=source, destination=destination, port=port)
+
+
 def test_peers_are_the_pairs_that_flows_need() -> None:
     hosts = addresses("db", "edge", "one", "two")
-    flows = [flow for worker in ("one", "two") for flow in (Flow(worker, "db", 3306), Flow("edge", worker, 80))]
+    flows = [each for worker in ("one", "two") for each in (flow(worker, "db", 3306), flow("edge", worker, 80))]
     plan = wireguard.topology(hosts, ["db", "edge"], flows)
     assert plan.relays == {}
     assert {host: [peer.name for peer in peers] for host, peers in plan.peers.items()} == {
@@ -70,15 +75,15 @@ def test_peers_are_the_pairs_that_flows_need() -> None:
         "one": ["db", "edge"],
         "two": ["db", "edge"],
     }
-    assert plan.peers["db"][0] == Peer("one", ("10.100.0.3/32",), dial=False)
-    assert plan.peers["one"][1] == Peer("edge", ("10.100.0.2/32",), dial=True)
+    assert plan.peers["db"][0] == Peer(name="one", allowed_ips=("10.100.0.3/32",), dial=False)
+    assert plan.peers["one"][1] == Peer(name="edge", allowed_ips=("10.100.0.2/32",), dial=True)
 
 
 def test_two_that_cannot_reach_each_other_go_over_the_first_hub() -> None:
     hosts = addresses("db", "edge", "one", "two")
-    plan = wireguard.topology(hosts, ["edge", "db"], [Flow("one", "two", 9000), Flow("edge", "one", 80)])
-    assert plan.peers["one"] == (Peer("edge", ("10.100.0.2/32", "10.100.0.4/32"), dial=True),)
-    assert plan.peers["two"] == (Peer("edge", ("10.100.0.2/32", "10.100.0.3/32"), dial=True),)
+    plan = wireguard.topology(hosts, ["edge", "db"], [flow("one", "two", 9000), flow("edge", "one", 80)])
+    assert plan.peers["one"] == (Peer(name="edge", allowed_ips=("10.100.0.2/32", "10.100.0.4/32"), dial=True),)
+    assert plan.peers["two"] == (Peer(name="edge", allowed_ips=("10.100.0.2/32", "10.100.0.3/32"), dial=True),)
     assert [peer.name for peer in plan.peers["edge"]] == ["one", "two"]
     assert plan.peers["db"] == ()
     (relay,) = plan.relays["edge"]
@@ -87,8 +92,8 @@ def test_two_that_cannot_reach_each_other_go_over_the_first_hub() -> None:
 
 names = ["db", "edge", "one", "two", "three"]
 flow_lists = st.lists(
-    st.builds(Flow, st.sampled_from(names), st.sampled_from(names), st.integers(1, 65535)).filter(
-        lambda flow: flow.source != flow.destination
+    st.builds(flow, st.sampled_from(names), st.sampled_from(names), st.integers(1, 65535)).filter(
+        lambda each: each.source != each.destination
     )
 )
 
@@ -113,9 +118,12 @@ def test_files() -> None:
     check_golden("wg0.conf", wireguard.render_interface(IPv4Address("10.100.0.1"), NETWORK, 51820))
     check_golden("wg0.mtu", wireguard.render_mtu(1360))
     key = "UmVhZCB0aGlzIGFuZCBzbWlsZSwgaXQgaXMgbm8ga2U="
-    dialled = Peer("oslo-db", ("10.100.0.1/32", "10.100.0.5/32"), dial=True)
+    dialled = Peer(name="oslo-db", allowed_ips=("10.100.0.1/32", "10.100.0.5/32"), dial=True)
     check_golden("peer-hub.conf", wireguard.render_peer(dialled, key, wireguard.endpoint("192.0.2.11", 51820), 25))
-    check_golden("peer-worker.conf", wireguard.render_peer(Peer("fra-1", ("10.100.0.2/32",), False), key, None, 25))
+    check_golden(
+        "peer-worker.conf",
+        wireguard.render_peer(Peer(name="fra-1", allowed_ips=("10.100.0.2/32",), dial=False), key, None, 25),
+    )
 
 
 def test_an_ipv6_endpoint_has_brackets() -> None:
@@ -124,3 +132,18 @@ def test_an_ipv6_endpoint_has_brackets() -> None:
 
 def test_numbers_that_arrive_as_floats_leave_as_integers() -> None:
     assert "1360\n" in wireguard.render_mtu(1360.0)  # type: ignore[arg-type] # what a packaged component is given
+
+
+@pytest.mark.parametrize(
+    "hostile", ["fra-1\nPostUp = reboot", "fra-1\r", "", "../fra-1", "fra 1", "-fra", "FRA", "\u043eslo"]
+)
+def test_what_is_no_name_reaches_no_file(hostile: str) -> None:
+    (line,) = refusal_of(lambda: Peer(name=hostile, allowed_ips=("10.100.0.2/32",), dial=False))
+    assert line.startswith(f"name: {hostile!r} must be a name")
+    (line,) = refusal_of(lambda: flow(hostile, "oslo-db", 3306))
+    assert line.startswith(f"source: {hostile!r} must be a name")
+
+
+def test_allowed_ips_are_ranges() -> None:
+    (line,) = refusal_of(lambda: Peer(name="fra-1", allowed_ips=("10.100.0.2/32\nEndpoint = x",), dial=False))
+    assert line.startswith("allowed_ips[0]: '10.100.0.2/32\\nEndpoint = x' must be an address range")

@@ -16,7 +16,8 @@ KEY = "UmVhZCB0aGlzIGFuZCBzbWlsZSwgaXQgaXMgbm8ga2U="
 
 
 def peer(name: str, *addresses: str, key: str = KEY) -> str:
-    return wireguard.render_peer(wireguard.Peer(name, tuple(f"{each}/32" for each in addresses), False), key, None, 25)
+    facts = wireguard.Peer(name=name, allowed_ips=tuple(f"{each}/32" for each in addresses), dial=False)
+    return wireguard.render_peer(facts, key, None, 25)
 
 
 @pytest.fixture

@@ -1,0 +1,273 @@
+"""The types of single facts: each checked by what it must be, in words that end with the cure.
+
+Stack files, arguments of components and the modules that render text are all checked by these. A type that only a stack
+file needs is in `fortress.settings.types`.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, collapse_addresses, ip_address, ip_network
+from typing import Annotated, Any, TypeVar
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+    ValidationError,
+)
+from pydantic_core import CoreSchema, InitErrorDetails, PydanticCustomError, core_schema
+
+
+@dataclass(frozen=True)
+class Text:
+    """What a text must be: `means` says so in words, to whoever is refused, in the reference and in an editor.
+
+    `check` gives the text as it is kept, None where it is refused; `pattern` is what an editor can look at itself.
+    """
+
+    means: str
+    check: Callable[[str], str | None]
+    pattern: str = ""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._checked, handler(source))
+
+    def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        return handler(schema) | {"title": self.means} | ({"pattern": f"^({self.pattern})$"} if self.pattern else {})
+
+    def _checked(self, value: str) -> str:
+        checked = self.check(value)
+        if checked is None:
+            raise ValueError(f"must be {self.means}")
+        return checked
+
+
+def matching(pattern: str, means: str) -> Text:
+    """A text that the whole pattern matches; `means` is what it must be, in words."""
+    compiled = re.compile(pattern)
+    return Text(means, lambda value: value if compiled.fullmatch(value) else None, pattern)
+
+
+def not_among(taken: Collection[str], why: str) -> AfterValidator:
+    """A text that is none of those taken."""
+
+    def check(value: str) -> str:
+        if value in taken:
+            raise ValueError(f"is not free: {why}")
+        return value
+
+    return AfterValidator(check)
+
+
+def refusal(path: tuple[str, ...], value: object, wrong: str) -> ValidationError:
+    """For the validator of a whole model to raise: one field is wrong beside another one. `path` leads to it."""
+    error = PydanticCustomError("refused", "{wrong}", {"wrong": wrong})
+    return ValidationError.from_exception_data("facts", [InitErrorDetails(type=error, loc=path, input=value)])
+
+
+def _one_line(value: str) -> str | None:
+    return value if value.isprintable() and value.strip() and len(value) <= 1000 else None
+
+
+def _address(value: str) -> str | None:
+    try:
+        address = ip_address(value)
+    except ValueError:
+        return None
+    # A zone such as %eth0 may hold any character, and means nothing on another machine.
+    return None if "%" in value or address.is_unspecified or address.is_multicast else str(address)
+
+
+def _endpoint(value: str) -> str | None:
+    address, _, port = value.partition(":")
+    try:
+        return f"{IPv4Address(address)}:{port}" if re.fullmatch(_PORT, port) and int(port) <= 65535 else None
+    except ValueError:
+        return None
+
+
+_PORT = "[1-9][0-9]{0,4}"
+
+
+def _address_and_port(value: str) -> str | None:
+    host, colon, port = value.rpartition(":")
+    bracketed = host.startswith("[") and host.endswith("]")
+    try:
+        address = ip_address(host[1:-1] if bracketed else host)
+    except ValueError:
+        return None
+    if (address.version == 6) != bracketed or "%" in host:
+        return None
+    return value if colon and re.fullmatch(_PORT, port) and int(port) <= 65535 else None
+
+
+def _bind_address(value: str) -> str | None:
+    return value if _address_and_port(f"192.0.2.1{value}" if value.startswith(":") else value) else None
+
+
+def _tunnel_address(value: str) -> str | None:
+    try:
+        address = IPv4Address(value)
+    except ValueError:
+        return None
+    # 0.0.0.0 would listen everywhere; none of the others is a tunnel.
+    wrong = address.is_unspecified or address.is_loopback or address.is_multicast or address.is_reserved
+    return None if wrong else value
+
+
+def _ipv4_source(value: str) -> str | None:
+    try:
+        IPv4Network(value)
+    except ValueError:
+        return None
+    return value
+
+
+def _range(value: str) -> str | None:
+    try:
+        return None if "%" in value else str(ip_network(value))
+    except ValueError:
+        return None
+
+
+_NETWORK = "an IPv4 network from /16 to /28 without host bits, such as 10.100.0.0/24"
+
+
+def _network(value: object) -> IPv4Network:
+    try:
+        network = IPv4Network(value) if isinstance(value, str) else None
+    except ValueError:
+        network = None
+    if network is None or not 16 <= network.prefixlen <= 28:
+        raise ValueError(f"must be {_NETWORK}")
+    return network
+
+
+def _mesh_network(value: IPv4Network) -> IPv4Network:
+    if _tunnel_address(str(value[1])) is None:
+        raise ValueError("must be a network whose addresses hosts can have, such as 10.100.0.0/24")
+    return value
+
+
+def is_public_key(value: str) -> bool:
+    """Whether a text is an SSH public key: type, base64, and nothing after."""
+    kind, _, encoded = value.partition(" ")
+    try:
+        blob = base64.b64decode(encoded, validate=True)
+    except (binascii.Error, ValueError):
+        blob = b""
+    # A key's first field is its type again.
+    return kind in _KEY_TYPES and blob.startswith(len(kind).to_bytes(4, "big") + kind.encode())
+
+
+_KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
+
+
+def _host_path(value: str) -> str | None:
+    parts = value.split("/")[1:]
+    if not re.fullmatch(r"(/[A-Za-z0-9._@+-]+)+", value) or "." in parts or ".." in parts or len(value) > 200:
+        return None
+    for owned in _OWNED_PATHS:
+        if value == owned or value.startswith(f"{owned}/"):
+            raise ValueError(f"must not be in {owned}, which the program itself writes")
+    return value
+
+
+_OWNED_PATHS = (
+    *("/etc/fortress", "/etc/haproxy", "/etc/mysql", "/etc/nftables.conf", "/etc/nftables.d", "/etc/systemd"),
+    *("/etc/wireguard", "/usr/local/lib/fortress", "/usr/local/sbin", "/var/lib/fortress"),
+)
+
+
+def _not_the_programs(value: str) -> str:
+    if value.startswith("FORTRESS_"):
+        raise ValueError("must not start with FORTRESS_: the program says where the database is by these")
+    return value
+
+
+def _not_the_world(value: list[str]) -> list[str]:
+    ranges = [ip_network(entry) for entry in value]
+    for version in (4, 6):
+        together = collapse_addresses(entry for entry in ranges if entry.version == version)  # type: ignore[type-var]
+        if any(entry.prefixlen == 0 for entry in together):
+            raise ValueError(f"is the whole world (IPv{version}); name the ranges that operators come from")
+    return value
+
+
+Listed = TypeVar("Listed", bound=Sequence[str])
+
+
+def distinct(value: Listed) -> Listed:
+    """A list in which nothing stands twice."""
+    if len(set(value)) != len(value):
+        raise ValueError("must name each once")
+    return value
+
+
+Name = Annotated[
+    str,
+    matching(r"[a-z][a-z0-9-]{0,30}[a-z0-9]", "2 to 32 of a-z, 0-9 and -, starting with a letter, not ending in -"),
+]
+MemberName = Annotated[
+    str,
+    matching(
+        r"[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?", "a name of lower-case letters, digits, dots and hyphens, at most 63"
+    ),
+]
+"""Of a host in the mesh: with its generation, as in `fra-1.2`, where the next one will stand beside it."""
+USER = r"[a-z_][a-z0-9_-]{0,31}"
+User = Annotated[str, matching(USER, "the name of a Unix user")]
+Package = Annotated[str, matching(r"[a-z0-9][a-z0-9+.-]{1,127}", "the name of a Debian package")]
+VariableName = Annotated[
+    str,
+    matching(r"[A-Z][A-Z0-9_]{0,63}", "the name of an environment variable: A-Z, 0-9 and _, starting with a letter"),
+]
+Variable = Annotated[VariableName, AfterValidator(_not_the_programs)]
+Printable = Annotated[str, Text("one line of printable text", lambda value: value if value.isprintable() else None)]
+OneLine = Annotated[str, Text("one line of printable text, at most 1000 characters", _one_line)]
+LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DnsName = Annotated[str, matching(rf"(?=.{{1,253}}$)({LABEL}\.)*{LABEL}", "a DNS name in small letters")]
+UrlPath = Annotated[str, matching(r"/[A-Za-z0-9._~/-]{0,200}", "the path of a URL, such as /health")]
+HostKey = Annotated[
+    str,
+    Text(
+        "an SSH host key, type and base64, as `ssh-keyscan -t ed25519 ADDRESS` prints it after the address",
+        lambda value: value if is_public_key(value) else None,
+    ),
+]
+Address = Annotated[str, Text("the IPv4 or IPv6 address of one machine, such as 192.0.2.11", _address)]
+Endpoint = Annotated[
+    str, Text("an IPv4 address and a port, such as 10.100.0.8:80", _endpoint, rf"[0-9]+(\.[0-9]+){{3}}:{_PORT}")
+]
+AddressAndPort = Annotated[
+    str, Text("an address and a port, such as 10.100.0.3:80 or [2001:db8::1]:80", _address_and_port)
+]
+BindAddress = Annotated[
+    str, Text("an address and a port, such as 10.100.0.3:80, [2001:db8::1]:80 or :80", _bind_address)
+]
+TunnelAddress = Annotated[str, Text("the IPv4 address of one host, such as 10.100.0.1", _tunnel_address)]
+Range = Annotated[str, Text("an address range without host bits, such as 192.0.2.0/24", _range)]
+Network = Annotated[IPv4Network, BeforeValidator(_network), Field(title=_NETWORK)]
+MeshNetwork = Annotated[Network, AfterValidator(_mesh_network)]
+Operators = Annotated[list[Range], Field(min_length=1), AfterValidator(_not_the_world)]
+"""Ranges that may open SSH connections; never the whole world."""
+Source = Annotated[str, Text("an IPv4 address or range without host bits, such as 10.100.0.0/24", _ipv4_source)]
+PLAIN_PATH = r"(/[A-Za-z0-9_-][A-Za-z0-9._@+-]*)+"
+PlainPath = Annotated[str, matching(PLAIN_PATH, "a plain absolute path, such as /etc/ssl/private/site.pem")]
+HostPath = Annotated[str, Text("a plain absolute path on the host, such as /opt/app/app.py", _host_path)]
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Model(BaseModel):
+    """Facts by their exact types: `"22"` is no number and `yes` no truth value, since YAML has both."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
