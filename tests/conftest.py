@@ -33,8 +33,11 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> rooms.ByL
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On several processes what takes longest comes first."""
+    """On several processes what takes longest comes first, and no two of them raise the same lab."""
     if _several(config):
+        shared = {rooms.line_of(item.nodeid) for item in items if "lab" in getattr(item, "fixturenames", ())}
+        if shared - {rooms.THE_FORTRESS}:
+            raise pytest.UsageError(f"not with labs of their own, those of OWN_LAB in tests/rooms.py: {shared}")
         items.sort(key=lambda item: rooms.ROOMS.index(rooms.room_of(item.nodeid)))
 
 

@@ -17,6 +17,8 @@ ROOMS = ("lab", "engine", "components", "unit")
 """Folders of tests, those that take longest first: a run ends with what is short."""
 OWN_LAB = ("test_oslo.py", "test_docs.py", "test_lab.py", "test_lab_clouds.py")
 """Files of the lab's room that raise labs of their own, one after the other."""
+THE_FORTRESS = "the fortress"
+"""The line of tests that work on lab `test`."""
 SLOWEST = 15
 
 
@@ -35,7 +37,7 @@ def line_of(nodeid: str) -> str:
     file = file_of(nodeid)
     if room_of(nodeid) != "lab":
         return file
-    return "own labs" if PurePosixPath(file).name in OWN_LAB else "the fortress"
+    return "own labs" if PurePosixPath(file).name in OWN_LAB else THE_FORTRESS
 
 
 class ByLine(LoadScopeScheduling):

@@ -41,7 +41,7 @@ class Oslo(Fortress):
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """The state's resources by name."""
-        exported = self.engine("stack", "export", "--show-secrets")
+        exported = self.look("stack", "export", "--show-secrets")
         found = json.loads(exported[exported.index("{\n") :])["deployment"].get("resources", [])
         return {resource["urn"].rsplit("::", 1)[-1]: resource for resource in found if resource.get("custom")}
 
