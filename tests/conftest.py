@@ -22,7 +22,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 _BEGAN = time.monotonic()
-_BESIDE_THE_LAB = 10
+_BESIDE_THE_LAB = 5
 """How nice tests are while others measure a lab."""
 
 

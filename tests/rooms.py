@@ -6,12 +6,12 @@ lines of them go beside each other, and all else fills in where they wait.
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable
 from pathlib import PurePosixPath
 
 import pytest
-from xdist.scheduler import LoadScopeScheduling
+from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 ROOMS = ("lab", "engine", "components", "unit")
 """Folders of tests, those that take longest first: a run ends with what is short."""
@@ -40,7 +40,7 @@ def line_of(nodeid: str) -> str:
     return "own labs" if PurePosixPath(file).name in OWN_LAB else THE_FORTRESS
 
 
-class ByLine(LoadScopeScheduling):
+class ByLine(LoadScopeScheduling):  # type: ignore[misc]
     """Gives each process a line of tests; the next one when that is done."""
 
     def _split_scope(self, nodeid: str) -> str:
@@ -55,15 +55,16 @@ def table(reports: Iterable[pytest.TestReport], seconds: float) -> str:
         seconds: that the run took.
     """
     tests: Counter[str] = Counter()
-    rooms: Counter[str] = Counter()
-    files: Counter[str] = Counter()
+    rooms: dict[str, float] = defaultdict(float)
+    files: dict[str, float] = defaultdict(float)
     for report in reports:
         tests[room_of(report.nodeid)] += report.when == "call"
         rooms[room_of(report.nodeid)] += report.duration
         files[file_of(report.nodeid)] += report.duration
     rows = [(f"`tests/{room}`", str(tests[room]), clock(rooms[room])) for room in reversed(ROOMS) if room in rooms]
-    rows += [("together", str(tests.total()), clock(rooms.total())), ("from begin to end", "", clock(seconds))]
-    rows += [(f"`{file}`", "", clock(spent)) for file, spent in files.most_common(SLOWEST)]
+    rows += [("together", str(tests.total()), clock(sum(rooms.values()))), ("from begin to end", "", clock(seconds))]
+    slowest = sorted(files, key=lambda file: files[file], reverse=True)[:SLOWEST]
+    rows += [(f"`{file}`", "", clock(files[file])) for file in slowest]
     head = ("room; slowest files", "tests", "min:s")
     width = max(len(row[0]) for row in (head, *rows))
     lines = [f"| {name:{width}} | {count:>5} | {spent:>5} |" for name, count, spent in (head, *rows)]

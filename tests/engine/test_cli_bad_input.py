@@ -104,7 +104,7 @@ class Command:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 
@@ -577,7 +577,7 @@ def nobody_left(process: subprocess.Popen[str]) -> bool:
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not path.exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -601,7 +601,7 @@ def test_the_engine_ends_too(command: Command, tmp_path: Path, number: signal.Si
     process = command.start(FORTRESS, "preview", "-s", "dev", changes={"WAITS": str(tmp_path / "under-way")})
     wait_for(tmp_path / "under-way", process)
     os.killpg(process.pid, number)  # as a terminal does
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=90)
     assert (process.returncode, stdout) == (status, "")
     assert only_patience(stderr)
     assert nobody_left(process)
@@ -615,7 +615,7 @@ def test_nohup_is_respected(command: Command, tmp_path: Path) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     assert process.returncode == 143
 
 
@@ -625,7 +625,7 @@ def test_ctrl_c_while_drift_mends_gives_the_lock_back(command: Command, tmp_path
     wait_for(tmp_path / "under-way", process)
     assert command.locks()
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     assert process.returncode != 0
     assert command.locks() == []
     assert nobody_left(process)
