@@ -50,7 +50,7 @@ record: setup ## the state of a stack that stands in the lab, for tests/engine/t
 picture: setup ## docs/report.png: the report of the fortress in the lab, which must stand
 	@$(venv)/python -m tests.picture
 
-# Two processes have a lab each and mostly wait, two go through the rest: tests/rooms.py. Without -n all is done in one.
+# Two processes have a lab each and mostly wait, two go through the rest: tests/parallel.py. Without -n all is done in one.
 test: setup ## every test; brings labs of its own up and takes them down
 	@$(venv)/python -m pytest -n 4
 

@@ -9,7 +9,7 @@ import time
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests import rooms
+from tests import parallel
 
 # A machine that pauses for a moment is no failure of what is tested.
 settings.register_profile("any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -26,25 +26,25 @@ _BESIDE_THE_LAB = 5
 """How nice tests are while others measure a lab."""
 
 
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> rooms.ByLine:
-    """What is divided among processes; see tests/rooms.py."""
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> parallel.ByLine:
+    """What is divided among processes; see tests/parallel.py."""
     config.option.loadscopereorder = False
-    return rooms.ByLine(config, log)
+    return parallel.ByLine(config, log)
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """On several processes what takes longest comes first, and no two of them raise the same lab."""
     if _several(config):
-        shared = {rooms.line_of(item.nodeid) for item in items if "lab" in getattr(item, "fixturenames", ())}
-        if shared - {rooms.THE_FORTRESS}:
-            raise pytest.UsageError(f"not with labs of their own, those of OWN_LAB in tests/rooms.py: {shared}")
-        items.sort(key=lambda item: rooms.ROOMS.index(rooms.room_of(item.nodeid)))
+        shared = {parallel.line_of(item.nodeid) for item in items if "lab" in getattr(item, "fixturenames", ())}
+        if shared - {parallel.THE_FORTRESS}:
+            raise pytest.UsageError(f"not with labs of their own, those of OWN_LAB in tests/parallel.py: {shared}")
+        items.sort(key=lambda item: parallel.ROOMS.index(parallel.room_of(item.nodeid)))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests that measure go before those that count."""
     if _several(item.config):
-        lab = rooms.room_of(item.nodeid) == "lab"
+        lab = parallel.room_of(item.nodeid) == "lab"
         os.setpriority(os.PRIO_PROCESS, 0, 0 if lab else _BESIDE_THE_LAB)
 
 
@@ -54,7 +54,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         found = [report for kind in terminalreporter.stats.values() for report in kind]
         reports = [report for report in found if isinstance(report, pytest.TestReport)]
         terminalreporter.section("time")
-        terminalreporter.write_line(rooms.table(reports, time.monotonic() - _BEGAN))
+        terminalreporter.write_line(parallel.table(reports, time.monotonic() - _BEGAN))
 
 
 def _several(config: pytest.Config) -> bool:

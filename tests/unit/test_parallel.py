@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests import rooms
+from tests import parallel
 
 LAB, ENGINE = "tests/lab/test_drift.py", "tests/engine/test_plugins.py"
 
@@ -16,10 +16,10 @@ def report(nodeid: str, when: Any, seconds: float) -> pytest.TestReport:
 
 
 def test_a_lab_is_one_line_and_each_other_file_is_one() -> None:
-    assert rooms.line_of(f"{LAB}::test_a") == rooms.line_of("tests/lab/test_changes.py::test_b[x::y]")
-    assert rooms.line_of("tests/lab/test_oslo.py::test_a") == rooms.line_of("tests/lab/test_docs.py::test_b")
-    assert rooms.line_of("tests/lab/test_oslo.py::test_a") != rooms.line_of(f"{LAB}::test_a")
-    assert rooms.line_of(f"{ENGINE}::test_a") == ENGINE
+    assert parallel.line_of(f"{LAB}::test_a") == parallel.line_of("tests/lab/test_changes.py::test_b[x::y]")
+    assert parallel.line_of("tests/lab/test_oslo.py::test_a") == parallel.line_of("tests/lab/test_docs.py::test_b")
+    assert parallel.line_of("tests/lab/test_oslo.py::test_a") != parallel.line_of(f"{LAB}::test_a")
+    assert parallel.line_of(f"{ENGINE}::test_a") == ENGINE
 
 
 def test_the_table_counts_fixtures_too() -> None:
@@ -30,7 +30,7 @@ def test_the_table_counts_fixtures_too() -> None:
         report(f"{ENGINE}::test_a", "call", 3),
     ]
     assert (
-        rooms.table(reports, 70)
+        parallel.table(reports, 70)
         == """\
 | room; slowest files            | tests | min:s |
 |--------------------------------|------:|------:|
