@@ -209,7 +209,7 @@ def test_a_lab_keeps_its_release(plain: StandingLab) -> None:
     assert plain.lab.release == RELEASE
     assert on("oslo-web", ". /etc/os-release; echo $VERSION_CODENAME") == RELEASE
     for release, said in (
-        ("bookworm", f"the hosts of lab 'plain' run {RELEASE}, not bookworm\ncure: take it down first"),
+        ("bookworm", f"the hosts of lab '{NAME}plain' run {RELEASE}, not bookworm\ncure: take it down first"),
         ("slink", f"no host can run 'slink'\ncure: name one of {', '.join(RELEASES)}"),
     ):
         refused = lab_command("up", "--release", release)
