@@ -33,11 +33,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> parallel.
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """On several processes what takes longest comes first, and no two of them raise the same lab."""
+    """On several processes what takes longest comes first."""
     if _several(config):
-        shared = {parallel.line_of(item.nodeid) for item in items if "lab" in getattr(item, "fixturenames", ())}
-        if shared - {parallel.THE_FORTRESS}:
-            raise pytest.UsageError(f"not with labs of their own, those of OWN_LAB in tests/parallel.py: {shared}")
         items.sort(key=lambda item: parallel.ROOMS.index(parallel.room_of(item.nodeid)))
 
 
