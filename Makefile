@@ -50,11 +50,12 @@ record: setup ## the state of a stack that stands in the lab, for tests/engine/t
 picture: setup ## docs/report.png: the report of the fortress in the lab, which must stand
 	@$(venv)/python -m tests.picture
 
-test: setup ## every test; brings a lab of its own up and takes it down
-	@$(venv)/python -m pytest
+# Two processes have a lab each and mostly wait, two go through the rest: tests/parallel.py. Without -n all is done in one.
+test: setup ## every test; brings labs of its own up and takes them down
+	@$(venv)/python -m pytest -n 4
 
 test-fast: setup ## the tests that need no lab
-	@$(venv)/python -m pytest tests/unit tests/components
+	@$(venv)/python -m pytest -n 4 tests/unit tests/components
 
 docs: setup ## docs/settings.md, docs/checks.md and the editor's docs/stack.schema.json, from the code
 	@$(venv)/python -m docs.reference

@@ -1,7 +1,8 @@
 """Bad input to the `fortress` command, each verb with each: what it prints and how it ends, by the real engine.
 
 Every refusal is one line on standard error that names the cure, nothing on standard output (one object with --json),
-and the status that --help documents.
+and the status that --help documents. One verb meets each trouble as a process of its own, the others in this one; what
+the real engine once said to a question of theirs, it is not asked again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from typing import Any
 
 import pytest
 
+from fortress.cli.start import main
 from tests.engine.command_stack import ROOT, Stack
 from tests.engine.openssh import generate_key
 from tests.engine.test_cli_ssh_real import facts
@@ -50,6 +52,23 @@ if waits := os.environ.get("WAITS"):
     time.sleep(60)
 pulumi.export("fortress", json.loads(Path("facts.json").read_text()))
 pulumi.export("hidden", pulumi.Output.secret("x"))  # so that the state has something to decrypt
+"""
+
+
+_RECORDED = """#!/bin/sh
+# The engine's answers, each asked for once: {answers} holds them by where and how it was asked.
+asked=$(printf '%s\\n' "$PWD" "${{PULUMI_BACKEND_URL-none}}" "${{PULUMI_CONFIG_PASSPHRASE-none}}" \\
+    "${{PULUMI_CONFIG_PASSPHRASE_FILE-none}}" "$@" | sha256sum)
+answer={answers}/${{asked%% *}}
+if [ ! -e "$answer" ]; then
+    new=$(mktemp -d {answers}/new.XXXXXX)
+    {engine} "$@" >"$new/stdout" 2>"$new/stderr" </dev/null
+    echo $? >"$new/status"
+    mv -T "$new" "$answer" 2>/dev/null || [ -e "$answer" ]
+fi
+cat "$answer/stdout"
+cat "$answer/stderr" >&2
+exit "$(cat "$answer/status")"
 """
 
 
@@ -85,7 +104,7 @@ class Command:
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=180,
             check=False,
         )
 
@@ -145,6 +164,11 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     generate_key(files / "locked", "a passphrase")
     (files / "garbage").write_text("hello\n")
     (files / "python").symlink_to(sys.executable)  # beside it there is no engine
+    for made in ("recorded", "answers"):
+        (files / made).mkdir()
+    recorded = files / "recorded" / "pulumi"
+    recorded.write_text(_RECORDED.format(answers=files / "answers", engine=Path(FORTRESS).with_name("pulumi")))
+    recorded.chmod(0o755)
     with socket.socket(socket.AF_UNIX) as dead:
         dead.bind(str(files / "dead"))
     return Command(stack, files)
@@ -291,34 +315,85 @@ ROWS = [(name, verb, False) for name, case in TABLE.items() for verb in case.ver
 ]
 
 
-@pytest.fixture(scope="module")
-def table(command: Command) -> Iterator[dict[tuple[str, str, bool], Future[Done]]]:
-    """Every row under way at once, as many as the machine has processors and a few."""
+def asked(case: Case, verb: str, as_json: bool) -> list[str]:
+    """The words of the command."""
+    words = VERBS[verb] if case.words is None else (verb, *case.words)
+    return [*words, "--stack", case.stack, *(["--json"] if as_json else [])]
 
-    def ask(name: str, verb: str, as_json: bool) -> Done:
-        case = TABLE[name]
-        words = VERBS[verb] if case.words is None else (verb, *case.words)
+
+def folder(command: Command, case: Case) -> Path:
+    """Where it is run."""
+    return command.files / "elsewhere" if case.elsewhere else command.stack.project
+
+
+def changes(command: Command, case: Case) -> Changes:
+    """Of its environment."""
+    recorded = f"{command.files / 'recorded'}:{command.stack.environment['PATH']}"
+    packages = {"PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}"} if case.no_engine else {}
+    return {"PATH": recorded, **packages, **case.environment}
+
+
+@pytest.fixture(scope="module")
+def processes(command: Command) -> Iterator[dict[str, Future[Done]]]:
+    """Each trouble met by its first verb, under way at once, as many as the machine has processors and a few."""
+
+    def ask(case: Case) -> Done:
         python = (str(command.files / "python"), "-c", "from fortress.cli.start import main; main()")
-        packages: dict[str, str | None] = (
-            {"PYTHONPATH": f"{ROOT}:{sysconfig.get_path('purelib')}"} if case.no_engine else {}
-        )
         return command.run(
-            *(*words, "--stack", case.stack, *(["--json"] if as_json else [])),
-            cwd=command.files / "elsewhere" if case.elsewhere else None,
+            *asked(case, case.verbs[0], as_json=False),
+            cwd=folder(command, case),
             tool=python if case.no_engine else (FORTRESS,),
-            changes=packages | dict(case.environment),
+            changes=changes(command, case),
         )
 
     with ThreadPoolExecutor((os.cpu_count() or 1) + 1) as pool:
-        yield {row: pool.submit(ask, *row) for row in ROWS}
+        yield {name: pool.submit(ask, case) for name, case in TABLE.items()}
 
 
+@pytest.fixture
+def _own_signals() -> Iterator[None]:
+    """What the command sets for itself is ours again."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+def run_here(
+    command: Command, words: Sequence[str], case: Case, patch: pytest.MonkeyPatch, captured: pytest.CaptureFixture[str]
+) -> Done:
+    """The command in this process."""
+    environment = command.environment(changes(command, case))
+    for name in set(os.environ) - set(environment):
+        patch.delenv(name)
+    for name, value in environment.items():
+        patch.setenv(name, value)
+    patch.chdir(folder(command, case))
+    patch.setattr(sys, "argv", ["fortress", *(word.format(files=command.files) for word in words)])
+    if case.no_engine:
+        patch.setattr(sys, "executable", str(command.files / "python"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    shown = captured.readouterr()
+    return Done(words, int(ended.value.code or 0), shown.out, shown.err)
+
+
+@pytest.mark.usefixtures("_own_signals")
 @pytest.mark.parametrize(("name", "verb", "as_json"), ROWS)
 def test_one_line_with_the_cure_and_status_2(
-    table: dict[tuple[str, str, bool], Future[Done]], command: Command, name: str, verb: str, as_json: bool
+    processes: dict[str, Future[Done]],
+    command: Command,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    name: str,
+    verb: str,
+    as_json: bool,
 ) -> None:
-    done = table[name, verb, as_json].result()
-    says = TABLE[name].says.replace("{files}", re.escape(str(command.files)))
+    case = TABLE[name]
+    done = processes[name].result()
+    if (verb, as_json) != (case.verbs[0], False):
+        done = run_here(command, asked(case, verb, as_json), case, monkeypatch, capsys)
+    says = case.says.replace("{files}", re.escape(str(command.files)))
     assert re.fullmatch(f"fortress: {says}\n", done.stderr)
     assert done.returncode == 2
     if as_json:
@@ -502,7 +577,7 @@ def nobody_left(process: subprocess.Popen[str]) -> bool:
 
 
 def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 90
     while not path.exists():
         assert process.poll() is None
         assert time.monotonic() < deadline
@@ -526,7 +601,7 @@ def test_the_engine_ends_too(command: Command, tmp_path: Path, number: signal.Si
     process = command.start(FORTRESS, "preview", "-s", "dev", changes={"WAITS": str(tmp_path / "under-way")})
     wait_for(tmp_path / "under-way", process)
     os.killpg(process.pid, number)  # as a terminal does
-    stdout, stderr = process.communicate(timeout=30)
+    stdout, stderr = process.communicate(timeout=90)
     assert (process.returncode, stdout) == (status, "")
     assert only_patience(stderr)
     assert nobody_left(process)
@@ -540,7 +615,7 @@ def test_nohup_is_respected(command: Command, tmp_path: Path) -> None:
     with pytest.raises(subprocess.TimeoutExpired):
         process.wait(1)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     assert process.returncode == 143
 
 
@@ -550,7 +625,7 @@ def test_ctrl_c_while_drift_mends_gives_the_lock_back(command: Command, tmp_path
     wait_for(tmp_path / "under-way", process)
     assert command.locks()
     os.killpg(process.pid, signal.SIGINT)
-    process.communicate(timeout=30)
+    process.communicate(timeout=90)
     assert process.returncode != 0
     assert command.locks() == []
     assert nobody_left(process)

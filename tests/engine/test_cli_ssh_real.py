@@ -57,7 +57,7 @@ class Client:
             input=text,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=90,
             check=False,
         )
 

@@ -126,7 +126,7 @@ def go_run(program: Path, stack: Stack, command: str, **environment: str) -> sub
         env={**stack.environment, **environment},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=180,
     )
 
 

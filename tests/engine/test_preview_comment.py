@@ -33,7 +33,7 @@ def preview(stack: ProjectStack, *arguments: str) -> subprocess.CompletedProcess
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=90,
+        timeout=180,
         check=False,
     )
 

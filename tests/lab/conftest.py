@@ -15,6 +15,9 @@ from lab.base.folders import RELEASES, Lab
 from lab.image import images, machine
 from tests.lab.fortress import Fortress
 
+NAME = os.environ.get("FORTRESS_TEST_LAB", "test")
+"""Of the lab that the fortress of the tests stands on; names of other labs begin with it."""
+
 
 @dataclass(frozen=True)
 class StandingLab:
@@ -50,9 +53,7 @@ def lab() -> Iterator[StandingLab]:
 
     With FORTRESS_TEST_KEEP=1 it stays at the end, and the next run takes it as it is.
     """
-    with standing(
-        os.environ.get("FORTRESS_TEST_LAB", "test"), keep=os.environ.get("FORTRESS_TEST_KEEP") == "1"
-    ) as found:
+    with standing(NAME, keep=os.environ.get("FORTRESS_TEST_KEEP") == "1") as found:
         yield found
 
 
@@ -69,6 +70,6 @@ def fortress(lab: StandingLab, tmp_path_factory: pytest.TempPathFactory) -> Fort
 
 @pytest.fixture(scope="module")
 def plain() -> Iterator[StandingLab]:
-    """Lab `plain`, for tests of the lab itself: no fortress is ever put on it."""
-    with standing("plain", keep=False) as found:
+    """Lab `testplain`, for tests of the lab itself: no fortress is ever put on it."""
+    with standing(f"{NAME}plain", keep=False) as found:
         yield found

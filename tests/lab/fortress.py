@@ -20,6 +20,8 @@ from lab.base.folders import Lab
 ROOT = Path(__file__).parents[2]
 PREFIX = "data-fortress:"
 Settings = dict[str, Any]
+_LOOKING = ("preview", "stack", "config")
+"""Commands of the engine, as the tests use them, that change nothing that stands."""
 
 
 class EngineError(AssertionError):
@@ -33,6 +35,8 @@ class Fortress:
         self.lab = lab
         self.project = project
         self.stack = stack
+        self._brought_up: Settings = {}  # the stack file of the last `up`, while nothing else was done to the stack
+        self._answers: dict[tuple[str, ...], str] = {}
         for name in ("__main__.py", "Pulumi.yaml", ".venv", "program", "components", "fortress", "examples"):
             (project / name).symlink_to(ROOT / name)
         self.original = (ROOT / f"Pulumi.{stack}.yaml").read_text()
@@ -60,11 +64,19 @@ class Fortress:
         try:
             yield
         finally:
-            self.file.write_text(self.original)
+            self.restore()
+
+    def restore(self) -> None:
+        """Have the fortress stand by the settings of the project, unless the last `up` had it so."""
+        self.file.write_text(self.original)
+        if self._brought_up != yaml.safe_load(self.original):
             self.up()
 
     def pulumi(self, *arguments: str, timeout: float = 420) -> subprocess.CompletedProcess[str]:
         """Run the engine on the stack, as `make pulumi` does; stdout and stderr come together."""
+        if arguments[0] not in _LOOKING:
+            self._brought_up = {}
+            self._answers.clear()
         return subprocess.run(
             [str(ROOT / "lab/pulumi.sh"), *arguments],
             env={**os.environ, **api.environment(), "LAB_PROJECT": str(self.project), "LAB_STACK": self.stack},
@@ -83,9 +95,18 @@ class Fortress:
             raise EngineError(done.stdout)
         return done.stdout
 
+    def look(self, *arguments: str) -> str:
+        """What a command that only looks prints; it is run again once another one was run."""
+        if arguments not in self._answers:
+            self._answers[arguments] = self.engine(*arguments)
+        return self._answers[arguments]
+
     def up(self, *arguments: str) -> str:
         """`pulumi up`; gives what it printed."""
-        return self.engine("up", "--yes", "--skip-preview", "--suppress-outputs", *arguments)
+        stack_file = yaml.safe_load(self.file.read_text())
+        said = self.engine("up", "--yes", "--skip-preview", "--suppress-outputs", *arguments)
+        self._brought_up = stack_file if set(arguments) <= {"--color", "never", "--diff"} else {}
+        return said
 
     def preview(self, *arguments: str) -> str:
         """`pulumi preview --diff`; gives what it printed."""
@@ -93,7 +114,7 @@ class Fortress:
 
     def facts(self) -> dict[str, Any]:
         """The stack's output `fortress`."""
-        done = self.engine("stack", "output", "fortress", "--json")
+        done = self.look("stack", "output", "fortress", "--json")
         facts: dict[str, Any] = json.loads(done[done.index("{") :])
         return facts
 

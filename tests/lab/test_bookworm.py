@@ -7,15 +7,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.lab.conftest import StandingLab, standing
+from tests.lab.conftest import NAME, StandingLab, standing
 from tests.lab.fortress import Fortress, on
 from tests.lab.inside import HOSTS
 
 
 @pytest.fixture(scope="module")
 def older() -> Iterator[StandingLab]:
-    """Lab `bookworm`, whose hosts run that release."""
-    with standing("bookworm", keep=False, release="bookworm") as found:
+    """Lab `testolder`, whose hosts run that release."""
+    with standing(f"{NAME}older", keep=False, release="bookworm") as found:
         yield found
 
 

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab import api
+from tests.lab.conftest import NAME
 from tests.lab.fortress import ROOT
 from tests.unit.documents import RUN, Step, missing, steps
 
@@ -37,9 +38,8 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[tuple[str
         f"{AGAIN if _is_repeated(number) else step.commands.text}\nprintf '\\n{MARK}{number}: %s s\\n' \"$SECONDS\"\n"
         for number, step in enumerate(STEPS)
     )
-    name = os.environ.get("FORTRESS_TEST_LAB", "test") + "tour"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FORTRESS_LAB", name)
+        patch.setenv("FORTRESS_LAB", f"{NAME}tour")
         api.down()
         try:
             done = subprocess.run(

@@ -46,7 +46,7 @@ def preview(fortress: Fortress, tmp_path_factory: pytest.TempPathFactory) -> dic
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -22,7 +22,7 @@ from lab.base.folders import RELEASES
 from lab.host import hosts, secure_shell
 from lab.image import images, sources
 from lab.net import network
-from tests.lab.conftest import StandingLab
+from tests.lab.conftest import NAME, StandingLab
 
 pytestmark = pytest.mark.usefixtures("plain")
 
@@ -209,7 +209,7 @@ def test_a_lab_keeps_its_release(plain: StandingLab) -> None:
     assert plain.lab.release == RELEASE
     assert on("oslo-web", ". /etc/os-release; echo $VERSION_CODENAME") == RELEASE
     for release, said in (
-        ("bookworm", f"the hosts of lab 'plain' run {RELEASE}, not bookworm\ncure: take it down first"),
+        ("bookworm", f"the hosts of lab '{NAME}plain' run {RELEASE}, not bookworm\ncure: take it down first"),
         ("slink", f"no host can run 'slink'\ncure: name one of {', '.join(RELEASES)}"),
     ):
         refused = lab_command("up", "--release", release)
@@ -445,7 +445,7 @@ def test_run_goes_on_as_the_command(tmp_path: Path) -> None:
     )
     assert done.returncode == 7
     folder, mark, address = done.stdout.strip().split("\n")
-    assert (folder, mark) == (str(tmp_path), "plain kept")
+    assert (folder, mark) == (str(tmp_path), f"{NAME}plain kept")
     assert str(topology.OPERATOR) in address
     assert lab_command("run", "--", "pwd").stdout.strip() == str(Path.cwd())
     assert lab_command("ssh", "oslo-web", "--", "exit 5").returncode == 5
@@ -462,7 +462,10 @@ def test_env_is_what_a_shell_reads() -> None:
     clean = {"PATH": os.environ["PATH"]}
     done = subprocess.run(["sh", "-ec", script], capture_output=True, text=True, env=clean, check=True)
     assert "ED25519" in done.stdout
-    assert done.stdout.split("\n")[1:3] == ["lab", "file:///var/lib/data-fortress/plain/state plain"]
+    assert done.stdout.split("\n")[1:3] == [
+        "lab",
+        f"file:///var/lib/data-fortress/{NAME}plain/state {NAME}plain",
+    ]
 
 
 def test_status_speaks_to_programs() -> None:
@@ -480,7 +483,7 @@ def test_status_speaks_to_programs() -> None:
 
 def test_down_leaves_nothing() -> None:
     """A lab beside this one, of two hosts with the same names and addresses, comes and goes."""
-    name = "plain2"
+    name = f"{NAME}plain2"
     own = {state.name: state.pid for state in api.hosts().values()}
     up = lab_command("up", "--hosts", "oslo-web,fra-1", name=name)
     assert up.returncode == 0, up.stderr
@@ -516,7 +519,7 @@ def test_down_leaves_nothing() -> None:
 
 def test_down_takes_away_what_lost_its_folder() -> None:
     """A lab whose folder somebody deleted while it stood: `up` says so, and `down` is the cure."""
-    name = "plain3"
+    name = f"{NAME}plain3"
     other = folders.Lab(name)
     assert lab_command("up", "--hosts", "oslo-web", name=name).returncode == 0
     subprocess.run(["rm", "-rf", str(other.folder)], check=True)
@@ -528,7 +531,7 @@ def test_down_takes_away_what_lost_its_folder() -> None:
 
 
 def test_a_folder_of_somebody_else_is_left_alone() -> None:
-    other = folders.Lab("plain4")
+    other = folders.Lab(f"{NAME}plain4")
     other.folder.mkdir()
     (other.folder / "precious").write_text("x")
     try:

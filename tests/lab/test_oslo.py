@@ -19,6 +19,7 @@ from tests.doubles.pulumi_resource_aws import behind
 from tests.doubles.pulumi_resource_openstack import behind as openstack
 from tests.engine.previews import in_order, masked
 from tests.lab import traffic
+from tests.lab.conftest import NAME
 from tests.lab.fortress import Fortress, Settings, on
 from tests.unit.golden import check_golden
 
@@ -40,7 +41,7 @@ class Oslo(Fortress):
 
     def resources(self) -> dict[str, dict[str, Any]]:
         """The state's resources by name."""
-        exported = self.engine("stack", "export", "--show-secrets")
+        exported = self.look("stack", "export", "--show-secrets")
         found = json.loads(exported[exported.index("{\n") :])["deployment"].get("resources", [])
         return {resource["urn"].rsplit("::", 1)[-1]: resource for resource in found if resource.get("custom")}
 
@@ -60,7 +61,7 @@ def oslo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Oslo]:
     """The stack, brought up once for this file on a lab of its own; with FORTRESS_TEST_KEEP=1 that stays."""
     keep = os.environ.get("FORTRESS_TEST_KEEP") == "1"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FORTRESS_LAB", "oslo")
+        patch.setenv("FORTRESS_LAB", f"{NAME}oslo")
         if not keep:
             api.down()
         api.up([])

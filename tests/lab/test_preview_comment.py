@@ -34,7 +34,7 @@ def comment(fortress: Fortress, surroundings: list[str]) -> str:
     """The comment, without what the engine says of its plugins."""
     done = api.in_operator(
         ["env", "-C", str(fortress.project), *surroundings, "fortress", "preview", "--stack", fortress.stack],
-        timeout=90,
+        timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     return re.sub(

@@ -73,8 +73,7 @@ def _raised_again(fortress: Fortress) -> Iterator[None]:
     try:
         yield
     finally:
-        fortress.file.write_text(fortress.original)
-        fortress.up()
+        fortress.restore()
 
 
 def destroy(fortress: Fortress) -> float:

@@ -11,12 +11,23 @@ from fortress.cli.main import app
 from tests.unit import documents
 from tests.unit.documents import ROOT, Block, blocks, missing
 
-ALL = [pytest.param(path, id=str(path.relative_to(ROOT))) for path in documents.documents()]
+ALL = {str(path.relative_to(ROOT)): path.read_text() for path in documents.documents()}
+"""Text of each document, by its name."""
+PROSE = {name: re.sub(r"```.*?```", "", text, flags=re.S) for name, text in ALL.items()}
+"""The same without its blocks."""
 
 
-@pytest.mark.parametrize("document", ALL)
-def test_each_block_has_a_language_and_each_command_is_run_or_says_why_not(document: Path) -> None:
-    for block in blocks(document):
+def every(pattern: str, texts: dict[str, str]) -> list[tuple[str, str]]:
+    """The document and what is found, for each place in any of them; there must be one."""
+    found = [(name, place) for name, text in texts.items() for place in re.findall(pattern, text, re.M)]
+    assert found
+    return found
+
+
+def test_each_block_has_a_language_and_each_command_is_run_or_says_why_not() -> None:
+    every_block = [block for name in ALL for block in blocks(ROOT / name)]
+    assert every_block
+    for block in every_block:
         assert block.language in documents.LANGUAGES, block.place
         if block.language == "sh":
             assert block.not_run or block.document in documents.RUN, (
@@ -24,10 +35,8 @@ def test_each_block_has_a_language_and_each_command_is_run_or_says_why_not(docum
             )
 
 
-@pytest.mark.parametrize("document", ALL)
-def test_no_block_is_made_by_indenting(document: Path) -> None:
-    text = re.sub(r"```.*?```", "", document.read_text(), flags=re.S)
-    assert re.findall(r"\n\n( {4}\S.*)", text) == []
+def test_no_block_is_made_by_indenting() -> None:
+    assert [(name, found) for name, text in PROSE.items() for found in re.findall(r"\n\n( {4}\S.*)", text)] == []
 
 
 def test_each_decision_is_in_the_index() -> None:
@@ -38,12 +47,11 @@ def test_each_decision_is_in_the_index() -> None:
         assert f"| {page.name[:4]} | [{title}]({page.name}) |\n" in index, page.name
 
 
-@pytest.mark.parametrize("document", ALL)
-def test_a_mark_stands_before_commands(document: Path) -> None:
-    text = document.read_text()
-    marked = {block.line for block in blocks(document) if block.not_run and block.language == "sh"}
-    marks = len(re.findall("<!-- not run: ", text))
-    assert marks == (1 if text.startswith("<!-- not run: ") and marked else len(marked))
+def test_a_mark_stands_before_commands() -> None:
+    for name, text in ALL.items():
+        marked = {block.line for block in blocks(ROOT / name) if block.not_run and block.language == "sh"}
+        marks = len(re.findall("<!-- not run: ", text))
+        assert marks == (1 if text.startswith("<!-- not run: ") and marked else len(marked)), name
 
 
 def test_no_secret_stands_in_a_command_line() -> None:
@@ -63,32 +71,29 @@ def test_there_are_commands_to_run() -> None:
     assert found["docs/tour.md"] > 10
 
 
-@pytest.mark.parametrize("document", ALL)
-def test_links_lead_somewhere(document: Path) -> None:
-    text = re.sub(r"```.*?```|`[^`\n]*`", "", document.read_text(), flags=re.S)
-    for link in re.findall(r"\]\(([^)\s]+)\)", text):
+def test_links_lead_somewhere() -> None:
+    texts = {name: re.sub(r"`[^`\n]*`", "", text) for name, text in PROSE.items()}
+    for name, link in every(r"\]\(([^)\s]+)\)", texts):
         if re.match(r"https?:", link):
             continue
         path, _, anchor = link.partition("#")
-        target = document.parent / path if path else document
-        assert target.exists(), f"{link}: {target} is not there"
+        target = ROOT / name if not path else (ROOT / name).parent / path
+        assert target.exists(), f"{name}: {link}: {target} is not there"
         if anchor:
             headings = re.findall(r"^#+ (.+)$", target.read_text(), re.M)
-            assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings], link
+            anchors = [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+            assert anchor in anchors, f"{name}: {link}"
 
 
-@pytest.mark.parametrize("document", ALL)
-def test_files_of_the_project_that_a_text_names_are_there(document: Path) -> None:
-    text = re.sub(r"```.*?```", "", document.read_text(), flags=re.S)
-    for path in re.findall(r"`((?:components|docs|examples|fortress|lab|package|tests)/[\w./-]*)`", text):
-        assert (ROOT / path).exists() or (document.parent / path).exists(), path
+def test_files_of_the_project_that_a_text_names_are_there() -> None:
+    for name, path in every(r"`((?:components|docs|examples|fortress|lab|package|tests)/[\w./-]*)`", PROSE):
+        assert (ROOT / path).exists() or ((ROOT / name).parent / path).exists(), f"{name}: {path}"
 
 
-@pytest.mark.parametrize("document", ALL)
-def test_verbs_of_the_command_that_a_text_names_are_there(document: Path) -> None:
+def test_verbs_of_the_command_that_a_text_names_are_there() -> None:
     verbs = {command.name or (command.callback and command.callback.__name__) for command in app.registered_commands}
-    for verb in re.findall(r"`(?:lab/fortress\.sh|fortress) ([a-z]+)", document.read_text()):
-        assert verb in verbs
+    for name, verb in every(r"`(?:lab/fortress\.sh|fortress) ([a-z]+)", ALL):
+        assert verb in verbs, f"{name}: {verb}"
 
 
 def test_marks_and_expected_lines_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
