@@ -1,4 +1,4 @@
-"""What both clouds need as plain values: who may reach machines by SSH, subnets of zones, first-boot text."""
+"""Plain values that both clouds need: ranges that may use SSH, subnets of zones, first-boot text."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ HOSTNAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 TAGS = ["data-fortress"]
-"""On what OpenStack can tag, to find in a project what a fortress made there."""
+"""Tags for OpenStack resources, to find in a project what a fortress created there."""
 
 Network = IPv4Network | IPv6Network
 
 
 def operator_ranges(operators: Iterable[str]) -> list[Network]:
-    """The ranges that may open SSH connections, each once; ValueError for none, or when they are the whole world."""
+    """The ranges that may open SSH connections, without duplicates. Raises ValueError for none, or the whole world."""
     ranges: list[Network] = []
     for entry in dict.fromkeys(operators):
         if "%" in entry:
@@ -66,7 +66,7 @@ def zone_subnet_ipv6(vpc: str, zone: str) -> str:
 
 
 def render_cloud_config(name: str, user: str) -> str:
-    """User data for cloud-init: hostname and ways in, nothing secret; ValueError for what can be no hostname or user.
+    """User data for cloud-init: hostname and first user, nothing secret. Raises ValueError for an invalid one of these.
 
     The name may be a member's, such as `fra-1.2`: it is `fra-1-2` there, since what follows a dot would be a domain.
     """

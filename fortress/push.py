@@ -15,7 +15,7 @@ END = "# fortress-push: end of file\n"
 """The last line of what is sent: a connection that is cut shows as an end of input, and must not pass for the whole."""
 
 NOTE = "  # found by fortress drift: "
-"""What `fortress drift --mend` writes behind a command in the state, until the next `pulumi up` has put it right."""
+"""What `fortress drift --repair` writes behind a command in the state, until the next `pulumi up` has put it right."""
 
 # Words that are read as well as written.
 READY = ("true",)

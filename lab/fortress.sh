@@ -1,6 +1,6 @@
 #!/bin/sh
 # The fortress command from the operator's namespace of the lab, for what needs the engine and its plugins too:
-# lab/fortress.sh drift --stack lab --mend
+# lab/fortress.sh drift --stack lab --repair
 # LAB_PROJECT names another project folder than this one, as for lab/pulumi.sh.
 set -eu
 

@@ -442,8 +442,8 @@ def test_a_mount_on_a_machine_that_is_gone_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("volume", "said"),
     [
-        ({}, "volume: give either openstack or device"),
-        ({**MADE, **DEVICE}, "volume: give either openstack or device"),
+        ({}, "volume: set either openstack or device"),
+        ({**MADE, **DEVICE}, "volume: set either openstack or device"),
         ({**MADE, "encrypted": True}, "volume.key: is needed"),
     ],
 )

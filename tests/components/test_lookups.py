@@ -60,7 +60,7 @@ def refused(changes: Mapping[str, Any], answers: Answers, *, preview: bool = Fal
         look(changes, answers, preview=preview, done=done)
     assert set(done.resources) <= {"oslo", "frankfurt"}, "nothing was made"
     first, *rest = str(bad.value).split("\n")
-    assert first == "these settings do not fit their clouds:"
+    assert first == "the clouds reject these settings:"
     assert all(line.startswith(f"  {PROJECT}:") for line in rest)
     return [line.removeprefix(f"  {PROJECT}:") for line in rest]
 

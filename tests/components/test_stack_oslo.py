@@ -917,7 +917,7 @@ def test_an_encrypted_volume_without_its_key() -> None:
 def test_a_volumes_key_that_is_too_short() -> None:
     secrets = {"database_password": PASSWORD, "database_volume_key": "x" * 19}
     assert stopped({"database/volume/encrypted": True}, secrets=secrets) == [
-        "data-fortress:database_volume_key: is shorter than 20 characters; `openssl rand -base64 33` makes one"
+        "data-fortress:database_volume_key: is shorter than 20 characters; `openssl rand -base64 33` generates one"
     ]
 
 
@@ -927,7 +927,7 @@ def test_secrets_that_everyone_can_read(no_logins: pytest.MonkeyPatch) -> None:
     secrets = {name: SECRET_KEYS[name] for name in names}
     hidden = {"database_password": PASSWORD, **secrets}
     assert stopped(WITH_SECRETS, secrets=hidden, secret_names=["database_password"]) == [
-        f"data-fortress:{name}: stands in the stack file for everyone to read; "
+        f"data-fortress:{name}: is stored in plain text in the stack file; "
         f"set it with `pulumi config set --secret data-fortress:{name}`"
         for name in names
     ]
@@ -960,7 +960,7 @@ def test_what_no_cloud_has_stops_the_whole_program_before_anything_is_made() -> 
             done=done,
         )
     assert [line.split(": ")[0] for line in str(refused.value).split("\n")] == [
-        "these settings do not fit their clouds:",
+        "the clouds reject these settings:",
         "  data-fortress:hosts.oslo-db.openstack.flavor",
         "  data-fortress:hosts.fra-2.aws.zone",
     ]

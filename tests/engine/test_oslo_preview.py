@@ -295,10 +295,10 @@ MISTAKES = {
     ),
     "settings that do not go together": Mistake(
         [
-            "hosts.fra-2.slot: 2 is taken by hosts.fra-1; give each host a slot of its own",
+            "hosts.fra-2.slot: 2 is taken by hosts.fra-1; give each host a different slot",
             "sites.oslo.openstack.network.cidr: 10.20.0.0/24 overlaps sites.frankfurt.aws.network.cidr, 10.20.0.0/16; "
-            "give each a range of its own",
-            "hosts.oslo-db.openstack.fixed_address: 10.21.0.11 is outside the machines' part of 10.20.0.0/24, "
+            "give each a different range",
+            "hosts.oslo-db.openstack.fixed_address: 10.21.0.11 is outside the range for machines in 10.20.0.0/24, "
             "10.20.0.2 to 10.20.0.254",
         ],
         {
@@ -370,7 +370,7 @@ def test_a_mistake_is_one_block_before_anything_is_made(
     else:
         said = stack.run("preview", fails=True)
     assert "Traceback" not in said
-    first = "these settings do not fit their clouds:" if wrong.asks else "these settings cannot stand:"
+    first = "the clouds reject these settings:" if wrong.asks else "invalid settings:"
     assert blocks(said) == [
         "\n".join([first, *(f"      data-fortress:{line}" for line in wrong.lines)]),
         "an unhandled error occurred: program exited with non-zero exit code: 1",
