@@ -84,7 +84,7 @@ def repair(
     state is written all is as it was, and another repair does it all; from then on the next `pulumi up` does the rest,
     or another repair. Raises NotRepairedError.
     """
-    # Where push.sh itself is put back, it can be told nothing before: what is to be applied again is left to another repair.
+    # If push.sh itself is put back, it cannot be asked beforehand to apply files again: another repair does that.
     without_tool = {each.check.host for each in findings if each.urns and each.file and not each.file.by_push}
     findings = [each for each in findings if not (each.renew and each.check.host in without_tool)]
     urns = sorted({urn for finding in findings for urn in finding.urns})
