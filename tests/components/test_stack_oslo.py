@@ -807,15 +807,15 @@ def stopped(changes: Mapping[str, Any] | None = None, **how: Any) -> list[str]:
 NO_OPENSTACK = (
     "data-fortress:sites.oslo.openstack: no credentials: neither OS_PASSWORD, OS_TOKEN, "
     "OS_APPLICATION_CREDENTIAL_SECRET nor OS_CLOUD is set, and no application_credential_id; source the project's "
-    "openrc file, or `openstack application credential create fortress` and give its id and secret"
+    "openrc file, or run `openstack application credential create fortress` and set its id and secret"
 )
 NO_AWS = (
     "data-fortress:sites.frankfurt.aws: no credentials: neither AWS_ACCESS_KEY_ID, AWS_PROFILE nor "
     "AWS_WEB_IDENTITY_TOKEN_FILE is set, there is no ~/.aws, and no access_key_id; `aws configure`, or give the id "
     "and secret of an access key"
 )
-HALF_OPENSTACK = "missing; an application credential has an id and a secret, and one of them is given"
-HALF_AWS = "missing; an access key has an id and a secret, and one of them is given"
+HALF_OPENSTACK = "missing; an application credential has an id and a secret, but only one of them is set"
+HALF_AWS = "missing; an access key has an id and a secret, but only one of them is set"
 
 
 @pytest.mark.parametrize("preview", [False, True])

@@ -189,7 +189,7 @@ OTHER = (
 )
 
 NO_OUTPUT = (
-    "stack '{stack}' has no output 'fortress': its program exports none, or its last `pulumi up` did not end; "
+    "stack '{stack}' has no output 'fortress': its program exports none, or its last `pulumi up` did not finish; "
     "name a stack of Data Fortress's own program, or run `pulumi up --stack {stack}` again"
 )
 

@@ -126,7 +126,7 @@ def test_an_output_that_was_written_before_there_were_versions_is_read_where_it_
     [
         (
             {"url": "https://192.0.2.12"},
-            "^stack 'lab' has no output 'fortress': its program exports none, or its last `pulumi up` did not end; "
+            "^stack 'lab' has no output 'fortress': its program exports none, or its last `pulumi up` did not finish; "
             "name a stack of Data Fortress's own program, or run `pulumi up --stack lab` again$",
         ),
         ({"fortress": SECRET}, "^output fortress of stack 'lab' is secret and cannot be read"),
