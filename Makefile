@@ -31,7 +31,7 @@ setup: .venv/ready $(venv)/pulumi ## set up the virtual environment and the engi
 $(venv)/pulumi: lab/engine.sh .venv/ready
 	@folder=$$(lab/engine.sh) && ln -sf "$$folder"/pulumi* $(venv)/ && touch -h $@
 
-lab: setup ## bring up a fortress on this machine; STACK=oslo: on stand-ins for clouds; RELEASE=bookworm: Debian 12
+lab: setup ## bring up a fortress on this machine; STACK=oslo: stand-ins for clouds; RELEASE=bookworm
 	@$(venv)/python -m lab up $(if $(filter lab,$(STACK)),,--hosts '') $(if $(RELEASE),--release $(RELEASE))
 	@LAB_STACK=$(STACK) lab/pulumi.sh up --yes --skip-preview --suppress-outputs
 	@$(venv)/python -m lab run -- $(venv)/fortress verify --stack $(STACK)
@@ -44,7 +44,7 @@ pulumi: setup ## run the engine on a stack: STACK=lab ARGS="preview --diff"; the
 	@if [ "$(STACK)" = lab ]; then lab/pulumi.sh $(ARGS); \
 		else PATH="$(CURDIR)/$(venv):$$PATH" pulumi --stack $(STACK) $(ARGS); fi
 
-record: setup ## record the state of a stack that is up in the lab, for tests/engine/test_upgrade.py: STACK=oslo
+record: setup ## record the state of a lab stack for tests/engine/test_upgrade.py: STACK=oslo
 	@$(venv)/python -m tests.recorded $(STACK)
 
 picture: setup ## make docs/report.png, the report of the fortress in the lab, which must be up
@@ -56,7 +56,7 @@ test: setup ## run every test, in a separate lab that is removed afterwards
 test-fast: setup ## run the unit and component tests
 	@$(venv)/python -m pytest tests/unit tests/components
 
-docs: setup ## generate docs/settings.md, docs/checks.md and the editor's docs/stack.schema.json from the code
+docs: setup ## generate docs/settings.md, docs/checks.md and docs/stack.schema.json from the code
 	@$(venv)/python -m docs.reference
 
 # Of new files too: git commit looks at what is added, this at all that git does not ignore.

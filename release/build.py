@@ -38,7 +38,7 @@ def build(tag: str) -> list[Path]:
         raise NoRelease(f"a release's tag is vX.Y.Z, not {tag!r}: make release TAG=v1.2.3")
     version = tag[1:]
     if not _git("tag", "--list", tag):
-        raise NoRelease(f"there is no tag {tag} here. Cure: git tag {tag}, or git fetch --tags")
+        raise NoRelease(f"there is no tag {tag} here. Fix: git tag {tag}, or git fetch --tags")
     os.umask(0o022)  # both archives hold modes
     with TemporaryDirectory() as work:
         source, made = Path(work) / "source", Path(work) / "dist"
@@ -47,7 +47,7 @@ def build(tag: str) -> list[Path]:
         try:
             (made / "NOTES.md").write_text(notes((source / "CHANGELOG.md").read_text(), version))
         except ValueError as error:
-            raise NoRelease(f"{error}, as of {tag}. Cure: name it, commit, tag that commit") from None
+            raise NoRelease(f"{error}, as of {tag}. Fix: name it, commit, tag that commit") from None
         _archives(source, made, version, moment=int(_git("log", "-1", "--format=%ct", tag)))
         # As committed, where a test compares it with the components; the committed one has no version.
         schema = json.loads((source / "package" / "schema.json").read_text())

@@ -220,7 +220,7 @@ def forget(
 
     \b
     Examples:
-      fortress forget fra-1 --stack lab              lists what is removed, and asks
+      fortress forget fra-1 --stack lab              lists what goes, and asks
       fortress forget fra-1 --stack lab --yes        in a script
 
     \b

@@ -209,8 +209,8 @@ def test_a_lab_keeps_its_release(plain: StandingLab) -> None:
     assert plain.lab.release == RELEASE
     assert on("oslo-web", ". /etc/os-release; echo $VERSION_CODENAME") == RELEASE
     for release, said in (
-        ("bookworm", f"the hosts of lab 'plain' run {RELEASE}, not bookworm\ncure: take it down first"),
-        ("slink", f"no host can run 'slink'\ncure: name one of {', '.join(RELEASES)}"),
+        ("bookworm", f"the hosts of lab 'plain' run {RELEASE}, not bookworm\nfix: take it down first"),
+        ("slink", f"no host can run 'slink'\nfix: name one of {', '.join(RELEASES)}"),
     ):
         refused = lab_command("up", "--release", release)
         assert (refused.returncode, said in refused.stderr) == (1, True), refused.stderr

@@ -54,7 +54,7 @@ def test_the_first_user_is_the_images_unless_user_data_names_another() -> None:
         (CONFIG + "user: {name: debian, sudo: false}\n", "user: "),
         (CONFIG.replace("ssh_pwauth: false", "ssh_pwauth: true"), "ssh_pwauth: True"),
         ("#cloud-config\nhostname: 3\n", "hostname: 3"),
-        ("#cloud-config\nhostname: a_b\n", "'a_b' is no host name"),
+        ("#cloud-config\nhostname: a_b\n", "'a_b' is not a host name"),
         ("#cloud-config\n- a\n", "no mapping"),
         ("#cloud-config\na: [\n", "not YAML"),
     ],
