@@ -138,7 +138,7 @@ def test_later_and_elsewhere_it_gives_the_same_bytes(dist: Path, checkout: Path,
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "say which tag: make release TAG=v1.2.3"),
+        ((), "name the tag: make release TAG=v1.2.3"),
         (("9.9.9",), "a release's tag is vX.Y.Z, not '9.9.9'"),
         (("v9.9.9-rc1",), "a release's tag is vX.Y.Z, not 'v9.9.9-rc1'"),
         (("v8.0.0",), "there is no tag v8.0.0 here. Fix: git tag v8.0.0, or git fetch --tags"),
@@ -213,7 +213,7 @@ def test_an_audit_that_cannot_ask_says_so_and_fails() -> None:
         timeout=60,
     )
     assert done.returncode == 2
-    assert "audit: nothing was audited: PyPI gives no vulnerabilities here" in done.stderr
+    assert "audit: nothing was audited: no vulnerability data came from PyPI" in done.stderr
     assert "Traceback" not in done.stderr
 
 
