@@ -21,7 +21,7 @@ mesh = WireGuardMesh("mesh", arguments.mesh_args(settings, secrets, members))
 
 
 def on(name: str, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
-    """For a service on a host: it comes after the host's part of the mesh and what else it needs."""
+    """Options of a service on a host: it comes after the host's part of the mesh and its other dependencies."""
     return pulumi.ResourceOptions.merge(
         arguments.lifetime(settings, sites, name),
         pulumi.ResourceOptions(depends_on=[hosts[name], mesh.members[name], *needs]),

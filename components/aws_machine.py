@@ -46,7 +46,7 @@ class AwsMachine(pulumi.ComponentResource):
         """Raises ValueError without a security group."""
         super().__init__("fortress:index:AwsMachine", name, {}, opts)
         if not args["group_ids"]:
-            raise ValueError(f"machine {name}: group_ids: at least one; a machine without any is given `default`")
+            raise ValueError(f"machine {name}: group_ids: at least one is needed; a machine without any gets `default`")
         pinned, spot = bool(args.get("image_pinned", True)), bool(args.get("spot", False))
         self.instance = sdk.aws.ec2.Instance(
             f"{name}-instance",

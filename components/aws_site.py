@@ -70,7 +70,7 @@ class AwsSite(pulumi.ComponentResource):
         options = child_options(self, opts)
         network, existing = args.get("network"), args.get("existing")
         if (network is None) == (existing is None):
-            raise ValueError(f"site {name}: give either network, to be made, or existing, one that is there")
+            raise ValueError(f"site {name}: set either network, to create one, or existing, to use one")
         self.subnet_ids: dict[str, pulumi.Output[str]] = {}
         """Subnets by zone."""
         ipv6 = False

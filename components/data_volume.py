@@ -50,9 +50,9 @@ def mount(
     encrypted = bool(args.get("encrypted", False))
     key = args.get("key")
     if (made is None) == (device is None):
-        raise ValueError(f"{name}: volume: give either openstack or device")
+        raise ValueError(f"{name}: volume: set either openstack or device")
     if encrypted and key is None:
-        raise ValueError(f"{name}: volume.key: is needed, since the volume is encrypted")
+        raise ValueError(f"{name}: volume.key: needed, since the volume is encrypted")
 
     needed: list[pulumi.Resource] = [put_script(f"{name}-volume-tool", target, "data-volume", opts)]
     if encrypted:

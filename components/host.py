@@ -229,7 +229,7 @@ def _made(name: str, args: HostArgs, opts: pulumi.ResourceOptions) -> OpenStackM
     """The machine, where it does not exist yet. Raises ValueError unless the arguments name exactly one origin."""
     openstack, aws = args.get("openstack"), args.get("aws")
     if sum(origin is not None for origin in (args.get("address"), openstack, aws)) != 1:
-        raise ValueError(f"host {name}: give exactly one of address, openstack and aws")
+        raise ValueError(f"host {name}: set exactly one of address, openstack and aws")
     if openstack is not None:
         return OpenStackMachine(f"{name}-machine", openstack, opts)
     if aws is not None:

@@ -58,7 +58,7 @@ class OpenStackMachine(pulumi.ComponentResource):
         """Raises ValueError without a security group."""
         super().__init__("fortress:index:OpenStackMachine", name, {}, opts)
         if not args["group_ids"]:
-            raise ValueError(f"machine {name}: group_ids: at least one; a port without any is given `default`")
+            raise ValueError(f"machine {name}: group_ids: at least one is needed; a port without any gets `default`")
         options = child_options(self, opts)
         instance_name = args.get("instance_name", name)
         fixed = args.get("fixed_address")

@@ -78,7 +78,7 @@ class OpenStackSite(pulumi.ComponentResource):
         options = child_options(self, opts)
         network, existing = args.get("network"), args.get("existing")
         if (network is None) == (existing is None):
-            raise ValueError(f"site {name}: give either network, to be made, or existing, one that is there")
+            raise ValueError(f"site {name}: set either network, to create one, or existing, to use one")
         self.routed: pulumi.Resource | None = None
         """The router's interface: without it no floating address reaches the network. None where none is made."""
         if network is not None:

@@ -160,8 +160,8 @@ async def refuse_impostor(hook: pulumi.ResourceHookArgs) -> None:
         raise RuntimeError(
             f"{address} shows another host key than the pinned one, so nothing was sent.\n"
             f"  pinned  {fingerprint(pinned)}\n  shown   {fingerprint(shown)}\n"
-            "If this is a new machine, raise the host's `incarnation` in the settings, or `pulumi refresh` where the "
-            "stack makes it; if not, find out who answers."
+            "If this is a new machine, raise the host's `incarnation` in the settings, or run `pulumi refresh` if the "
+            "stack created it; if not, find out who answers."
         )
 
 
@@ -187,7 +187,7 @@ async def _shown_key(address: str, port: int, kind: str) -> str:
         if not await _looked_at[key]:
             pulumi.log.warn(
                 f"{address} does not answer SSH on port {port}. If the host is lost, set `gone: true` in its settings, "
-                "run `up` and take it out of them, or take it out with `fortress forget`."
+                "run `up` and remove it from them, or remove it with `fortress forget`."
             )
     return await _looked_at[key]
 

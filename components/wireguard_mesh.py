@@ -174,8 +174,8 @@ def _check_elsewhere(
         raise ValueError(f"mesh {name}: elsewhere: {', '.join(unknown)}: not among the members")
     if any(plan.relays.get(host) for host in elsewhere) or any(flow.destination in elsewhere for flow in opened):
         raise ValueError(
-            f"mesh {name}: flows: these would open the firewall of {', '.join(elsewhere)}, which is for the stack "
-            "that makes their mesh; here are flows to ports that are open there, to or from a hub"
+            f"mesh {name}: flows: these would open the firewall of {', '.join(elsewhere)}, which is up to the stack "
+            "that makes their mesh; use only flows to ports that are already open there, to or from a hub"
         )
 
 

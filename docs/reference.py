@@ -27,10 +27,10 @@ HEAD = f"""\
 
 # Every setting
 
-What `Pulumi.STACK.yaml` may say under `config:`, by the paths that messages have: `{PROJECT}:mesh.mtu` is `mtu:` under
-`{PROJECT}:mesh:`, and `pulumi config set --path {PROJECT}:mesh.mtu 1340` sets it. NAME is a name of yours, N counts
-from 0. What is not *needed* may be left out. Whatever is unknown, of another type, out of range, or does not fit the
-rest is refused with its path, its value and the cure, before anything is made.
+All settings under `config:` in `Pulumi.STACK.yaml`, by the paths that messages use: `{PROJECT}:mesh.mtu` is `mtu:`
+under `{PROJECT}:mesh:`, and `pulumi config set --path {PROJECT}:mesh.mtu 1340` sets it. NAME is a name of your choice,
+N counts from 0. Settings that are not *required* may be left out. A setting that is unknown, of the wrong type, out of
+range, or in conflict with others is refused with its path, its value and how to fix it, before anything is created.
 
 Editors with a YAML language server complete and check a stack file that begins with
 
@@ -38,7 +38,7 @@ Editors with a YAML language server complete and check a stack file that begins 
 # yaml-language-server: $schema=docs/stack.schema.json
 ```
 
-In another folder, name the path of the `stack.schema.json` that a [release](releases.md) brings.
+In another folder, use the path of the `stack.schema.json` from a [release](releases.md).
 """
 
 
@@ -103,7 +103,7 @@ def stack_schema() -> Node:
             },
             "encryptionsalt": {"type": "string", "description": "Goes with the passphrase; pulumi writes it."},
             "encryptedkey": {"type": "string", "description": "Goes with the secrets provider; pulumi writes it."},
-            "secretsprovider": {"type": "string", "description": "What encrypts secrets, when no passphrase does."},
+            "secretsprovider": {"type": "string", "description": "What encrypts secrets, if not a passphrase."},
             "environment": {"description": "Pulumi's environments to take settings from."},
         },
         "required": ["config"],
@@ -122,7 +122,7 @@ def settings_page() -> str:
     lines += [
         "## Secrets\n",
         f"Each is encrypted in the stack file: `pulumi config set --secret {PROJECT}:database_password`.\n",
-        "| setting | what it is |",
+        "| setting | description |",
         "|---|---|",
         *(f"| `{PROJECT}:{name}` | {_cell(what)} |" for name, what in SECRETS.items()),
     ]
@@ -136,7 +136,7 @@ def _section(path: str, node: Node, models: Mapping[str, Node], level: int, note
         return
     yield f"{'#' * level} {path}\n"
     yield f"{model['description']}{note}\n"
-    yield "| setting | must be | default | what it is |"
+    yield "| setting | must be | default | description |"
     yield "|---|---|---|---|"
     inner = []
     for name, setting in model["properties"].items():
@@ -148,7 +148,7 @@ def _section(path: str, node: Node, models: Mapping[str, Node], level: int, note
             must = f"{kind}, [below](#{_anchor(below)})"
             inner.append((f"{path}.{name}", setting))
         what = setting.get("description") or (mapping["description"].partition(".")[0] + "." if mapping else "")
-        default = "*needed*" if name in model.get("required", ()) else _default(setting.get("default"))
+        default = "*required*" if name in model.get("required", ()) else _default(setting.get("default"))
         yield f"| `{path}.{name}` | {_cell(must)} | {default} | {_cell(what)} |"
     yield ""
     for below, setting in inner:
@@ -171,7 +171,7 @@ def _mapping(path: str, node: Node, models: Mapping[str, Node]) -> tuple[str, No
 
 
 def _given(node: Node) -> Node:
-    """What a setting that may be left out is when it is not."""
+    """The type of a setting that may be left out, without the null."""
     (given,) = [kind for kind in node.get("anyOf", [node]) if kind.get("type") != "null"]
     return dict(given)
 
@@ -227,8 +227,8 @@ CHECKS_HEAD = """\
 
 # Every check
 
-What `fortress verify`, `status` and `drift` check, in the order in which they show it. `kind` and `about` are what
-`--json` says of a check: `fortress verify -s lab --json | jq '.checks[] | select(.kind == "round_trip")'`.
+The checks of `fortress verify`, `status` and `drift`, in the order of their output. `kind` and `about` are fields of
+a check in `--json`: `fortress verify -s lab --json | jq '.checks[] | select(.kind == "round_trip")'`.
 
 | kind | name | unit | what it measures |
 |---|---|---|---|

@@ -1,4 +1,4 @@
-"""What both clouds need as plain values: who may reach machines by SSH, subnets of zones, first-boot text."""
+"""Plain values that both clouds need: ranges that may use SSH, subnets of zones, first-boot text."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _ZONE = rf"[a-z]{{2}}(-[a-z]+)+-[0-9][{ZONES[0]}-{ZONES[-1]}]"
 Zone = Annotated[str, matching(_ZONE, "a zone of AWS, such as eu-central-1a")]
 
 TAGS = ["data-fortress"]
-"""On what OpenStack can tag, to find in a project what a fortress made there."""
+"""Tags for OpenStack resources, to find in a project what a fortress created there."""
 
 Network = IPv4Network | IPv6Network
 
@@ -67,7 +67,7 @@ class FirstBoot(Model):
 
 
 def render_cloud_config(name: str, user: str) -> str:
-    """User data for cloud-init: hostname and ways in, nothing secret; ValueError for what can be no hostname or user.
+    """User data for cloud-init: hostname and first user, nothing secret. Raises ValueError for an invalid one of these.
 
     The name may be a member's, such as `fra-1.2`: it is `fra-1-2` there, since what follows a dot would be a domain.
     """

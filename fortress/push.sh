@@ -96,8 +96,8 @@ run() { # CMD FILE: a command of the caller's. It speaks to a file: a pipe would
     (umask 022 && exec timeout -k 10 "$limit" sh -c "$1" fortress-push "$2") \
         >"$STATE/output" 2>&1 </dev/null 3>&- 9>&- && return
     code=$?
-    [ $code -ne 124 ] || printf 'no end after %s s\n' "$limit" >>"$STATE/output"
-    [ -s "$STATE/output" ] || printf 'exit status %s and not a word\n' $code >"$STATE/output"
+    [ $code -ne 124 ] || printf 'no end within %s s\n' "$limit" >>"$STATE/output"
+    [ -s "$STATE/output" ] || printf 'exit status %s with no output\n' $code >"$STATE/output"
     return 1
 }
 
@@ -171,7 +171,7 @@ tidy_dirs() { # takes away the folders above PATH that put made, as far as they 
 receive() { # stdin -> descriptor 3, a file without a name: a cut leaves nothing
     exec 3<>"$STATE/part.$$"
     rm -f -- "$STATE/part.$$"
-    cat >&3 || fail receive "cannot keep the text in $STATE"
+    cat >&3 || fail receive "cannot store the text in $STATE"
     tail=$(tail -c $((${#END} + 2)) /dev/fd/3 && echo .)
     must receive truncate -s "-$((${#END} + 1))" /dev/fd/3
     if [ "$tail" = "$NL$END$NL." ] || { [ "$tail" = "$END$NL." ] && [ ! -s /dev/fd/3 ]; }; then return; fi
@@ -255,7 +255,7 @@ settle() { # there is nothing to go back to any more. `old` goes first: a marker
 take_back() { # the old file stands again, and is active again unless $outcome says otherwise
     outcome='the old file is back and active' failure='the old file is back'
     if [ ! -e "$record/old" ]; then
-        outcome='there was no file before; the new one is gone again' failure=$outcome unit=''
+        outcome='there was no file before; the new one was removed' failure=$outcome unit=''
     fi
     give_back old
     if activate; then
@@ -296,7 +296,7 @@ swap() { # the candidate, of facts $wanted, becomes the active file; or else the
 
 put() {
     if [ -L "$path" ]; then fail target 'is a symbolic link'; fi
-    if [ -e "$path" ] && [ ! -f "$path" ]; then fail target 'is a folder or another thing that is no file'; fi
+    if [ -e "$path" ] && [ ! -f "$path" ]; then fail target 'is a folder or something else that is not a file'; fi
     sum=$(sha256sum /dev/fd/3)
     wanted="${sum%% *} $(printf '%04o' "0$mode") $owner"
     if [ ! -e "$record/confirm" ] && [ ! -e "$record/again" ] && [ "$(recall applied)" = "$wanted" ] &&
@@ -329,7 +329,7 @@ remove() {
     if recorded original; then
         rm -f -- "$record/applied"
         give_back original
-        run "$apply" "$path" || fail apply "$(said)$NL  the file is removed; run this again to end the removal"
+        run "$apply" "$path" || fail apply "$(said)$NL  the file is removed; run this again to complete the removal"
         settle
     fi
     forget
@@ -350,12 +350,12 @@ confirm() {
     recall_put
     # A connection that comes right after waited for it, so the file did lock it out, and would again.
     [ -z "$(find "$record/unconfirmed" -newermt "$GRACE seconds ago")" ] ||
-        fail confirm "the new file was taken back after $seconds s because no new connection came.
-  The old one stands. Mend the setting; if it was the line, run \`pulumi up\` again in $GRACE s"
+        fail confirm "the new file was reverted after $seconds s because no new connection came.
+  The old one is in place. Fix the setting; if the connection was at fault, run \`pulumi up\` again in $GRACE s"
     must confirm cp -p --remove-destination -- "$record/unconfirmed" "$candidate"
     swap
-    fail confirm "the new file was taken back after $seconds s because no new connection came.
-  It stands again for $seconds s: run \`pulumi up\` again to confirm it, or mend the setting"
+    fail confirm "the new file was reverted after $seconds s because no new connection came.
+  It is in place again for $seconds s: run \`pulumi up\` again to confirm it, or fix the setting"
 }
 
 again() {
@@ -452,11 +452,11 @@ uninstall() {
 
 check_arguments() {
     case "$verb $path" in
-        packages*) [ -n "$packages" ] || misuse 'packages wants names' ;;
+        packages*) [ -n "$packages" ] || misuse 'packages needs names' ;;
         uninstall* | revert* | again* | records*) ;;
-        *[[:cntrl:]]*) misuse 'a path has no control characters' ;;
+        *[[:cntrl:]]*) misuse 'a path must not contain control characters' ;;
         *//* | */./* | */../* | */. | */.. | */) misuse "not a normalised path of a file: $path" ;;
-        *" $STATE"/*) misuse "this folder is fortress-push's own: $path" ;;
+        *" $STATE"/*) misuse "this folder belongs to fortress-push: $path" ;;
         *" "/*)
             name=$(key "$path")
             [ ${#name} -le 240 ] || misuse "this path is too long: $path"
@@ -485,7 +485,7 @@ main() {
         "remove "[2-9]) path=$2 words=2 ;;
         "packages "* | "uninstall "* | "revert "* | "again "* | "records "*) words=1 ;;
         "--help "*) usage && exit ;;
-        "put "* | "confirm "* | "remove "*) misuse "$1 wants more words" ;;
+        "put "* | "confirm "* | "remove "*) misuse "$1 needs more arguments" ;;
         " "*) usage && exit 2 ;;
         *) misuse "unknown verb: $1" ;;
     esac
@@ -494,7 +494,7 @@ main() {
     while [ $# -gt 0 ]; do
         case "$verb $1 $#" in
             "revert --boot "*) at_boot=yes && shift && continue ;;
-            "$verb --"*" 1") misuse "$1 wants a value" ;;
+            "$verb --"*" 1") misuse "$1 needs a value" ;;
         esac
         case "$verb $1" in
             "$verb --machine") shift ;;
@@ -519,7 +519,7 @@ main() {
     [ "$verb" != put ] || receive
     [ "$verb" != again ] || paths=$(cat)
     exec 9>>"$LOCK"
-    flock -w "$LIMIT" 9 || fail lock "another fortress-push has held the host for $LIMIT s: $(cat "$LOCK")"
+    flock -w "$LIMIT" 9 || fail lock "another fortress-push has locked this host for $LIMIT s: $(cat "$LOCK")"
     printf 'process %s, %s %s\n' $$ "$verb" "$path" >"$LOCK"
     [ -z "$path" ] || about "$path" "$name"
     rm -f -- "$STATE"/part.* ${candidate:+"$candidate"} # left by a run that was killed

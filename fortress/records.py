@@ -52,5 +52,5 @@ def cure(said: str) -> str | None:
     if re.search(r"fortress-push: unknown verb: (?:records|again)\b", said):
         return "its fortress-push is older than this command: run `pulumi up` once"
     if re.search(r"fortress-push: (?:command )?not found|fortress-push: No such file", said):
-        return "its fortress-push is not there: `fortress drift --repair` puts it back"
+        return "its fortress-push is missing: `fortress drift --repair` restores it"
     return None

@@ -1,4 +1,4 @@
-"""The one way from a template file to text."""
+"""Rendering of template files."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ _pages = _environment.overlay(autoescape=True)
 
 
 def render(template: str, **facts: object) -> str:
-    """A file of `fortress/templates` with its facts; raises jinja2.UndefinedError for a missing one."""
+    """A file of `fortress/templates`, rendered with facts. Raises jinja2.UndefinedError for a missing fact."""
     return _environment.get_template(template).render(**facts)
 
 
 def render_page(template: str, **facts: object) -> str:
-    """The same of a template that is HTML: whatever it shows is quoted, but for what says that it is markup."""
+    """The same for an HTML template: all values are escaped, except those marked as markup."""
     return _pages.get_template(template).render(**facts)
 
 
@@ -33,5 +33,5 @@ def script(name: str) -> str:
 
 
 def push_script() -> str:
-    """The text of push.sh, which lands on a host first."""
+    """The text of push.sh, the first file that is put on a host."""
     return (files("fortress") / "push.sh").read_text()

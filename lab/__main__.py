@@ -31,7 +31,7 @@ def _hosts_of(site: topology.Site) -> str:
     )
 
 
-HELP = f"""Hosts on this machine, for a fortress to stand on.
+HELP = f"""Hosts on this machine, to run a fortress on.
 
 Real Debian hosts (systemd-nspawn) at two sites that are {api.LinkSettings().rtt_ms:g} ms apart, in network namespaces
 without a way out. The names and addresses are always the same:
@@ -44,14 +44,14 @@ without a way out. The names and addresses are always the same:
   outside    {topology.OUTSIDE}    a client of the fortress: `outside -- CMD`
 
 \b
-  python -m lab up                                   bring it up, or what is missing of it
+  python -m lab up                                   bring it up, or whatever is missing
   python -m lab ssh oslo-db -- sudo systemctl status
   python -m lab run -- pulumi preview                in the operator's namespace
-  python -m lab link --cut                           part the sites, until `link --heal`
+  python -m lab link --cut                           separate the sites, until `link --heal`
   python -m lab kill oslo-web                        pull the plug, until `start oslo-web`
   python -m lab down
 
-FORTRESS_LAB names the lab (`lab` when it is not set); several stand side by side. Must be run as root.
+FORTRESS_LAB names the lab (`lab` if it is not set); several can run side by side. Must be run as root.
 Exit: 0 done, 1 failed, 2 wrong usage; run, ssh, outside and console exit as their command does, and with {NOT_OURS}
 when the lab or the host is not up.
 """
@@ -72,7 +72,7 @@ def fail(error: LabError, code: int = FAILED) -> NoReturn:
     """Say what is wrong, and the cure, and end."""
     print(f"lab: {error.problem}", file=sys.stderr)
     if error.cure:
-        print(f"cure: {error.cure}", file=sys.stderr)
+        print(f"fix: {error.cure}", file=sys.stderr)
     raise SystemExit(code)
 
 
@@ -156,13 +156,13 @@ def up(
         ),
     ] = None,
 ) -> None:
-    """Bring the lab up. What stands is left alone; what is missing is made and started."""
+    """Bring the lab up. Existing parts are left alone; missing ones are created and started."""
     try:
         with Progress() as progress:
             wanted = None if names is None else [name for name in names.split(",") if name]
             started = api.up(wanted, progress.step, release)
             name = api.current().name
-            progress.done(f"lab {name!r} is up" + ("" if started or names == "" else ": all of it stood already"))
+            progress.done(f"lab {name!r} is up" + ("" if started or names == "" else ": it was complete already"))
     except LabError as error:
         fail(error)
 
@@ -182,7 +182,7 @@ def down() -> None:
 def status(
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object for programs.")] = False,
 ) -> None:
-    """Say how the lab stands. Exit 0 when it and all its hosts are up, else 1."""
+    """Show the state of the lab. Exit 0 if it and all its hosts are up, else 1."""
     try:
         found = api.status()
     except LabError as error:
@@ -219,7 +219,7 @@ def print_status(found: api.Status) -> None:
     console.print(f"wireguard   {found.wireguard}")
     console.print(f"packages    {topology.REPOSITORY_URL}")
     if missing:
-        console.print(f"[red]missing[/]     {', '.join(missing)}; cure: python -m lab up")
+        console.print(f"[red]missing[/]     {', '.join(missing)}; fix: python -m lab up")
 
 
 @app.command()
@@ -259,7 +259,7 @@ def outside(command: Command) -> None:
 def ssh(
     host: HostName,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- CMD...]", help="What to run there; a shell when left out.")
+        list[str] | None, typer.Argument(metavar="[-- CMD...]", help="Command to run there; a shell if left out.")
     ] = None,
 ) -> None:
     """Log in to a host as its operator does, over the lab's network, or run a command there.
@@ -282,7 +282,7 @@ def ssh(
 def console(
     host: HostName,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="[-- CMD...]", help="What to run there; a shell when left out.")
+        list[str] | None, typer.Argument(metavar="[-- CMD...]", help="Command to run there; a shell if left out.")
     ] = None,
 ) -> None:
     """Work inside a host as root, not through the network: for when SSH is locked out."""
@@ -296,7 +296,9 @@ def console(
 @app.command()
 def kill(
     host: HostName,
-    wipe: Annotated[bool, typer.Option("--wipe", help="Its disk too: it starts again as a new machine.")] = False,
+    wipe: Annotated[
+        bool, typer.Option("--wipe", help="Delete its disk too: it starts again as a new machine.")
+    ] = False,
 ) -> None:
     """Pull a host's plug. Its disk stays as it is."""
     try:
@@ -307,7 +309,7 @@ def kill(
 
 @app.command()
 def start(host: HostName) -> None:
-    """Start a host with its disk as it was, or one that the lab has not had yet, and wait for it."""
+    """Start a host with its disk unchanged, or a host that is new to the lab, and wait for it."""
     try:
         with Progress() as progress, progress.step(f"host {host}"):
             api.start(host)
@@ -323,7 +325,7 @@ def link(
     cut: Annotated[bool, typer.Option("--cut", help="Drop every packet.")] = False,
     heal: Annotated[bool, typer.Option("--heal", help="Undo --cut.")] = False,
 ) -> None:
-    """Set the link between the sites while connections stand; what is not named stays as it is."""
+    """Change the link between the sites without dropping connections; values not given stay unchanged."""
     if cut and heal:
         raise typer.BadParameter("--cut and --heal exclude each other")
     try:

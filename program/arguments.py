@@ -1,4 +1,4 @@
-"""From a stack's settings to the arguments of its components, and to the facts that it gives out."""
+"""Turns a stack's settings into the arguments of its components."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ from program.load import Secrets
 
 
 def lifetime(s: Settings, clouds: Clouds, name: str) -> pulumi.ResourceOptions:
-    """Options of whatever stands on a host: who makes its machine, and what becomes of it with the machine.
+    """Options of resources on a host: the provider of its machine, and what happens to them when the machine goes.
 
-    What is on a host that is gone is forgotten, not deleted: its delete commands would dial a dead machine. A machine
-    that the stack makes takes what is on it along, dead or alive (`Member.host_urn`), and is the cloud's to end.
+    Resources on a host that is gone are forgotten, not deleted: their delete commands would dial a dead machine. On a
+    machine that the stack creates they are dropped with it, dead or alive (`Member.host_urn`); the cloud deletes it.
     """
     host = s.members[name]
     if host.made:
@@ -35,7 +35,7 @@ def lifetime(s: Settings, clouds: Clouds, name: str) -> pulumi.ResourceOptions:
 
 
 def host_options(s: Settings, clouds: Clouds, name: str) -> pulumi.ResourceOptions:
-    """Options of one `Host`. Its site comes first, so that a new machine has a way out."""
+    """Options of one `Host`. Its site comes first, so that a new machine has outbound network access."""
     host = s.members[name]
     site = clouds.openstack.get(host.site) or clouds.aws.get(host.site)
     return pulumi.ResourceOptions.merge(
@@ -78,7 +78,7 @@ def _bastion(bastion: settings.Bastion | None) -> Bastion | None:
 
 
 def mesh_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> WireGuardMeshArgs:
-    """Arguments of the mesh: flows that roles imply open no port here, since their services do."""
+    """Arguments of the mesh: it opens no port for flows that roles imply, since their services do."""
     flows: list[FlowArgs] = [
         {
             "source": flow.source,

@@ -24,11 +24,11 @@ def credential_problems(path: str, cloud: AwsSite, secret: bool) -> Iterable[str
     """Why nobody can log in there. `secret` is whether the secret access key is given."""
     if bool(cloud.access_key_id) != secret:
         missing = f"{path}.access_key_id" if secret else SECRET
-        yield f"{missing}: missing; an access key has an id and a secret, and one of them is given"
+        yield f"{missing}: missing; an access key has an id and a secret, but only one of them is set"
     elif not secret and not _login():
         yield (
             f"{path}: no credentials: neither AWS_ACCESS_KEY_ID, AWS_PROFILE nor AWS_WEB_IDENTITY_TOKEN_FILE is set, "
-            "there is no ~/.aws, and no access_key_id; `aws configure`, or give the id and secret of an access key"
+            "there is no ~/.aws, and no access_key_id; run `aws configure`, or set the id and secret of an access key"
         )
 
 
@@ -93,7 +93,7 @@ def look_up(cloud: Cloud, site: str, settings: AwsSite, hosts: Mapping[str, Host
     path = f"sites.{site}.aws"
     zones = cloud.ask(
         path,
-        "see that region is right and that the credentials are this account's (`aws sts get-caller-identity`)",
+        "check that region is right and that the credentials belong to this account (`aws sts get-caller-identity`)",
         sdk.aws.get_availability_zones,
         state="available",
         opts=opts,
@@ -103,16 +103,16 @@ def look_up(cloud: Cloud, site: str, settings: AwsSite, hosts: Mapping[str, Host
     if not settings.key_pair.public_key:
         cloud.ask(
             f"{path}.key_pair.name",
-            f"{settings.key_pair.name!r} is asked for; `aws ec2 describe-key-pairs` shows those that are there, "
-            "and public_key has one made",
+            f"{settings.key_pair.name!r} is requested; `aws ec2 describe-key-pairs` lists the existing ones, "
+            "and public_key creates one",
             ec2.get_key_pair,
             key_name=settings.key_pair.name,
             opts=opts,
         )
     image = cloud.ask(
         f"{path}.image",
-        f"{settings.image.name!r} is asked for; `aws ec2 describe-images --owners {settings.image.owner}` shows those "
-        "that are there. A machine that stands keeps the image it was made with",
+        f"{settings.image.name!r} is requested; `aws ec2 describe-images --owners {settings.image.owner}` lists the "
+        "existing ones. An existing machine keeps the image it was created with",
         ec2.get_ami,
         owners=[settings.image.owner],
         filters=[
@@ -127,14 +127,14 @@ def look_up(cloud: Cloud, site: str, settings: AwsSite, hosts: Mapping[str, Host
         found.images[name] = image.id if image else ""
         if machine.zone not in zones.names:
             cloud.problems.append(
-                f"hosts.{declared(name)}.aws.zone: {machine.zone} is not open to this account; "
-                f"take one of {', '.join(zones.names)}"
+                f"hosts.{declared(name)}.aws.zone: {machine.zone} is not available to this account; "
+                f"use one of {', '.join(zones.names)}"
             )
     for kind in dict.fromkeys(machine.type for machine in machines.values()):
         named = next(name for name, machine in machines.items() if machine.type == kind)
         cloud.ask(
             f"hosts.{declared(named)}.aws.type",
-            f"{kind!r} is asked for; `aws ec2 describe-instance-types` shows those that are there",
+            f"{kind!r} is requested; `aws ec2 describe-instance-types` lists the existing ones",
             ec2.get_instance_type,
             instance_type=kind,
             opts=opts,
@@ -150,7 +150,7 @@ def _subnets(cloud: Cloud, path: str, vpc: str, zones: set[str]) -> dict[str, st
     """A public subnet of an existing VPC in each zone."""
     there = cloud.ask(
         path,
-        f"{vpc!r} is asked for; `aws ec2 describe-vpcs` shows those that are there",
+        f"{vpc!r} is requested; `aws ec2 describe-vpcs` lists the existing ones",
         sdk.aws.ec2.get_vpc,
         id=vpc,
         opts=cloud.opts,
@@ -161,7 +161,7 @@ def _subnets(cloud: Cloud, path: str, vpc: str, zones: set[str]) -> dict[str, st
     for zone in sorted(zones):
         answer = cloud.ask(
             path,
-            f"see that the login may list the subnets of {zone}",
+            f"check that the login may list the subnets of {zone}",
             sdk.aws.ec2.get_subnets,
             filters=[
                 {"name": "vpc-id", "values": [vpc]},
@@ -172,13 +172,13 @@ def _subnets(cloud: Cloud, path: str, vpc: str, zones: set[str]) -> dict[str, st
         )
         if answer and not answer.ids:
             cloud.problems.append(
-                f"{path}: {vpc} has no subnet in {zone} that gives public addresses; "
-                "name a VPC with one, or give network.cidr to have one made"
+                f"{path}: {vpc} has no subnet in {zone} that assigns public addresses; "
+                "name a VPC with one, or set network.cidr to create one"
             )
         elif answer and len(answer.ids) > 1:
             cloud.problems.append(
-                f"{path}: {vpc} has {len(answer.ids)} subnets in {zone} that give public addresses, and one is needed; "
-                "name a VPC with one in each zone, or give network.cidr to have one made"
+                f"{path}: {vpc} has {len(answer.ids)} subnets in {zone} that assign public addresses, but one is "
+                "needed; name a VPC with one in each zone, or set network.cidr to create one"
             )
         elif answer:
             subnets[zone] = answer.ids[0]

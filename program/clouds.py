@@ -84,5 +84,5 @@ def look_up(s: Settings, providers: Mapping[str, pulumi.ProviderResource]) -> Fo
             aws.look_up(asked, site, cloud.aws, hosts, found)
     if problems:
         lines = [f"  {PROJECT}:{line}" for line in dict.fromkeys(problems)]
-        raise pulumi.RunError("\n".join(["these settings do not fit their clouds:", *lines]))
+        raise pulumi.RunError("\n".join(["the clouds reject these settings:", *lines]))
     return found

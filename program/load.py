@@ -47,9 +47,11 @@ def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
         problems += str(bad).split("\n")
     else:
         if checked.edge.certificate and "edge_tls_key" not in given:
-            problems.append(f"{prefix}edge_tls_key: missing; edge.certificate is given and needs its private key")
+            problems.append(f"{prefix}edge_tls_key: missing; edge.certificate is set and needs its private key")
         if "edge_tls_key" in given and not checked.edge.certificate:
-            problems.append(f"{prefix}edge.certificate: missing; edge_tls_key is given and is the key of one")
+            problems.append(
+                f"{prefix}edge.certificate: missing; edge_tls_key is set, but there is no certificate for it"
+            )
         volume = checked.database.volume
         if volume and volume.encrypted and "database_volume_key" not in given:
             problems.append(
@@ -59,13 +61,13 @@ def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
         problems += [f"{prefix}{line}" for line in credential_problems(checked, given)]
     if len(given.get("database_volume_key", "x" * 20)) < 20:
         problems.append(
-            f"{prefix}database_volume_key: is shorter than 20 characters; `openssl rand -base64 33` makes one"
+            f"{prefix}database_volume_key: is shorter than 20 characters; `openssl rand -base64 33` generates one"
         )
     if "ssh_private_key" in given and not _is_private_key(given["ssh_private_key"]):
-        problems.append(f"{prefix}ssh_private_key: is no private key without a passphrase, in OpenSSH's or PEM format")
+        problems.append(f"{prefix}ssh_private_key: is not a private key without a passphrase in OpenSSH or PEM format")
     problems += _agent_problems("ssh_private_key" in given)
     if problems:
-        raise pulumi.RunError("\n".join(["these settings cannot stand:", *(f"  {line}" for line in problems)]))
+        raise pulumi.RunError("\n".join(["invalid settings:", *(f"  {line}" for line in problems)]))
     return checked, Secrets(
         project,
         config.require_secret("database_password"),
@@ -96,11 +98,11 @@ def _secret_problems(given: Iterable[str]) -> Iterable[str]:
     for key in given:
         secret = runtime_config.is_config_secret(f"{PROJECT}:{key}")
         if key in SECRETS and not secret:
-            yield f"{PROJECT}:{key}: stands in the stack file for everyone to read; {_set_secret(key)}"
+            yield f"{PROJECT}:{key}: is stored in plain text in the stack file; {_set_secret(key)}"
         if key not in SECRETS and secret:
             yield (
-                f"{PROJECT}:{key}: holds a secret, and would make all that is made from it unreadable in previews; "
-                f"the secret settings are {', '.join(SECRETS)}"
+                f"{PROJECT}:{key}: is encrypted, which would make everything derived from it unreadable in previews; "
+                f"only these settings may be secret: {', '.join(SECRETS)}"
             )
 
 

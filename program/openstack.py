@@ -25,15 +25,15 @@ def credential_problems(path: str, cloud: OpenStackSite, secret: bool) -> Iterab
     # gophercloud, below the provider, takes a password or a token of the environment before an application credential.
     others = [name for name in ("OS_PASSWORD", "OS_TOKEN", "OS_CLOUD") if os.environ.get(name)]
     if cloud.application_credential_id and secret and others:
-        yield f"{path}.application_credential_id: {', '.join(others)} in the environment would win over it; unset it"
+        yield f"{path}.application_credential_id: {', '.join(others)} in the environment would override it; unset it"
     if bool(cloud.application_credential_id) != secret:
         missing = f"{path}.application_credential_id" if secret else SECRET
-        yield f"{missing}: missing; an application credential has an id and a secret, and one of them is given"
+        yield f"{missing}: missing; an application credential has an id and a secret, but only one of them is set"
     elif not secret and not _login():
         yield (
             f"{path}: no credentials: neither OS_PASSWORD, OS_TOKEN, OS_APPLICATION_CREDENTIAL_SECRET nor OS_CLOUD "
             "is set, and no application_credential_id; source the project's openrc file, or "
-            "`openstack application credential create fortress` and give its id and secret"
+            "run `openstack application credential create fortress` and set its id and secret"
         )
 
 
@@ -106,7 +106,7 @@ def look_up(cloud: Cloud, site: str, settings: OpenStackSite, hosts: Mapping[str
     path = f"sites.{site}.openstack"
     scope = cloud.ask(
         path,
-        "see that auth_url, region and credentials are those of the project (`openstack token issue`)",
+        "check that auth_url, region and credentials are those of the project (`openstack token issue`)",
         sdk.openstack.identity.get_auth_scope,
         name="fortress",
         opts=opts,
@@ -115,8 +115,8 @@ def look_up(cloud: Cloud, site: str, settings: OpenStackSite, hosts: Mapping[str
         return
     if settings.project_id and scope.project_id != settings.project_id:
         cloud.problems.append(
-            f"{path}.project_id: {settings.project_id!r} is asked for, and these credentials are of "
-            f"{scope.project_id!r}; log in to the project that the fortress stands in"
+            f"{path}.project_id: {settings.project_id!r} is requested, but these credentials belong to "
+            f"{scope.project_id!r}; log in to the project of the fortress"
         )
         return
     network = _network(cloud, f"{path}.external_network", settings.external_network)
@@ -127,8 +127,8 @@ def look_up(cloud: Cloud, site: str, settings: OpenStackSite, hosts: Mapping[str
     if not settings.key_pair.public_key:
         cloud.ask(
             f"{path}.key_pair.name",
-            f"{settings.key_pair.name!r} is asked for; `openstack keypair list` shows those that are there, "
-            "and public_key has one made",
+            f"{settings.key_pair.name!r} is requested; `openstack keypair list` lists the existing ones, "
+            "and public_key creates one",
             compute.get_keypair,
             name=settings.key_pair.name,
             opts=opts,
@@ -141,7 +141,7 @@ def look_up(cloud: Cloud, site: str, settings: OpenStackSite, hosts: Mapping[str
         at = f"hosts.{declared(name)}.openstack"
         size = cloud.ask(
             f"{at}.flavor",
-            f"{machine.flavor!r} is asked for; `openstack flavor list` shows those that are there",
+            f"{machine.flavor!r} is requested; `openstack flavor list` lists the existing ones",
             compute.get_flavor,
             name=machine.flavor,
             opts=opts,
@@ -163,15 +163,15 @@ def look_up(cloud: Cloud, site: str, settings: OpenStackSite, hosts: Mapping[str
             # A negative limit is none.
             if 0 <= most < needed:
                 cloud.problems.append(
-                    f"{path}: its hosts need {needed} {what}, and the project's quota is {most}; "
-                    "take fewer hosts or smaller flavors, or ask the operator for more"
+                    f"{path}: its hosts need {needed} {what}, but the project's quota is {most}; "
+                    "use fewer hosts or smaller flavors, or ask the operator for more"
                 )
 
 
 def _network(cloud: Cloud, path: str, name: str) -> str | None:
     answer = cloud.ask(
         path,
-        f"{name!r} is asked for; `openstack network list` shows those that are there",
+        f"{name!r} is requested; `openstack network list` lists the existing ones",
         sdk.openstack.networking.get_network,
         name=name,
         opts=cloud.opts,
@@ -185,7 +185,7 @@ def _subnet(cloud: Cloud, path: str, network: str, name: str) -> str:
         return ""
     answer = cloud.ask(
         f"{path}.network.existing",
-        f"see that the login may list the subnets of {name!r}",
+        f"check that the login may list the subnets of {name!r}",
         sdk.openstack.networking.get_subnet_ids_v2,
         network_id=network,
         ip_version=4,
@@ -195,8 +195,8 @@ def _subnet(cloud: Cloud, path: str, network: str, name: str) -> str:
         return ""
     if len(answer.ids) != 1:
         cloud.problems.append(
-            f"{path}.network.existing: {name!r} has {len(answer.ids)} IPv4 subnets, and one is needed; "
-            "name a network with one, or give network.cidr to have one made"
+            f"{path}.network.existing: {name!r} has {len(answer.ids)} IPv4 subnets, but exactly one is needed; "
+            "name a network with one, or set network.cidr to create one"
         )
         return ""
     return str(answer.ids[0])
@@ -207,8 +207,8 @@ _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 def _image(cloud: Cloud, path: str, image: str) -> str:
     cure = (
-        f"{image!r} is asked for; `openstack image list` shows those that are there. "
-        "A machine that stands keeps the image it was made with"
+        f"{image!r} is requested; `openstack image list` lists the existing ones. "
+        "An existing machine keeps the image it was created with"
     )
     if _UUID.fullmatch(image):
         every = cloud.ask(path, cure, sdk.openstack.images.get_image_ids, opts=cloud.opts)
@@ -222,7 +222,7 @@ def _image(cloud: Cloud, path: str, image: str) -> str:
 def _group(cloud: Cloud, path: str, name: str) -> str | None:
     answer = cloud.ask(
         path,
-        f"{name!r} is asked for; `openstack security group list` shows those that are there",
+        f"{name!r} is requested; `openstack security group list` lists the existing ones",
         sdk.openstack.networking.get_sec_group,
         name=name,
         opts=cloud.opts,

@@ -1,1 +1,1 @@
-"""What a release of this project consists of, and how it is built: python -m release.build v1.2.3."""
+"""The parts of a release, and how they are built: python -m release.build v1.2.3."""

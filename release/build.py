@@ -1,4 +1,4 @@
-"""Builds all that a release gives into dist/, from what is committed at its tag and nothing else.
+"""Builds all files of a release into dist/, from the commit at its tag and nothing else.
 
 python -m release.build v1.2.3
 
@@ -26,11 +26,11 @@ ROOT = Path(__file__).parent.parent
 
 
 class NoRelease(Exception):
-    """What keeps this tag from becoming a release, and the cure."""
+    """The tag cannot become a release; the text says why, and what to do."""
 
 
 def build(tag: str) -> list[Path]:
-    """Fill dist/ anew, or leave it as it is; gives its files.
+    """Replace the content of dist/, or leave it unchanged on failure; returns its files.
 
     NoRelease for a tag that cannot be one; CalledProcessError where git or the build fails, which have said why.
     """
@@ -38,8 +38,8 @@ def build(tag: str) -> list[Path]:
         raise NoRelease(f"a release's tag is vX.Y.Z, not {tag!r}: make release TAG=v1.2.3")
     version = tag[1:]
     if not _git("tag", "--list", tag):
-        raise NoRelease(f"there is no tag {tag} here. Cure: git tag {tag}, or git fetch --tags")
-    os.umask(0o022)  # modes stand in both archives
+        raise NoRelease(f"there is no tag {tag} here. Fix: git tag {tag}, or git fetch --tags")
+    os.umask(0o022)  # both archives hold modes
     with TemporaryDirectory() as work:
         source, made = Path(work) / "source", Path(work) / "dist"
         made.mkdir()
@@ -47,9 +47,9 @@ def build(tag: str) -> list[Path]:
         try:
             (made / "NOTES.md").write_text(notes((source / "CHANGELOG.md").read_text(), version))
         except ValueError as error:
-            raise NoRelease(f"{error}, as of {tag}. Cure: name it, commit, tag that commit") from None
+            raise NoRelease(f"{error}, as of {tag}. Fix: name it, commit, tag that commit") from None
         _archives(source, made, version, moment=int(_git("log", "-1", "--format=%ct", tag)))
-        # As committed, where a test holds it against the components; that one has no version.
+        # As committed, where a test compares it with the components; the committed one has no version.
         schema = json.loads((source / "package" / "schema.json").read_text())
         text = json.dumps({**schema, "version": version}, indent=1, sort_keys=True, ensure_ascii=False)
         (made / "schema.json").write_text(text + "\n")
@@ -77,7 +77,7 @@ def _archives(source: Path, made: Path, version: str, moment: int) -> None:
 
 
 def _repack(archive: Path, moment: int) -> None:
-    """The same files without their owner and with one time: setuptools writes those of this machine."""
+    """The same files without owner and with a fixed time: setuptools writes those of this machine."""
 
     def plain(entry: tarfile.TarInfo) -> tarfile.TarInfo:
         entry.uid = entry.gid = 0
@@ -102,9 +102,9 @@ def _git(*arguments: str) -> str:
 
 
 def main() -> None:
-    """What `make release` runs: exit code 1 with a line on what is wrong."""
+    """The entry point of `make release`: exit code 1 and one line if something is wrong."""
     if len(sys.argv) != 2:
-        sys.exit("release: say which tag: make release TAG=v1.2.3")
+        sys.exit("release: name the tag: make release TAG=v1.2.3")
     try:
         made = build(sys.argv[1])
     except NoRelease as error:

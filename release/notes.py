@@ -5,11 +5,11 @@ from __future__ import annotations
 import re
 
 HEADING = re.compile(r"## (?P<version>\d+\.\d+\.\d+) - (?P<day>\d{4}-\d{2}-\d{2})")
-"""Above each released version; `## Unreleased` stands above the first of them."""
+"""The heading of each released version; `## Unreleased` comes before the first of them."""
 
 
 def notes(changelog: str, version: str) -> str:
-    """The text under the heading of `version`, without it. ValueError where there is none, or nothing under it."""
+    """The text under the heading of `version`. Raises ValueError if there is no such heading, or no text under it."""
     found = ""
     inside = False
     for line in changelog.splitlines(keepends=True):
@@ -19,5 +19,5 @@ def notes(changelog: str, version: str) -> str:
         elif inside:
             found += line
     if not found.strip():
-        raise ValueError(f"CHANGELOG.md says nothing under a heading `## {version} - YYYY-MM-DD`")
+        raise ValueError(f"CHANGELOG.md has no text under a heading `## {version} - YYYY-MM-DD`")
     return found.strip() + "\n"

@@ -16,7 +16,7 @@ if [ ! -e "$file" ]; then
     # The marker as fortress/cli/preview/comment.py has it.
     stack=$(printf '%.200s' "${STACK:?post-comment: there is no $2, and STACK is not set}" | tr -c 'A-Za-z0-9._/-' '?')
     # shellcheck disable=SC2016 # the backticks are Markdown
-    printf '<!-- fortress preview: %s -->\n## Preview of `%s`: it could not be made\n\n%s\n' "$stack" "$stack" \
+    printf '<!-- fortress preview: %s -->\n## Preview of `%s`: it could not be created\n\n%s\n' "$stack" "$stack" \
         'What this push would change is not known. The log of the preview says why.' >"$file"
 fi
 marker=$(head -n 1 "$file")

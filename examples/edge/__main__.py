@@ -8,10 +8,10 @@ host = Host(
     {
         "address": "192.0.2.12",
         "site": "home",
-        # Of a mesh without other members: the servers are reached as they are.
+        # A mesh without other members: the servers are reached directly.
         "mesh_address": "10.9.0.1",
         "mesh_network": "10.9.0.0/24",
-        "operators": ["198.51.100.0/24"],  # who may open SSH connections; nobody else gets an answer
+        "operators": ["198.51.100.0/24"],  # who may open SSH connections; everyone else is dropped
     },
 )
 edge = HAProxyEdge(
@@ -22,7 +22,7 @@ edge = HAProxyEdge(
         "primary": {
             "site": "home",
             "servers": {"web-1": "192.0.2.21:8080", "web-2": "192.0.2.22:8080"},
-            "maxconn": 100,  # requests that each takes at a time; above that the other site helps
+            "maxconn": 100,  # concurrent requests per server; above that the other site helps
         },
         "overflow": {"site": "elsewhere", "servers": {"web-3": "203.0.113.23:8080"}, "maxconn": 100},
         "health_path": "/",

@@ -3,9 +3,9 @@
 import pulumi
 from pulumi_fortress import Host, WireGuardMesh
 
-OPERATORS = ["198.51.100.0/24"]  # who may open SSH connections; nobody else gets an answer
+OPERATORS = ["198.51.100.0/24"]  # who may open SSH connections; everyone else is dropped
 NETWORK = "10.9.0.0/24"
-HOSTS = {  # where each answers SSH, and its address in the mesh
+HOSTS = {  # SSH address, and address in the mesh
     "office": ("192.0.2.1", "10.9.0.1"),
     "shop": ("192.0.2.2", "10.9.0.2"),
     "archive": ("198.51.100.3", "10.9.0.3"),
@@ -29,10 +29,10 @@ WireGuardMesh(
     "mesh",
     {
         "members": {name: host.member for name, host in hosts.items()},
-        "hubs": ["office"],  # has an address that stays
+        "hubs": ["office"],  # has a fixed address
         "flows": [
             {"source": "shop", "destination": "office", "port": 5432, "open": True},
-            # Neither is a hub, so this goes over the office.
+            # Neither is a hub, so this goes through the office.
             {"source": "shop", "destination": "archive", "port": 22, "open": True},
         ],
         "mtu": 1380,

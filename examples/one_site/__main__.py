@@ -1,13 +1,13 @@
-"""A fortress without Frankfurt: database, worker and edge at one site, joined by a mesh of their own."""
+"""A fortress without Frankfurt: database, worker and edge at one site, joined by a mesh."""
 
 from pathlib import Path
 
 import pulumi
 from pulumi_fortress import DataFortress, EphemeralWorker, HAProxyEdge, Host, WireGuardMesh
 
-OPERATORS = ["198.51.100.0/24"]  # who may open SSH connections; nobody else gets an answer
+OPERATORS = ["198.51.100.0/24"]  # who may open SSH connections; everyone else is dropped
 NETWORK = "10.9.0.0/24"
-HOSTS = {  # where each answers SSH, and its address in the mesh
+HOSTS = {  # SSH address, and address in the mesh
     "oslo-db": ("192.0.2.11", "10.9.0.1"),
     "oslo-edge": ("192.0.2.12", "10.9.0.2"),
     "oslo-web": ("192.0.2.13", "10.9.0.3"),
@@ -43,7 +43,7 @@ mesh = WireGuardMesh(
 
 
 def on(name: str, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
-    """For a service on a host: it comes after the host's part of the mesh and what else it needs."""
+    """Options of a service on a host: it comes after the host's part of the mesh and its other dependencies."""
     return pulumi.ResourceOptions(depends_on=[hosts[name], mesh.members[name], *needs])
 
 

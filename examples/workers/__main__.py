@@ -1,4 +1,4 @@
-"""Workers that join a fortress of another stack: it gives what it exports, and gets a file for a peer a worker."""
+"""Workers that join the fortress of another stack, through its outputs and one peer file per worker on its hubs."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,10 +7,10 @@ from typing import Any
 import pulumi
 from pulumi_fortress import EphemeralWorker, FlowArgs, Host, Member, WireGuardMesh
 
-OPERATORS = ["192.0.2.10/32"]  # who may open SSH connections; nobody else gets an answer
+OPERATORS = ["192.0.2.10/32"]  # who may open SSH connections; everyone else is dropped
 NETWORK = "10.100.0.0/24"  # the fortress's mesh
 HUBS = {"oslo-db": "10.100.0.1", "oslo-edge": "10.100.0.3"}  # of the fortress: its database and its edge
-WORKERS = {  # where each answers SSH, and its address in the mesh, which no host of the fortress has
+WORKERS = {  # SSH address, and address in the mesh, which no host of the fortress may have
     "fra-8": ("203.0.113.28", "10.100.0.8"),
     "fra-9": ("203.0.113.29", "10.100.0.9"),
 }
@@ -22,12 +22,12 @@ fortress = pulumi.StackReference(config.require("fortress")).require_output("for
 
 
 def fact(pick: Callable[[Any], Any]) -> pulumi.Output[Any]:
-    """One value of what the fortress exports: each by itself, so that none hides the others where it changes."""
+    """One value of the fortress's output: each by itself, so that an unknown one does not hide the others."""
     return fortress.apply(pick)
 
 
 def hub(name: str) -> Member:
-    """A host of the fortress as this stack's mesh takes it."""
+    """A host of the fortress, as a member for this stack's mesh."""
     return {
         "name": name,
         "site": "oslo",
@@ -35,7 +35,7 @@ def hub(name: str) -> Member:
         "port": fact(lambda found: int(found["hosts"][name]["port"])),
         "user": fact(lambda found: found["hosts"][name]["user"]),
         "host_key": fact(lambda found: found["hosts"][name]["host_key"]),
-        # Its key was born on the machine and never leaves it: another machine has another.
+        # Its key was generated on the machine and never leaves it: another machine has another key.
         "machine_id": fact(lambda found: found["hosts"][name]["public_key"]),
         "mesh_address": HUBS[name],
         "public_key": fact(lambda found: found["hosts"][name]["public_key"]),
@@ -45,7 +45,7 @@ def hub(name: str) -> Member:
 
 
 def flows(worker: str) -> list[FlowArgs]:
-    """What a worker reaches, and what reaches it."""
+    """The flows of a worker: to the database, and from the edge."""
     return [
         {"source": worker, "destination": "oslo-db", "port": 3306},
         {"source": "oslo-edge", "destination": worker, "port": 80},
@@ -71,7 +71,7 @@ mesh = WireGuardMesh(
     {
         "members": {name: hub(name) for name in HUBS} | {name: host.member for name, host in hosts.items()},
         "hubs": list(HUBS),
-        "elsewhere": list(HUBS),  # their mesh is the fortress's own
+        "elsewhere": list(HUBS),  # their mesh belongs to the fortress's stack
         "flows": [flow for name in WORKERS for flow in flows(name)],
         "mtu": 1360,
     },

@@ -1,4 +1,4 @@
-"""What a shell offers behind `--stack` and for HOST: read from the project's stack files, without the engine.
+"""Shell completion for `--stack` and HOST: read from the project's stack files, without the engine.
 
 Nothing here may fail or take long: it runs while somebody types.
 """
@@ -15,12 +15,12 @@ from typing import Any
 from fortress.cli.engine.project import project_folder
 
 LONGEST_S = 2
-"""Seconds, then the shell gets nothing: a folder may be on a disk that does not answer."""
+"""Seconds until completion gives up: a folder may be on a disk that does not answer."""
 LARGEST = 1_000_000
 """Characters of a stack file that are read; those of this project have some thousand."""
 
 HOSTS = "data-fortress:hosts"
-"""The setting, written out: the models of `fortress.settings` take their time to load."""
+"""The setting's name, repeated here because the models of `fortress.settings` take long to load."""
 
 LINE = "_FORTRESS_LINE"
 """Where `tidy_line` puts all words of the line."""
@@ -32,7 +32,7 @@ def stacks(incomplete: str) -> list[str]:
 
 
 def hosts(incomplete: str) -> list[str]:
-    """The hosts of the stack that the line names before or behind; of every stack where it names none."""
+    """The hosts of the stack that the line names anywhere; of every stack if it names none."""
 
     def found() -> Iterator[str]:
         files = _stack_files()
@@ -45,11 +45,11 @@ def hosts(incomplete: str) -> list[str]:
 
 
 def _offered(incomplete: str, find: Callable[[], Iterable[str]]) -> list[str]:
-    # The signal ends the process without a word.
+    # The signal ends the process silently.
     signal.alarm(LONGEST_S)
     try:
         return sorted({name for name in find() if name.startswith(incomplete)})
-    except Exception:  # noqa: BLE001 - whatever it is, it does not belong into the line that somebody types
+    except Exception:  # noqa: BLE001 - no error may disturb the line that somebody types
         return []
     finally:
         signal.alarm(0)
@@ -76,7 +76,7 @@ def _machine(name: str, settings: Mapping[str, Any]) -> str:
 
 
 def _words() -> list[str]:
-    """The words of the line; bash gives those behind the cursor too, zsh and fish do not."""
+    """The words of the line; bash includes those after the cursor, zsh and fish do not."""
     return (os.environ.get(LINE) or os.environ.get("_TYPER_COMPLETE_ARGS", "")).split()
 
 
@@ -91,7 +91,7 @@ def _stack_of(words: list[str]) -> str | None:
 
 
 def tidy_line(environment: MutableMapping[str, str]) -> None:
-    """Put the line that bash hands over into the form that typer reads: up to the cursor, `--stack=lab` one word of it.
+    """Turn the line from bash into the form that typer reads: up to the cursor, with `--stack=lab` as one word.
 
     Bash makes three words of that, and gives what is behind the cursor too.
     """

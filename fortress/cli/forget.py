@@ -1,4 +1,4 @@
-"""`fortress forget`: a host that is lost leaves the state of its stack, without a word to the host itself."""
+"""`fortress forget`: removes a lost host from the state of its stack, without contacting it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class NotForgottenError(Exception):
 
 @dataclass(frozen=True)
 class Removal:
-    """What leaves the state with a host, those that depend on others first."""
+    """The resources that leave the state with a host, dependants first."""
 
     host: str
     resources: tuple[Resource, ...]
@@ -36,7 +36,7 @@ class Removal:
 
     @property
     def left_behind(self) -> list[Resource]:
-        """Machines, volumes and the like: made by this stack, and still there afterwards."""
+        """Machines, volumes and the like: created by this stack, and still existing afterwards."""
         return [resource for resource in self.resources if of_cloud(resource)]
 
 
@@ -51,7 +51,7 @@ def removal_of(deployment: Mapping[str, Any], host: str) -> Removal:
     own = {r["urn"] for r in resources if r["type"] == HOST and name_of(r["urn"]) == host}
     if not own:
         known = sorted({name_of(r["urn"]) for r in resources if r["type"] == HOST})
-        raise CannotAskError(f"the state knows no host {host!r}; it knows {', '.join(known) or 'none'}")
+        raise CannotAskError(f"the state has no host {host!r}; it has {', '.join(known) or 'none'}")
     own = _with_dependants(resources, own)
     machines = {machine for r in resources if r["urn"] in own and (machine := _machine(r))}
     found = own | {r["urn"] for r in resources if _machine(r) in machines}
@@ -70,9 +70,9 @@ def _machine(resource: Resource) -> str | None:
 
 
 def _with_dependants(resources: list[Resource], found: set[str]) -> set[str]:
-    """`found`, and all that cannot exist without one of them: children, and what is deleted with it or made by it."""
+    """`found`, and all that depends on one of them: children, and what is deleted with it or uses it as provider."""
     found = set(found)
-    for r in resources:  # a parent always stands before its children
+    for r in resources:  # a parent always comes before its children
         provider = r.get("provider", "").rpartition("::")[0]
         if found & {r.get("parent"), r.get("deletedWith"), provider}:
             found.add(r["urn"])
@@ -80,7 +80,7 @@ def _with_dependants(resources: list[Resource], found: set[str]) -> set[str]:
 
 
 def _with_empty_components(resources: list[Resource], found: set[str]) -> set[str]:
-    """`found`, and the components that lose all their children by it."""
+    """`found`, and the components that lose all their children with it."""
     found = set(found)
     children: dict[str, set[str]] = {}
     for r in resources:
@@ -114,14 +114,14 @@ def _unmention(holder: dict[str, Any], key: str, urns: frozenset[str]) -> None:
 
 
 def forget(stack: str, removal: Removal, exported: Mapping[str, Any]) -> None:
-    """Write the state without the host, by the engine, which checks it once more.
+    """Write the state without the host, through the engine, which checks it once more.
 
-    `exported` is the state that the removal was made from: where it changed since, nothing is written.
+    `exported` is the state that the removal was made from: if it has changed since, nothing is written.
     Raises NotForgottenError, and CannotAskError where the engine is not there.
     """
     if removal.protected:
         listed = "\n".join(f"  pulumi state unprotect --stack {stack} '{urn}'" for urn in removal.protected)
-        raise NotForgottenError(f"some of it is protected; where it may be forgotten all the same, first run\n{listed}")
+        raise NotForgottenError(f"some of these are protected; to forget them anyway, first run\n{listed}")
     if engine.export(stack) != exported:
         raise NotForgottenError("the state changed in the meantime; nothing was written, run this again")
     text = json.dumps(without(exported, removal.urns))
@@ -132,8 +132,8 @@ def forget(stack: str, removal: Removal, exported: Mapping[str, Any]) -> None:
 
 
 def listing(stack: str, removal: Removal) -> str:
-    """What leaves the state, for whoever confirms it."""
-    lines = [f"{len(removal.resources)} resources of {removal.host} leave the state of {stack}, in this order:"]
+    """The list of resources that leave the state, for confirmation."""
+    lines = [f"{len(removal.resources)} resources of {removal.host} will leave the state of {stack}, in this order:"]
     lines += [
         f"  {r['type']}  {name_of(r['urn'])}{'  (protected)' if r.get('protect') else ''}" for r in removal.resources
     ]
@@ -141,16 +141,16 @@ def listing(stack: str, removal: Removal) -> str:
 
 
 def farewell(stack: str, removal: Removal) -> str:
-    """What was done, and what is left to do."""
+    """A summary of what was done and what remains to be done."""
     host = removal.host
     lines = [
-        f"{host} is out of the state of {stack}; it was not contacted, and what was pushed to it is still there.",
+        f"{host} was removed from the state of {stack}; it was not contacted, and the pushed files are still on it.",
         "Still to do:",
         f"  - remove {host} from hosts in Pulumi.{stack.rpartition('/')[2]}.yaml, or raise its incarnation when a new",
         "    machine takes the name; otherwise the next `pulumi up` contacts it again",
         f"  - pulumi up --stack {stack}: the other hosts drop it as a peer, the edge as a server",
     ]
     if removal.left_behind:
-        lines.append("  - delete what this stack made for it, which exists as before and may cost money:")
+        lines.append("  - delete the resources that this stack created for it, which still exist and may cost money:")
         lines += [f"      {r['type']}  {name_of(r['urn'])}  {r.get('id', '')}" for r in removal.left_behind]
     return "\n".join(lines) + "\n"

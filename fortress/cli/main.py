@@ -1,4 +1,4 @@
-"""The `fortress` command: what it takes, what it prints, how it ends."""
+"""The `fortress` command: its arguments, its output and its exit statuses."""
 
 from __future__ import annotations
 
@@ -33,18 +33,18 @@ Timeout = Annotated[
     float, typer.Option(metavar="SECONDS", min=1.0, max=600.0, help="How long a host may take for one answer.")
 ]
 Key = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="A private key that opens the hosts, beside those of the agent.")
+    Path | None, typer.Option(metavar="FILE", help="A private key for the hosts, in addition to those of the agent.")
 ]
 Output = Annotated[
     Path | None,
-    typer.Option("--output", "-o", metavar="FILE", help="Write it there; `-`, the default, is standard output."),
+    typer.Option("--output", "-o", metavar="FILE", help="Write to this file; `-`, the default, is standard output."),
 ]
 
 
 def _named(stack: str) -> str:
-    """Refuse an empty name, a script's unset variable: the engine would take the stack that was used last."""
+    """Refuse an empty name, such as an unset variable of a script: the engine would use the stack selected last."""
     if not stack.strip():
-        raise typer.BadParameter("name a stack; `pulumi stack ls` has them")
+        raise typer.BadParameter("name a stack; `pulumi stack ls` lists them")
     return stack
 
 
@@ -79,21 +79,21 @@ def fortress(
 ) -> None:
     """Look after a data fortress that `pulumi up` has brought up.
 
-    Run it in the folder of Pulumi.yaml, from where the hosts can be reached. The hosts are opened by the keys of
+    Run it in the folder of Pulumi.yaml, from a machine that can reach the hosts. It logs in to them with the keys of
     your SSH agent.
 
     \b
     Examples:
-      fortress verify --stack lab            does everything hold?
+      fortress verify --stack lab            do all checks pass?
       fortress verify --stack lab --json     the same, for a program
-      fortress status --stack lab            a line a host
+      fortress status --stack lab            one line per host
       fortress drift --stack lab             was anything changed by hand?
-      fortress drift --stack lab --repair    then put it right
+      fortress drift --stack lab --repair    then repair it
       fortress ssh oslo-db --stack lab       log in, with the stack's pinned key
       fortress preview --stack lab           what would `pulumi up` do?
       fortress report --stack lab -o r.html  one page about all of it
-      fortress forget fra-1 --stack lab      take out a host that is lost
-      fortress --install-completion          let the Tab key know stacks and hosts
+      fortress forget fra-1 --stack lab      remove a lost host from the state
+      fortress --install-completion          complete stacks and hosts with the Tab key
 
     `fortress COMMAND --help` has more examples, and the exit statuses. Ctrl-C stops any of them cleanly, with
     status 130.
@@ -105,35 +105,36 @@ def verify(
     stack: Stack,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of a table.")] = False,
     io: Annotated[
-        bool, typer.Option("--io", help="Load the database's disk for half a minute, in a file of its own (fio).")
+        bool, typer.Option("--io", help="Benchmark the database's disk too (fio): half a minute of load.")
     ] = False,
     timeout: Timeout = 10.0,
     key: Key = None,
 ) -> None:
-    """Measure the standing fortress and say what holds.
+    """Measure the running fortress against its limits.
 
     Host keys, handshakes, round trips and MTU in the tunnel and outside, the age of keys, the database over TLS and
-    from outside, its I/O wait and copies, each backend, certificates, clocks, open ports. The limits are the settings
-    under `verify`. Hosts are only read from; what is seen from outside is seen from where this runs. The result is
-    kept in .fortress/, beside Pulumi.yaml, for `fortress report`.
+    from outside, its I/O wait and replication, each backend, certificates, clocks, open ports. The limits are the
+    settings under `verify`. Nothing is changed on hosts; checks from outside are made from the machine that runs this.
+    The result is kept in .fortress/, beside Pulumi.yaml, for `fortress report`.
 
-    --io measures IOPS and commits too. It writes 1 GiB on the database's host while that serves, and leaves nothing.
+    --io measures IOPS and commits too. It writes 1 GiB on the database's host while the database serves, and leaves
+    nothing behind.
 
     \b
     Examples:
       fortress verify --stack lab
-      fortress verify --stack oslo --io        before there is traffic, or little
+      fortress verify --stack oslo --io        with little or no traffic
       fortress verify -s lab --json | jq '.checks[] | select(.status != "ok")'
-      fortress verify --stack oslo --timeout 30      over a slow line
+      fortress verify --stack oslo --timeout 30      over a slow link
 
     \b
     Exit status:
-      0  every check holds
-      1  some fail
-      2  none fails, but some could not be asked: no such stack, no engine,
-         no SSH key, a silent host
+      0  all checks pass
+      1  some checks fail
+      2  no check fails, but some could not be made: no such stack, no engine,
+         no SSH key, a host that does not answer
     """
-    # The command answers `--help` in a moment because what it stands on is only loaded when it is needed.
+    # Imported only when needed, so that `--help` answers at once.
     from fortress.cli.check import show
     from fortress.cli.check.check import exit_status
     from fortress.cli.engine import outputs as stack_outputs
@@ -166,15 +167,15 @@ def verify(
 def preview(
     stack: Stack,
     file: Output = None,
-    forge: Annotated[Forge, typer.Option(help="Where the comment goes: how long it may be.")] = Forge.GITHUB,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object that holds the comment too.")] = False,
+    forge: Annotated[Forge, typer.Option(help="Where the comment is posted: limits its length.")] = Forge.GITHUB,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object that includes the comment.")] = False,
 ) -> None:
-    """Write what `pulumi up` would do as a comment for a reviewer.
+    """Write a comment for a reviewer that shows what `pulumi up` would do.
 
-    In Markdown: first what is replaced or deleted that holds data; then, per host, the lines of each file that change
-    and what becomes of its service; the cloud resources; the whole report, folded. Secrets stay masked. Nothing is
+    In Markdown: first resources with data that would be replaced or deleted; then, per host, the changed lines of each
+    file and the effect on its service; the cloud resources; the whole report, folded. Secrets stay masked. Nothing is
     changed, and no host is contacted. Its first line is a marker, by which examples/ci finds the comment to update.
-    The engine has 30 minutes for it.
+    The engine may take 30 minutes.
 
     \b
     Examples:
@@ -184,9 +185,9 @@ def preview(
 
     \b
     Exit status:
-      that of `pulumi preview`: 0 when it can be brought up; what stands in the
-         way is in the comment
-      2  could not ask: no such stack, no engine, no passphrase, FILE cannot be
+      that of `pulumi preview`: 0 if `pulumi up` can run; otherwise the comment
+         says what prevents it
+      2  no preview: no such stack, no engine, no passphrase, FILE cannot be
          written
     """
     from fortress.cli.preview import run as previews
@@ -201,7 +202,7 @@ def preview(
         text = previews.render(stack, found, forge, as_object=json)
         _put(file, text)
         if found.errors:
-            complain(f"stack {stack} cannot be brought up; the comment says why")
+            complain(f"`pulumi up` would fail on stack {stack}; the comment says why")
         raise typer.Exit(found.status)
 
 
@@ -211,23 +212,23 @@ def forget(
     stack: Stack,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
-    """Take a host that is lost out of a stack's state.
+    """Remove a lost host from a stack's state.
 
-    Everything the stack put on the host leaves the state; the host is not contacted, and no machine is deleted.
-    Other hosts learn of it at the next `pulumi up`, which would put the host back while the settings still name it:
-    remove it there first, or give it a new incarnation.
+    Everything that the stack put on the host is removed from the state; the host is not contacted, and no machine is
+    deleted. Other hosts learn of it at the next `pulumi up`, which would set the host up again if the settings still
+    name it: remove it there first, or give it a new incarnation.
 
     \b
     Examples:
-      fortress forget fra-1 --stack lab              lists what leaves, and asks
+      fortress forget fra-1 --stack lab              lists what goes, and asks
       fortress forget fra-1 --stack lab --yes        in a script
 
     \b
     Exit status:
-      0  the host is out
+      0  the host is removed
       1  nothing was written: not confirmed, something is protected, the state
          changed meanwhile
-      2  could not ask: no such stack, no such host, no engine
+      2  could not begin: no such stack, no such host, no engine
     """
     from fortress.cli import forget as forgetting
     from fortress.cli.engine import run as engine
@@ -239,7 +240,7 @@ def forget(
         _say(forgetting.listing(stack, removal))
         if not yes:
             if not sys.stdin.isatty():
-                complain("nothing was written; say --yes to forget it without being asked")
+                complain("nothing was written; use --yes to forget it without confirmation")
                 raise typer.Exit(1)
             if not _confirmed(f"Forget {host}? [y/N] "):
                 complain("nothing was written")
@@ -258,20 +259,20 @@ def drift(
     stack: Stack,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of text.")] = False,
     repair: Annotated[
-        bool, typer.Option("--repair", "--mend", help="Put right what differs, by the engine, and look again.")
+        bool, typer.Option("--repair", "--mend", help="Repair the differences through the engine, and check again.")
     ] = False,
     timeout: Timeout = 10.0,
     key: Key = None,
 ) -> None:
-    """Read back what was pushed, and show what is different.
+    """Read back what was pushed, and show the differences.
 
     Every file with its mode and owner, units, the live firewall, the tunnel's peers, the database's variables. An edit
-    by hand is told from a push that was cut. Needs the stack's passphrase; of a file with a secret it only says that
-    it differs, and a private key in any other reads [secret]. Without --repair nothing is changed.
+    by hand is distinguished from an interrupted push. Needs the stack's passphrase; for a file with a secret it only
+    says that it differs, and a private key in any other file is shown as [secret]. Without --repair nothing is changed.
 
-    --repair writes what was found into the stack's state, as a refresh does, and runs `pulumi up` for just that. Where
-    the state cannot be written, all is as it was: run it again. Once it is written, the next `pulumi up` does the rest
-    of a repair that was cut, and so does another --repair. Its older name, --mend, means the same.
+    --repair writes the differences into the stack's state, as a refresh does, and runs `pulumi up` for just these. If
+    the state cannot be written, nothing has changed: run it again. Once it is written, the next `pulumi up` completes
+    an interrupted repair, and so does another --repair. Its older name, --mend, means the same.
 
     \b
     Examples:
@@ -281,10 +282,10 @@ def drift(
 
     \b
     Exit status:
-      0  everything is as pushed, or is so again
+      0  everything is as pushed, or was repaired
       1  something differs
-      2  nothing differs, but something could not be asked: no such stack, no
-         engine, no passphrase, no SSH key, a silent host
+      2  nothing differs, but something could not be checked: no such stack, no
+         engine, no passphrase, no SSH key, a host that does not answer
     """
     from fortress.cli.drift import show
     from fortress.cli.drift.run import Drift
@@ -305,7 +306,7 @@ def drift(
                 _say(show.as_text(stack, before, terminal=_is_terminal()))
             with _progress("repairing") as tell:
                 refused = drifting.repair(tell)
-            with _progress("looking again") as tell:
+            with _progress("checking again") as tell:
                 after = drifting.look(tell)
         if refused:
             complain(refused)
@@ -323,10 +324,10 @@ def status(
     timeout: Timeout = 5.0,
     key: Key = None,
 ) -> None:
-    """Say in a line a host how it is.
+    """Show one health line per host.
 
-    Up, peers heard, services, days of certificates, last push: one question to each host. `fortress verify` measures;
-    this only looks.
+    Uptime, peers heard, services, remaining days of certificates, last push: one quick question to each host.
+    `fortress verify` measures thoroughly.
 
     \b
     Examples:
@@ -336,9 +337,9 @@ def status(
     \b
     Exit status:
       0  all is well
-      1  a peer is silent, a service is down, a certificate ends soon, or a
-         push did not end
-      2  nothing of that, but some host could not be asked
+      1  a peer is silent, a service is down, a certificate is about to expire,
+         or a push is unfinished
+      2  none of these, but some host could not be asked
     """
     from fortress.cli import status as looking
     from fortress.cli.check import show
@@ -370,29 +371,29 @@ def report(
     stack: Stack,
     file: Output = None,
     kept: Annotated[
-        bool, typer.Option("--kept", help="Show the last run that was kept. No host is contacted, no key is needed.")
+        bool, typer.Option("--kept", help="Show the last stored run. No host is contacted, no key is needed.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Write what the page is made from, as one JSON object.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Write the data of the page as one JSON object.")] = False,
     timeout: Timeout = 10.0,
     key: Key = None,
 ) -> None:
-    """Measure the standing fortress and write one HTML page about it.
+    """Measure the running fortress and write one HTML page about it.
 
-    A drawing of sites, hosts, tunnels and flows; each check with its limit and its history, from the runs that
-    `fortress verify` and this keep beside Pulumi.yaml; certificates and keys by age; what the last `pulumi up`
-    changed. The page holds all it shows and loads nothing. It names hosts and addresses, and no secret.
+    A diagram of sites, hosts, tunnels and flows; each check with its limit and its history, from the runs that
+    `fortress verify` and this command store beside Pulumi.yaml; certificates and keys by age; what the last `pulumi up`
+    changed. The page is self-contained and loads nothing. It names hosts and addresses, and no secret.
 
     \b
     Examples:
       fortress report --stack lab -o lab.html
-      fortress report --stack lab --kept -o lab.html   hosts are not asked again
+      fortress report --stack lab --kept -o lab.html   without asking the hosts
       fortress report --stack lab --json | jq '.up.touched'
 
     \b
     Exit status:
-      0  the page is written, whatever the checks say; `fortress verify` tells
-         by its own
-      2  it is not: no such stack, no engine, no SSH key, no run kept, FILE
+      0  the page is written, whatever the checks found; for that, see the exit
+         status of `fortress verify`
+      2  no page: no such stack, no engine, no SSH key, no stored run, FILE
          cannot be written
     """
     from fortress.cli import status as looking
@@ -409,7 +410,7 @@ def report(
 
     with _orderly(tell_in_json):
         if file is None and not json and _is_terminal():
-            raise CannotAskError("a page is nothing for a terminal; say where it goes: -o FILE, or -o - for here")
+            raise CannotAskError("refusing to print HTML to a terminal; use -o FILE, or -o - to print it anyway")
         credentials = None if kept else ssh.prepare(key, os.environ)
         with _progress(f"reading stack {stack}") as tell:
             exported = engine.export(stack)
@@ -439,14 +440,14 @@ def ssh_to(
     host: HostArgument,
     stack: Stack,
     command: Annotated[
-        list[str] | None, typer.Argument(metavar="COMMAND", help="What to run there, behind `--`, as `ssh` takes it.")
+        list[str] | None, typer.Argument(metavar="COMMAND", help="Command to run there, after `--`, as with `ssh`.")
     ] = None,
     key: Key = None,
 ) -> None:
-    """Log in to a host by OpenSSH, with its pinned key.
+    """Log in to a host with OpenSSH, and check its pinned key.
 
-    User, port and bastion are the stack's. A host that shows another key than the pinned one is refused.
-    Your ~/.ssh/config applies to the rest.
+    User, port and bastion come from the stack. A host with another key than the pinned one is refused.
+    Your ~/.ssh/config applies to everything else.
 
     \b
     Examples:
@@ -455,8 +456,8 @@ def ssh_to(
 
     \b
     Exit status:
-      that of `ssh`: the command's, or 255 where it could not connect
-      2  could not ask: no such stack, no such host, no engine, no `ssh`
+      that of `ssh`: the command's, or 255 if it could not connect
+      2  could not begin: no such stack, no such host, no engine, no `ssh`
     """
     from fortress.cli.engine import outputs as stack_outputs
     from fortress.cli.hosts import openssh
@@ -473,7 +474,7 @@ def ssh_to(
 
 @contextmanager
 def _orderly(tell: Callable[[CannotAskError], None] = lambda _error: None) -> Iterator[None]:
-    """End as a command should: one line and status 2 where something is missing, 130 and nothing for Ctrl-C."""
+    """End as a command should: one line and status 2 if something is missing, nothing and status 130 on Ctrl-C."""
     try:
         yield
     except CannotAskError as error:
@@ -486,7 +487,7 @@ def _orderly(tell: Callable[[CannotAskError], None] = lambda _error: None) -> It
 
 @contextmanager
 def _progress(message: str) -> Iterator[Callable[[str], None]]:
-    """Say on a terminal's standard error what takes its time, and wipe it away at the end."""
+    """Show on a terminal's standard error what is in progress, and wipe it away at the end."""
     if not sys.stderr.isatty():
         yield lambda _message: None
         return
@@ -522,7 +523,7 @@ def _put(file: Path | None, text: str) -> None:
 
 
 def _put_unasked(file: Path | None, text: str) -> None:
-    """The object that says why there is no answer, in place of an older one; printed where FILE takes nothing."""
+    """Put the object that says why there is no answer in place of an older one; print it if FILE cannot be written."""
     try:
         _put(file, text)
     except CannotAskError:
@@ -530,7 +531,7 @@ def _put_unasked(file: Path | None, text: str) -> None:
 
 
 def _keep(stack: str, checks: Sequence[Check]) -> Run:
-    """Keep what was measured for the history of `fortress report`; where that cannot be, one word and no more."""
+    """Keep the results for the history of `fortress report`; if that fails, only complain."""
     from fortress.cli.check import history
 
     run = history.Run(time.time(), tuple(checks))

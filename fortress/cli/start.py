@@ -1,4 +1,4 @@
-"""Where the `fortress` command begins: what holds whatever becomes of its streams, its terminal and Ctrl-C."""
+"""Entry point of the `fortress` command: it copes with closed streams, odd terminals, signals and Ctrl-C."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def main() -> None:
                 signal.signal(number, _end)
         _settle_streams()
         _settle_terminal()
-        # What the command stands on takes a moment to load, in which Ctrl-C may come too.
+        # Loading the rest takes a moment, in which Ctrl-C may come too.
         from fortress.cli import completion
         from fortress.cli.main import app
 
@@ -32,7 +32,7 @@ def main() -> None:
             raise
         complain(f"{missing.name} is not installed; pip install 'data-fortress[cli]'")
         sys.exit(COULD_NOT_ASK)
-    except OSError as error:  # of what is written past our own words: help on a full disk
+    except OSError as error:  # in output that is not ours, such as help on a full disk
         complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         # Python would try once more at its end, and complain.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
@@ -40,29 +40,29 @@ def main() -> None:
 
 
 def _end(number: int, _frame: FrameType | None) -> None:
-    """End in order, and take the engine along."""
+    """Exit cleanly, and stop the engine too."""
     sys.exit(128 + number)
 
 
 def _settle_streams() -> None:
-    """Put the null device where a stream is closed (`2>&-`): else the next file that is opened takes its place.
+    """Open the null device in place of a closed stream (`2>&-`): otherwise the next file opened takes its number.
 
-    `sys.stdout` stays None where it is closed, so that what is lost can be told.
+    `sys.stdout` stays None where it is closed, so that lost output can be reported.
     """
     for number in range(3):
         try:
             os.fstat(number)
         except OSError:
-            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest free number
     sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - for as long as the program runs
     sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
     if isinstance(sys.stdout, io.TextIOWrapper):
-        # A locale that lacks a letter is no reason to print nothing.
+        # Print escapes for characters that the locale lacks, rather than nothing.
         sys.stdout.reconfigure(errors="backslashreplace")
 
 
 def _settle_terminal() -> None:
-    """Hand on no width that is none, and no terminal that nobody knows: rich, pip and the engine stumble over them."""
+    """Remove an invalid width and an unset terminal type: rich, pip and the engine stumble over them."""
     if not os.environ.get("COLUMNS", "80").isdecimal() or int(os.environ.get("COLUMNS", "80")) == 0:
         del os.environ["COLUMNS"]
     os.environ["TERM"] = os.environ.get("TERM") or "dumb"

@@ -30,7 +30,7 @@ from fortress.text import script
 LOOKING_TAKES_S = 5.0
 """Seconds that a busy host may need beside the time that an answer may take."""
 
-RENEW = "renew it; `fortress verify` says how"
+RENEW = "renew it; `fortress verify` prints the command"
 
 KINDS = (Kind.UP, Kind.PEERS_HEARD, Kind.SERVICES, Kind.CERTIFICATE, Kind.LAST_PUSH)
 """The checks of a host, each a column."""
@@ -166,7 +166,7 @@ def judge(outputs: StackOutputs, name: str, answer: Answer) -> list[Check]:
         found.append(certificate.ok(None, "no certificate here"))
     when = None if answer.pushed is None else datetime.fromtimestamp(answer.pushed, UTC).strftime("%Y-%m-%d %H:%M UTC")
     if answer.unfinished:
-        found.append(push.fail(when, f"not ended: {', '.join(answer.unfinished)}; see `fortress drift`"))
+        found.append(push.fail(when, f"unfinished: {', '.join(answer.unfinished)}; see `fortress drift`"))
     else:
         ago = "" if answer.pushed is None else f"{_span(answer.now - answer.pushed)} ago"
         found.append(push.judge(when is not None, when, ago or "nothing was ever pushed"))

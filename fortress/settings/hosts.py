@@ -1,4 +1,4 @@
-"""Settings of sites and hosts: where machines come from, and which of them cannot stand side by side."""
+"""Settings of sites and hosts: where machines come from, and which settings conflict."""
 
 from __future__ import annotations
 
@@ -32,21 +32,21 @@ class KeyPair(Model):
     name: OneLine
     """Its name in the cloud."""
     public_key: ProjectPath | None = None
-    """File in this project; the key pair is made from it. When not given, the cloud has one of this name."""
+    """File in this project, from which the key pair is created. If not given, the cloud must have one of this name."""
 
 
 class CloudNetwork(Model):
-    """A network that the stack makes (`cidr`), or one that is there (`existing`)."""
+    """A network that the stack creates (`cidr`), or an existing one (`existing`)."""
 
     cidr: Network | None = None
-    """Range of a network to be made; it overlaps neither the mesh nor another site's. /25 or wider on AWS."""
+    """Range of the network to create; it must not overlap the mesh or another site's network. /25 or larger on AWS."""
     existing: OneLine | None = None
-    """Name of an OpenStack network, id of a VPC."""
+    """Name of an existing OpenStack network, or id of an existing VPC."""
 
     @model_validator(mode="after")
     def _one(self) -> CloudNetwork:
         if (self.cidr is None) == (self.existing is None):
-            raise ValueError("cidr: give either cidr, for a network to be made, or existing, for one that is there")
+            raise ValueError("cidr: set either cidr, to create a network, or existing, to use one")
         return self
 
 
@@ -54,12 +54,12 @@ class OpenStackNetwork(CloudNetwork):
     """The network of an OpenStack site."""
 
     dns: Annotated[list[Address], AfterValidator(distinct)] = []
-    """Name servers that its machines are given; the cloud's own when empty."""
+    """Name servers for its machines; the cloud's own if empty."""
 
     @model_validator(mode="after")
     def _of_what_is_made(self) -> OpenStackNetwork:
         if self.existing and self.dns:
-            raise ValueError("dns: a network that is there has its own; leave it out")
+            raise ValueError("dns: an existing network has its own; leave it out")
         return self
 
 
@@ -72,7 +72,7 @@ class AwsNetwork(CloudNetwork):
     @model_validator(mode="after")
     def _of_what_is_made(self) -> AwsNetwork:
         if self.existing and self.ipv6:
-            raise ValueError("ipv6: a VPC that is there has its own ranges; leave it out")
+            raise ValueError("ipv6: an existing VPC has its own ranges; leave it out")
         return self
 
 
@@ -82,71 +82,72 @@ class ObjectContainer(Model):
     versioning: bool = True
     """Whether old versions of its objects are kept."""
     expire_days: Annotated[int, Field(ge=1)] | None = None
-    """After how many days its objects end; they stay when not given."""
+    """Days after which its objects should expire, written into the container's metadata for those who upload; objects
+    stay if not given."""
 
 
 class OpenStackSite(Model):
     """An OpenStack project. Credentials: `OS_*` variables, clouds.yaml, or an application credential."""
 
     auth_url: Https
-    """Of the identity service (Keystone), such as https://api.coolvds.com/v3."""
+    """URL of the identity service (Keystone), such as https://api.coolvds.com/v3."""
     region: OneLine
-    """Such as NO-Oslo-1."""
+    """Region, such as NO-Oslo-1."""
     project_id: OneLine | None = None
-    """The project that the credentials must be of: those of another one would miss all that stands."""
+    """Project to which the credentials must belong: with those of another one, all existing resources look lost."""
     application_credential_id: OneLine | None = None
-    """With the secret setting `openstack_application_credential_secret`."""
+    """Id of an application credential; its secret is the setting `openstack_application_credential_secret`."""
     external_network: OneLine
-    """Name of the network that leads out, and that floating addresses come from."""
+    """Name of the network that leads outside and provides the floating addresses."""
     network: OpenStackNetwork
     key_pair: KeyPair
     containers: dict[Container, ObjectContainer] = {}
-    """Object containers to be made, by name."""
+    """Object containers to create, by name."""
 
 
 class AwsImage(Model):
-    """Which machine image, by who publishes it and the pattern of its name; the newest one."""
+    """The machine image: the newest one of this owner whose name matches the pattern."""
 
     owner: Owner = "136693071363"
     """Debian's account (https://wiki.debian.org/Cloud/AmazonEC2Image); Canonical's is 099720109477."""
     name: OneLine = "debian-13-amd64-*"
     """Pattern of its name, with * and ?."""
     pinned: bool = True
-    """Whether a machine keeps the image it was made with. When false, a newer image replaces it."""
+    """Whether a machine keeps the image it was created with. If false, a newer image replaces the machine."""
 
 
 class AwsSite(Model):
     """An AWS account and region. Credentials: `AWS_*` variables, ~/.aws, or an access key."""
 
     region: Region = "eu-central-1"
-    """Where its machines stand."""
+    """Region of its machines."""
     account_id: Owner | None = None
-    """The account that the credentials must be of: those of another one would miss all that stands."""
+    """Account to which the credentials must belong: with those of another one, all existing resources look lost."""
     access_key_id: Annotated[str, matching(r"[A-Z0-9]{16,128}", "the id of an access key")] | None = None
-    """With the secret setting `aws_secret_access_key`."""
+    """Id of an access key; its secret is the setting `aws_secret_access_key`."""
     network: AwsNetwork
     key_pair: KeyPair
     image: AwsImage = AwsImage()
     tags: Tags = {}
-    """On everything that the stack makes here."""
+    """Tags of everything that the stack creates here."""
 
 
 class Site(Model):
-    """A place where hosts stand, who operates it, and the cloud that makes machines there."""
+    """A location of hosts, its operator, and the cloud that provides machines there."""
 
     operator: OneLine
-    """Who runs the machines: the company's name."""
+    """Name of the company that runs the machines."""
     country: Annotated[str, matching(r"[A-Z]{2}", "a country's two letters (ISO 3166), such as NO")]
     """Where the machines are. `"NO"` in quotes: YAML reads a bare NO as false."""
     sovereign: bool
-    """Whether personal data may rest here; true for the site of the database."""
+    """Whether personal data may be stored here; must be true for the site of the database."""
     openstack: OpenStackSite | None = None
     aws: AwsSite | None = None
 
     @model_validator(mode="after")
     def _one_cloud(self) -> Site:
         if self.openstack and self.aws:
-            raise ValueError("aws: a site is of one cloud; make two sites of it")
+            raise ValueError("aws: a site belongs to one cloud; split it into two sites")
         return self
 
 
@@ -154,93 +155,95 @@ class OpenStackHost(Model):
     """A machine of an OpenStack site."""
 
     name: Note | None = None
-    """The instance's name; the host's when not given."""
+    """The instance's name; the host's name if not given."""
     flavor: OneLine
-    """By name, as `openstack flavor list` has it."""
+    """Name of the flavor, as in `openstack flavor list`."""
     image: OneLine
-    """Name or id."""
+    """Name or id of the image."""
     image_pinned: bool = True
-    """Whether the machine keeps the image it was made with. When false, a newer image replaces it."""
+    """Whether the machine keeps the image it was created with. If false, a newer image replaces the machine."""
     fixed_address: Annotated[str, matching(r"[0-9.]+", "an IPv4 address")] | None = None
-    """Inside the site's network; the cloud's choice when not given. Not for a worker, whose next generation stands
+    """Address inside the site's network; chosen by the cloud if not given. Not for a worker, whose next generation runs
     beside it."""
     floating_address: bool = True
     """Whether it gets an address from the external network, which outlives the machine."""
     security_groups: Annotated[list[OneLine], AfterValidator(distinct)] = []
-    """Groups that are there already, by name, besides those that the stack makes."""
+    """Names of existing groups, in addition to those that the stack creates."""
     metadata: dict[Annotated[str, matching(r"[A-Za-z0-9_.:-]{1,255}", "a metadata key")], Note] = {}
-    """Of the instance, as `{role: primary-db}`."""
+    """Metadata of the instance, such as `{role: primary-db}`."""
     availability_zone: OneLine | None = None
-    """The cloud's choice when not given."""
+    """Availability zone; chosen by the cloud if not given."""
 
 
 class AwsHost(Model):
     """A worker on AWS."""
 
     type: InstanceType = "c5.large"
-    """How large a machine."""
+    """Instance type."""
     zone: Zone
-    """Where in the site's region."""
+    """Zone in the site's region."""
     disk_gb: Annotated[int, Field(ge=8, le=16384)] = 20
-    """Of its root disk."""
+    """Size of its root disk."""
     spot: bool = False
-    """Cheaper, and taken away when AWS wants it."""
+    """Whether it is a spot instance: cheaper, and terminated when AWS wants it back."""
     tags: Tags = {}
-    """On the machine, besides the site's."""
+    """Tags of the machine, in addition to the site's."""
 
 
 class Host(Model):
-    """One machine: one that exists (`address`), or one that the stack makes (`openstack`, `aws`).
+    """One machine: one that exists (`address`), or one that the stack creates (`openstack`, `aws`).
 
     Each host has exactly one of the three. One host has `role: database`, at a sovereign site, one has `role: edge`,
-    and at least one has `role: worker`; on AWS stand workers only.
+    and at least one has `role: worker`; on AWS there may be workers only.
     """
 
     site: Name
-    """Where it stands: a name under `sites`."""
+    """Its site: a name under `sites`."""
     role: Role
-    """What it is for."""
+    """Its purpose."""
     slot: Annotated[int, Field(ge=1)]
-    """The host's fixed place in the mesh network, which no other host has: slot 1 of 10.100.0.0/24 is 10.100.0.1."""
+    """The host's fixed and unique place in the mesh network: slot 1 of 10.100.0.0/24 is 10.100.0.1."""
     address: Address | None = None
-    """Where a machine that exists answers SSH, and where others of the mesh find it when it is a hub."""
+    """Address of a machine that exists: for SSH, and for other members of the mesh if it is a hub."""
     openstack: OpenStackHost | None = None
     aws: AwsHost | None = None
     generation: Annotated[int, Field(ge=1)] = 1
-    """Of a worker that the stack makes: raised by one, a new machine takes over before the old one leaves."""
+    """For a worker that the stack creates: raise it by one, and a new machine takes over before the old one leaves."""
     host_key: HostKey | None = None
-    """Pinned when given; learnt once at first contact otherwise."""
+    """Its pinned key; if not given, learnt once at first contact."""
     memory_mb: mariadb.Memory | None = None
-    """Memory to size services by, in MB; the machine's own when not given."""
+    """Memory to size services by, in MB; the machine's own if not given."""
     incarnation: Annotated[int, Field(ge=1)] = 1
-    """Raised by one when another machine took over an `address`: its key is learnt anew, everything pushed again."""
+    """Raise it by one when another machine took over an `address`: its key is learnt again, everything pushed again."""
     gone: bool = False
-    """The machine is lost: nothing contacts it any more, so that it can be taken out of the settings."""
+    """The machine is lost: nothing contacts it any more, so that it can be removed from the settings."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> Host:
         if sum(origin is not None for origin in (self.address, self.openstack, self.aws)) != 1:
-            raise ValueError("address: give exactly one of address, for a machine that exists, openstack and aws")
+            raise ValueError("address: set exactly one of address (for a machine that exists), openstack and aws")
         if self.made:
             for given, name in ((self.host_key, "host_key"), (self.incarnation > 1, "incarnation")):
                 if given:
                     raise ValueError(
-                        f"{name}: is for a machine that exists; leave it out: the cloud says which machine this one is"
+                        f"{name}: only for a machine that exists; leave it out: the cloud identifies this one"
                     )
         if self.gone and self.made and self.role == "worker":
-            raise ValueError("gone: is not for a worker that the stack makes; take it out, or raise its generation")
+            raise ValueError(
+                "gone: not for a worker that the stack creates; remove the worker, or raise its generation"
+            )
         if self.generation > 1 and not (self.made and self.role == "worker"):
-            raise ValueError(f"generation: {self.generation} is for a worker that the stack makes; leave it out")
+            raise ValueError(f"generation: {self.generation} is only for a worker that the stack creates; leave it out")
         return self
 
     @property
     def made(self) -> bool:
-        """Whether the stack makes the machine."""
+        """Whether the stack creates the machine."""
         return self.address is None
 
 
 def problems(sites: Mapping[str, Site], hosts: Mapping[str, Host], mesh: IPv4Network) -> Iterable[str]:
-    """What is wrong with hosts side by side, each as `path: what, and the cure`."""
+    """Problems of hosts taken together, each as `path: problem; fix`."""
     yield from _taken_twice(hosts, mesh)
     yield from _networks(sites, mesh)
     for name, host in hosts.items():
@@ -260,7 +263,7 @@ def _taken_twice(hosts: Mapping[str, Host], mesh: IPv4Network) -> Iterator[str]:
         if host.slot > room:
             yield f"hosts.{name}.slot: {host.slot} is outside {mesh}, which has slots 1 to {room}"
         if other := slots.get(host.slot):
-            yield f"hosts.{name}.slot: {host.slot} is taken by hosts.{other}; give each host a slot of its own"
+            yield f"hosts.{name}.slot: {host.slot} is taken by hosts.{other}; give each host a different slot"
         slots[host.slot] = name
         if host.address:
             if other := addresses.get(("", host.address)):
@@ -270,7 +273,7 @@ def _taken_twice(hosts: Mapping[str, Host], mesh: IPv4Network) -> Iterator[str]:
             addresses["", host.address] = name
         if host.openstack and (fixed := host.openstack.fixed_address):
             if other := addresses.get((host.site, fixed)):
-                yield f"hosts.{name}.openstack.fixed_address: {fixed} is taken by hosts.{other}; give it one of its own"
+                yield f"hosts.{name}.openstack.fixed_address: {fixed} is taken by hosts.{other}; use another one"
             addresses[host.site, fixed] = name
 
 
@@ -284,22 +287,22 @@ def _networks(sites: Mapping[str, Site], mesh: IPv4Network) -> Iterator[str]:
         path = f"sites.{name}.{'openstack' if site.openstack else 'aws'}.network.cidr"
         for other, network in found:
             if network.overlaps(cloud.network.cidr):
-                yield f"{path}: {cloud.network.cidr} overlaps {other}, {network}; give each a range of its own"
+                yield f"{path}: {cloud.network.cidr} overlaps {other}, {network}; give each a different range"
         if site.aws and cloud.network.cidr.prefixlen > 25:
-            yield f"{path}: {cloud.network.cidr} is too narrow for subnets of eight zones; take a /25 or wider"
+            yield f"{path}: {cloud.network.cidr} is too small for subnets of eight zones; use a /25 or wider"
         found.append((path, cloud.network.cidr))
 
 
 def _openstack(name: str, host: Host, machine: OpenStackHost, site: Site) -> Iterator[str]:
     if site.openstack is None:
-        yield f"hosts.{name}.openstack: sites.{host.site} has no openstack block; give it one, or the host an address"
+        yield f"hosts.{name}.openstack: sites.{host.site} has no openstack block; add one, or give the host an address"
         return
     path = f"hosts.{name}.openstack.fixed_address"
     cidr = site.openstack.network.cidr
     if cidr and not machine.floating_address:
         yield (
-            f"hosts.{name}.openstack.floating_address: false, and nobody outside reaches {cidr}; "
-            "set it to true, or use a network.existing that is reached"
+            f"hosts.{name}.openstack.floating_address: false, but nobody outside can reach {cidr}; "
+            "set it to true, or use a network.existing that can be reached"
         )
     if machine.fixed_address is None:
         return
@@ -309,18 +312,18 @@ def _openstack(name: str, host: Host, machine: OpenStackHost, site: Site) -> Ite
         yield f"{path}: {machine.fixed_address!r} must be an IPv4 address"
         return
     if host.role == "worker":
-        yield f"{path}: {address} cannot stand for a worker, whose next generation stands beside it; leave it out"
-    # The first address of a subnet is its gateway's, the last one is everyone's.
+        yield f"{path}: {address} is not possible for a worker, whose next generation runs beside it; leave it out"
+    # The first address of a subnet is its gateway's, the last one is the broadcast address.
     if cidr and (address not in cidr or address in (cidr[0], cidr[1], cidr[-1])):
-        yield f"{path}: {address} is outside the machines' part of {cidr}, {cidr[2]} to {cidr[-2]}"
+        yield f"{path}: {address} is outside the range for machines in {cidr}, {cidr[2]} to {cidr[-2]}"
 
 
 def _aws(name: str, host: Host, machine: AwsHost, site: Site) -> Iterator[str]:
     if site.aws is None:
-        yield f"hosts.{name}.aws: sites.{host.site} has no aws block; give it one, or the host an address"
+        yield f"hosts.{name}.aws: sites.{host.site} has no aws block; add one, or give the host an address"
         return
     if host.role != "worker":
-        yield f"hosts.{name}.aws: machines on AWS are workers; a host with role: {host.role} stands elsewhere"
+        yield f"hosts.{name}.aws: only workers may be on AWS; a host with role: {host.role} must be elsewhere"
     if not machine.zone.startswith(site.aws.region):
         region = f"sites.{host.site}.aws.region, {site.aws.region}"
-        yield f"hosts.{name}.aws.zone: {machine.zone} is not in {region}; take one of its zones"
+        yield f"hosts.{name}.aws.zone: {machine.zone} is not in {region}; use one of its zones"

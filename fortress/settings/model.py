@@ -35,11 +35,11 @@ class Bastion(Model):
     """A jump host, for a stack whose hosts all have an `address` and a `host_key`: no key can be learnt through it."""
 
     address: Address
-    """Where it answers SSH."""
+    """Address at which it answers SSH."""
     host_key: HostKey
     """Its pinned key."""
     user: User = "debian"
-    """Who logs in to it."""
+    """User who logs in to it."""
     port: Port = 22
     """Its SSH port."""
 
@@ -97,26 +97,24 @@ class Mesh(Model):
 
 
 class Volume(Model):
-    """A disk of its own for the data: either made by the cloud (`size_gb`), on a machine that the stack makes, or one
-    that a machine with an `address` has (`device`)."""
+    """A separate disk for the data: either a volume of the cloud (`size_gb`), for a machine that the stack creates, or
+    a disk that a machine with an `address` has (`device`)."""
 
     size_gb: Annotated[int, Field(ge=1, le=65536)] | None = None
     """Size in GB; it can grow, and never shrinks."""
     type: OneLine | None = None
-    """Volume type of the cloud, such as nvme; the cloud's default when not given."""
+    """Volume type of the cloud, such as nvme; the cloud's default if not given."""
     device: Annotated[str, matching(r"/dev/[A-Za-z0-9._/:-]{1,200}", "a device such as /dev/nvme1n1")] | None = None
-    """The disk, which is made into a file system only when nothing at all is on it."""
+    """The disk; it is formatted only if it is completely empty."""
     encrypted: bool = False
-    """LUKS, with the secret setting `database_volume_key`; only before there is data."""
+    """Whether it is encrypted (LUKS), with the secret setting `database_volume_key`; only before there is data."""
 
     @model_validator(mode="after")
     def _one_disk(self) -> Volume:
         if (self.size_gb is None) == (self.device is None):
-            raise ValueError(
-                "size_gb: give either size_gb, for a volume of the cloud, or device, for a disk that is there"
-            )
+            raise ValueError("size_gb: set either size_gb, for a volume of the cloud, or device, for an existing disk")
         if self.device and self.type:
-            raise ValueError(f"type: {shown(self.type)} is the cloud's to give; a device has none")
+            raise ValueError(f"type: {shown(self.type)} is for a volume of the cloud; a device has none")
         return self
 
 
@@ -162,17 +160,17 @@ class Edge(Model):
     """The HAProxy edge, on the one host with `role: edge`."""
 
     server_name: DnsName
-    """Name that clients ask for, and that a self-signed certificate is for."""
+    """DNS name that clients use; a self-signed certificate is for this name."""
     primary: Name
-    """Site whose workers answer; at least one worker stands there."""
+    """Site whose workers answer; it must have at least one worker."""
     overflow: Name
-    """Another site, whose workers answer when the primary site has none, or no room."""
+    """Another site, whose workers answer when the primary site has no live worker, or all are full."""
     guests: dict[Name, Endpoint] = {}
     """Workers of another stack that answer with those of `overflow`: name to address in the mesh and port, as in
-    `fra-8: 10.100.0.8:80`. A guest may stand here before it runs and after it has gone: `fortress verify` of this
-    stack does not look at it."""
+    `fra-8: 10.100.0.8:80`. A guest may be listed before it runs and after it has gone: `fortress verify` of this
+    stack does not check it."""
     certificate: Certificate | None = None
-    """Self-signed on the host when not given."""
+    """The edge's certificate; self-signed on the host if not given."""
     maxconn: haproxy.Connections = 2000
     """Client connections that the edge takes at a time; above `server_maxconn` times the primary site's workers,
     or load could never flow over."""
@@ -195,31 +193,31 @@ class Verify(Model):
     """Limits of `fortress verify`."""
 
     rtt_ms: dict[str, Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], AfterValidator(limits)]] = {}
-    """Least and most round trip between two sites through the tunnel, in ms: `{frankfurt-oslo: [20, 30]}`."""
+    """Minimum and maximum round trip between two sites through the tunnel, in ms: `{frankfurt-oslo: [20, 30]}`."""
     handshake_s: Annotated[int, Field(ge=60)] = 180
-    """Most seconds since the last handshake with a peer; a tunnel in use makes one every two minutes."""
+    """Maximum seconds since the last handshake with a peer; a tunnel in use makes one every two minutes."""
     certificate_days: Annotated[int, Field(ge=1)] = 14
-    """Least days that a certificate must still be good for."""
+    """Minimum days for which a certificate must still be valid."""
     key_age_days: Annotated[int, Field(ge=1)] = 365
-    """Most days that a host keeps its WireGuard key; NIST SP 800-57 gives such keys one to two years."""
+    """Maximum age of a host's WireGuard key, in days; NIST SP 800-57 gives such keys one to two years."""
     clock_offset_ms: Annotated[int, Field(ge=1)] = 100
-    """Most ms between a host's clock and the operator's."""
+    """Maximum difference between a host's clock and the operator's, in ms."""
     failover_s: Annotated[float, Field(gt=0, le=60)] = 3.0
-    """Most seconds until the edge leaves a dead server, as computed from `edge.checks`."""
+    """Maximum seconds until the edge stops using a dead server, as computed from `edge.checks`."""
     replication_lag_s: Annotated[float, Field(gt=0, le=86_400)] = 10.0
-    """Most seconds that a copy of the database may be behind."""
+    """Maximum seconds that a copy of the database may be behind."""
     iowait_percent: Annotated[float, Field(gt=0, le=100)] = 5.0
-    """Most I/O wait of the database's host, in percent of its processors' time."""
+    """Maximum I/O wait of the database's host, in percent of its processors' time."""
     iops_4k: Annotated[int, Field(ge=1)] = 50_000
-    """Least IOPS of the database's disk at 4 KiB, 70 % reads; measured with `--io` only."""
+    """Minimum IOPS of the database's disk at 4 KiB, 70 % reads; measured with `--io` only."""
     iops_16k: Annotated[int, Field(ge=1)] = 50_000
-    """The same at 16 KiB, InnoDB's page."""
+    """The same at 16 KiB, InnoDB's page size."""
     commit_ms: Annotated[float, Field(gt=0, le=10_000)] = 10.0
-    """Most ms that 99 of 100 commits to disk (fdatasync) may take; etcd's documents ask for the same."""
+    """Maximum ms that 99 of 100 commits to disk (fdatasync) may take; etcd's documentation asks for the same."""
     ports: list[Port] = [21, 22, 23, 25, 53, 80, 111, 139, 443, 445, 2375, 3306, 4444, 4567, 4568, 5432, 6443, 8080]
     """TCP ports tried on each host's outside address."""
     firewall_tables: Annotated[list[FirewallTable], AfterValidator(distinct)] = []
-    """nftables tables that other tools keep on hosts, such as `ip nat`: `fortress drift` leaves them alone."""
+    """nftables tables that other tools maintain on hosts, such as `ip nat`: `fortress drift` leaves them alone."""
 
 
 class Settings(Model):

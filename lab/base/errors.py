@@ -7,7 +7,7 @@ class LabError(Exception):
     """Something that the lab cannot go on without, and what to do about it."""
 
     def __init__(self, problem: str, cure: str = "") -> None:
-        super().__init__(f"{problem}. Cure: {cure}" if cure else problem)
+        super().__init__(f"{problem}. Fix: {cure}" if cure else problem)
         self.problem = problem
         self.cure = cure
 

@@ -36,24 +36,24 @@ def _read(user_data: str) -> dict[str, Any]:
     if not user_data.strip():
         return {}
     if user_data.splitlines()[0].rstrip() != "#cloud-config":
-        raise LabError("user data that is no #cloud-config is not carried out on hosts of the lab")
+        raise LabError("user data other than #cloud-config is not supported on hosts of the lab")
     try:
         config = yaml.safe_load(user_data) or {}
     except yaml.YAMLError as error:
         raise LabError(f"the user data is not YAML: {error}") from None
     if not isinstance(config, dict):
-        raise LabError("the user data is no mapping")
+        raise LabError("the user data is not a mapping")
     for key, value in config.items():
         if key not in (*CARRIED_OUT, *AS_IT_IS):
-            raise LabError(f"user data with {key!r} is not carried out on hosts of the lab")
+            raise LabError(f"user data with {key!r} is not supported on hosts of the lab")
         if (key in AS_IT_IS and value != AS_IT_IS[key]) or (key == "hostname" and not isinstance(value, str)):
-            raise LabError(f"user data with {key}: {value!r} is not carried out on hosts of the lab")
+            raise LabError(f"user data with {key}: {value!r} is not supported on hosts of the lab")
         if key == "user" and not (isinstance(value, dict) and value.keys() == {"name"}):
-            raise LabError(f"user data with {key}: {value!r} is not carried out on hosts of the lab")
+            raise LabError(f"user data with {key}: {value!r} is not supported on hosts of the lab")
     return config
 
 
 def _checked(name: str) -> str:
     if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", name):
-        raise LabError(f"{name!r} is no host name")
+        raise LabError(f"{name!r} is not a host name")
     return name

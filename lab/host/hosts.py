@@ -100,7 +100,7 @@ def prepare(lab: Lab, host: Host, base: Path, machine: Machine | None = None) ->
     if (folder / "upper").is_dir():
         return
     if machine is None and host.name in CLOUD:
-        raise LabError(f"there is no machine {host.name}", "have the stand-in for its cloud make an instance")
+        raise LabError(f"there is no machine {host.name}", "let the stand-in for its cloud create an instance")
     shutil.rmtree(folder, ignore_errors=True)
     for part in ("making/etc/ssh", "making/etc/systemd/network", f"making/home/{USER}/.ssh", "work", "root"):
         (folder / part).mkdir(parents=True)
@@ -140,7 +140,7 @@ def add_login(disk: Path, base: Path, user: str, public_key: str) -> None:
     number = USER_ID + 1
     added = account(user, number)
     if any(line.split(":")[0] == user for line in (base / "etc/passwd").read_text().splitlines()):
-        raise LabError(f"the hosts' system has a user {user!r} of its own", "name another login")
+        raise LabError(f"the hosts' system already has a user {user!r}", "use another login")
     for name, line in added.items():
         source, target = base / "etc" / name, disk / "etc" / name
         target.write_text(source.read_text() + line)
@@ -191,7 +191,8 @@ def start(lab: Lab, host: Host, base: Path, fresh: bool = False) -> bool:
     under = (folder / "base").readlink()
     if not under.is_dir():
         raise LabError(
-            f"{host.name} stands on {under}, which is gone", "python -m lab down && python -m lab up: its data is lost"
+            f"{host.name} is based on {under}, which is gone",
+            "python -m lab down && python -m lab up: its data is lost",
         )
     volumes.restore(lab, host)
     command = [

@@ -66,7 +66,7 @@ def features() -> Features:
 def check_root() -> None:
     """Namespaces and mounts are root's."""
     if os.geteuid() != 0:
-        raise LabError("the lab makes namespaces and mounts, which takes root", "run it with sudo, or as root")
+        raise LabError("the lab makes namespaces and mounts, which requires root", "run it with sudo, or as root")
 
 
 def check_tun() -> None:
@@ -128,7 +128,7 @@ def check_overlay() -> None:
 def check_name(lab: Lab) -> None:
     """The lab's name must be free, or the lab's own."""
     if lab.folder.exists() and any(lab.folder.iterdir()) and not lab.run.is_dir():
-        raise LabError(f"{lab.folder} is in use and holds no lab", "take it away, or set FORTRESS_LAB to another name")
+        raise LabError(f"{lab.folder} is in use and holds no lab", "remove it, or set FORTRESS_LAB to another name")
     group = cgroups.of_lab(lab)
     if not lab.run.is_dir() and cgroups.populated(group):
         count = len(cgroups.members(group))

@@ -442,9 +442,9 @@ def test_a_mount_on_a_machine_that_is_gone_is_left_alone() -> None:
 @pytest.mark.parametrize(
     ("volume", "said"),
     [
-        ({}, "volume: give either openstack or device"),
-        ({**MADE, **DEVICE}, "volume: give either openstack or device"),
-        ({**MADE, "encrypted": True}, "volume.key: is needed"),
+        ({}, "volume: set either openstack or device"),
+        ({**MADE, **DEVICE}, "volume: set either openstack or device"),
+        ({**MADE, "encrypted": True}, "volume.key: needed"),
     ],
 )
 def test_a_volume_that_is_none_is_refused(volume: Any, said: str) -> None:

@@ -27,9 +27,9 @@ from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab, oslo, with_key_
 
 GONE_IMAGE = DEBIAN_13.replace("13", "99")
 NOTHING = "Your query returned no results"
-KEEPS = "A machine that stands keeps the image it was made with"
-LOGIN = "see that auth_url, region and credentials are those of the project (`openstack token issue`)"
-AWS_LOGIN = "see that region is right and that the credentials are this account's (`aws sts get-caller-identity`)"
+KEEPS = "An existing machine keeps the image it was created with"
+LOGIN = "check that auth_url, region and credentials are those of the project (`openstack token issue`)"
+AWS_LOGIN = "check that region is right and that the credentials belong to this account (`aws sts get-caller-identity`)"
 
 
 def look(
@@ -60,7 +60,7 @@ def refused(changes: Mapping[str, Any], answers: Answers, *, preview: bool = Fal
         look(changes, answers, preview=preview, done=done)
     assert set(done.resources) <= {"oslo", "frankfurt"}, "nothing was made"
     first, *rest = str(bad.value).split("\n")
-    assert first == "these settings do not fit their clouds:"
+    assert first == "the clouds reject these settings:"
     assert all(line.startswith(f"  {PROJECT}:") for line in rest)
     return [line.removeprefix(f"  {PROJECT}:") for line in rest]
 
@@ -142,88 +142,88 @@ WRONG: dict[str, tuple[dict[str, Any], Catalogue, list[str]]] = {
         {"sites/oslo/openstack/external_network": "ext"},
         Catalogue(),
         [
-            f"sites.oslo.openstack.external_network: {NOTHING}; 'ext' is asked for; "
-            "`openstack network list` shows those that are there"
+            f"sites.oslo.openstack.external_network: {NOTHING}; 'ext' is requested; "
+            "`openstack network list` lists the existing ones"
         ],
     ),
     "key pair on OpenStack": (
         {"sites/oslo/openstack/key_pair/name": "mine"},
         Catalogue(),
         [
-            "sites.oslo.openstack.key_pair.name: Keypair mine not found; 'mine' is asked for; "
-            "`openstack keypair list` shows those that are there, and public_key has one made"
+            "sites.oslo.openstack.key_pair.name: Keypair mine not found; 'mine' is requested; "
+            "`openstack keypair list` lists the existing ones, and public_key creates one"
         ],
     ),
     "flavor": (
         {"hosts/oslo-db/openstack/flavor": "huge"},
         Catalogue(),
         [
-            f"hosts.oslo-db.openstack.flavor: {NOTHING}; 'huge' is asked for; "
-            "`openstack flavor list` shows those that are there"
+            f"hosts.oslo-db.openstack.flavor: {NOTHING}; 'huge' is requested; "
+            "`openstack flavor list` lists the existing ones"
         ],
     ),
     "flavor of a worker, by its host's name": (
         {"hosts/oslo-web/openstack/flavor": "huge", "hosts/oslo-web/generation": 3},
         Catalogue(),
         [
-            f"hosts.oslo-web.openstack.flavor: {NOTHING}; 'huge' is asked for; "
-            "`openstack flavor list` shows those that are there"
+            f"hosts.oslo-web.openstack.flavor: {NOTHING}; 'huge' is requested; "
+            "`openstack flavor list` lists the existing ones"
         ],
     ),
     "image by name": (
         {"hosts/oslo-db/openstack/image": "Ubuntu 20.04"},
         Catalogue(),
         [
-            f"hosts.oslo-db.openstack.image: {NOTHING}; 'Ubuntu 20.04' is asked for; "
-            f"`openstack image list` shows those that are there. {KEEPS}"
+            f"hosts.oslo-db.openstack.image: {NOTHING}; 'Ubuntu 20.04' is requested; "
+            f"`openstack image list` lists the existing ones. {KEEPS}"
         ],
     ),
     "image by id": (
         {"hosts/oslo-db/openstack/image": GONE_IMAGE},
         Catalogue(),
         [
-            f"hosts.oslo-db.openstack.image: no image has this id; '{GONE_IMAGE}' is asked for; "
-            f"`openstack image list` shows those that are there. {KEEPS}"
+            f"hosts.oslo-db.openstack.image: no image has this id; '{GONE_IMAGE}' is requested; "
+            f"`openstack image list` lists the existing ones. {KEEPS}"
         ],
     ),
     "security group": (
         {"hosts/oslo-db/openstack/security_groups": ["default", "db"]},
         Catalogue(),
         [
-            "hosts.oslo-db.openstack.security_groups: No Security Group found with name: db; 'db' is asked for; "
-            "`openstack security group list` shows those that are there"
+            "hosts.oslo-db.openstack.security_groups: No Security Group found with name: db; 'db' is requested; "
+            "`openstack security group list` lists the existing ones"
         ],
     ),
     "existing network": (
         {"sites/oslo/openstack/network": {"existing": "lan"}},
         Catalogue(),
         [
-            f"sites.oslo.openstack.network.existing: {NOTHING}; 'lan' is asked for; "
-            "`openstack network list` shows those that are there"
+            f"sites.oslo.openstack.network.existing: {NOTHING}; 'lan' is requested; "
+            "`openstack network list` lists the existing ones"
         ],
     ),
     "existing network of two subnets": (
         {"sites/oslo/openstack/network": {"existing": "lan"}},
         Catalogue(networks={"public": ("public-v4",), "lan": ("one", "two")}),
         [
-            "sites.oslo.openstack.network.existing: 'lan' has 2 IPv4 subnets, and one is needed; "
-            "name a network with one, or give network.cidr to have one made"
+            "sites.oslo.openstack.network.existing: 'lan' has 2 IPv4 subnets, but exactly one is needed; "
+            "name a network with one, or set network.cidr to create one"
         ],
     ),
     "existing network without a subnet": (
         {"sites/oslo/openstack/network": {"existing": "lan"}},
         Catalogue(networks={"public": ("public-v4",), "lan": ()}),
         [
-            "sites.oslo.openstack.network.existing: 'lan' has 0 IPv4 subnets, and one is needed; "
-            "name a network with one, or give network.cidr to have one made"
+            "sites.oslo.openstack.network.existing: 'lan' has 0 IPv4 subnets, but exactly one is needed; "
+            "name a network with one, or set network.cidr to create one"
         ],
     ),
     "quota": (
         {},
         Catalogue(limits=(2, 7, 16383)),
         [
-            f"sites.oslo.openstack: its hosts need {needed}, and the project's quota is {most}; "
-            "take fewer hosts or smaller flavors, or ask the operator for more"
+            f"sites.oslo.openstack: its hosts need {needed}, but the project's quota is {most}; "
+            "use fewer hosts or smaller flavors, or ask the operator for more"
             for needed, most in (("3 instances", 2), ("8 cores", 7), ("16384 MB of memory", 16383))
         ],
     ),
@@ -241,24 +241,24 @@ WRONG: dict[str, tuple[dict[str, Any], Catalogue, list[str]]] = {
         {"sites/frankfurt/aws/key_pair/name": "mine"},
         Catalogue(),
         [
-            "sites.frankfurt.aws.key_pair.name: no matching EC2 Key Pair found; 'mine' is asked for; "
-            "`aws ec2 describe-key-pairs` shows those that are there, and public_key has one made"
+            "sites.frankfurt.aws.key_pair.name: no matching EC2 Key Pair found; 'mine' is requested; "
+            "`aws ec2 describe-key-pairs` lists the existing ones, and public_key creates one"
         ],
     ),
     "AMI": (
         {"sites/frankfurt/aws/image/name": "debian-99-*"},
         Catalogue(),
         [
-            f"sites.frankfurt.aws.image: {NOTHING}; 'debian-99-*' is asked for; "
-            f"`aws ec2 describe-images --owners 136693071363` shows those that are there. {KEEPS}"
+            f"sites.frankfurt.aws.image: {NOTHING}; 'debian-99-*' is requested; "
+            f"`aws ec2 describe-images --owners 136693071363` lists the existing ones. {KEEPS}"
         ],
     ),
     "zone": (
         {"hosts/fra-2/aws/zone": "eu-central-1d"},
         Catalogue(),
         [
-            "hosts.fra-2.aws.zone: eu-central-1d is not open to this account; "
-            "take one of eu-central-1a, eu-central-1b, eu-central-1c"
+            "hosts.fra-2.aws.zone: eu-central-1d is not available to this account; "
+            "use one of eu-central-1a, eu-central-1b, eu-central-1c"
         ],
     ),
     "instance type, once for two hosts": (
@@ -266,23 +266,23 @@ WRONG: dict[str, tuple[dict[str, Any], Catalogue, list[str]]] = {
         Catalogue(),
         [
             "hosts.fra-1.aws.type: The following supplied instance types do not exist: [c5.huge]; "
-            "'c5.huge' is asked for; `aws ec2 describe-instance-types` shows those that are there"
+            "'c5.huge' is requested; `aws ec2 describe-instance-types` lists the existing ones"
         ],
     ),
     "VPC": (
         {"sites/frankfurt/aws/network": {"existing": "vpc-1"}},
         Catalogue(),
         [
-            "sites.frankfurt.aws.network.existing: no matching EC2 VPC found; 'vpc-1' is asked for; "
-            "`aws ec2 describe-vpcs` shows those that are there"
+            "sites.frankfurt.aws.network.existing: no matching EC2 VPC found; 'vpc-1' is requested; "
+            "`aws ec2 describe-vpcs` lists the existing ones"
         ],
     ),
     "VPC without a public subnet in a zone": (
         {"sites/frankfurt/aws/network": {"existing": "vpc-1"}},
         Catalogue(vpcs={"vpc-1": {"eu-central-1a": ("subnet-1",)}}),
         [
-            "sites.frankfurt.aws.network.existing: vpc-1 has no subnet in eu-central-1b that gives public addresses; "
-            "name a VPC with one, or give network.cidr to have one made"
+            "sites.frankfurt.aws.network.existing: vpc-1 has no subnet in eu-central-1b that assigns public addresses; "
+            "name a VPC with one, or set network.cidr to create one"
         ],
     ),
     "several, of both clouds": (
@@ -294,16 +294,16 @@ WRONG: dict[str, tuple[dict[str, Any], Catalogue, list[str]]] = {
         },
         Catalogue(limits=(2, 40, 65536)),
         [
-            f"hosts.oslo-db.openstack.flavor: {NOTHING}; 'huge' is asked for; "
-            "`openstack flavor list` shows those that are there",
-            f"hosts.oslo-web.openstack.image: {NOTHING}; 'Ubuntu 20.04' is asked for; "
-            f"`openstack image list` shows those that are there. {KEEPS}",
-            "sites.oslo.openstack: its hosts need 3 instances, and the project's quota is 2; "
-            "take fewer hosts or smaller flavors, or ask the operator for more",
-            "sites.frankfurt.aws.key_pair.name: no matching EC2 Key Pair found; 'mine' is asked for; "
-            "`aws ec2 describe-key-pairs` shows those that are there, and public_key has one made",
-            "hosts.fra-2.aws.zone: eu-central-1d is not open to this account; "
-            "take one of eu-central-1a, eu-central-1b, eu-central-1c",
+            f"hosts.oslo-db.openstack.flavor: {NOTHING}; 'huge' is requested; "
+            "`openstack flavor list` lists the existing ones",
+            f"hosts.oslo-web.openstack.image: {NOTHING}; 'Ubuntu 20.04' is requested; "
+            f"`openstack image list` lists the existing ones. {KEEPS}",
+            "sites.oslo.openstack: its hosts need 3 instances, but the project's quota is 2; "
+            "use fewer hosts or smaller flavors, or ask the operator for more",
+            "sites.frankfurt.aws.key_pair.name: no matching EC2 Key Pair found; 'mine' is requested; "
+            "`aws ec2 describe-key-pairs` lists the existing ones, and public_key creates one",
+            "hosts.fra-2.aws.zone: eu-central-1d is not available to this account; "
+            "use one of eu-central-1a, eu-central-1b, eu-central-1c",
         ],
     ),
 }
@@ -376,8 +376,8 @@ def test_the_project_that_the_fortress_stands_in() -> None:
     with pytest.raises(pulumi.RunError) as bad:
         look({"sites/oslo/openstack/project_id": "another"}, done=done)
     assert str(bad.value).split("\n")[1:] == [
-        "  data-fortress:sites.oslo.openstack.project_id: 'another' is asked for, and these credentials are of "
-        "'project-id'; log in to the project that the fortress stands in"
+        "  data-fortress:sites.oslo.openstack.project_id: 'another' is requested, but these credentials belong to "
+        "'project-id'; log in to the project of the fortress"
     ]
     assert [name for name, _ in asked(done, "oslo")] == ["getAuthScope"]
 
@@ -445,7 +445,7 @@ def test_hostile_names_are_asked_for_as_they_are(name: str) -> None:
         "hosts/oslo-db/openstack/security_groups": [name],
     }
     for line in refused(changes, Catalogue().answers):
-        assert f"{name!r} is asked for; " in line
+        assert f"{name!r} is requested; " in line
     catalogue = Catalogue(groups=(name,), networks={"public": ()})
     catalogue.flavors[name], catalogue.images[name] = (1, 1), "its id"
     done = look(changes, catalogue.answers)

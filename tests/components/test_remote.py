@@ -59,8 +59,8 @@ def test_an_impostor_is_refused_with_both_fingerprints(keyscan: Path) -> None:
         "192.0.2.11 shows another host key than the pinned one, so nothing was sent.\n"
         f"  pinned  {fingerprint(HOST_KEY)}\n"
         f"  shown   {fingerprint(OTHER_KEY)}\n"
-        "If this is a new machine, raise the host's `incarnation` in the settings, or `pulumi refresh` where the "
-        "stack makes it; if not, find out who answers."
+        "If this is a new machine, raise the host's `incarnation` in the settings, or run `pulumi refresh` if the "
+        "stack created it; if not, find out who answers."
     )
 
 

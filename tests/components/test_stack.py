@@ -496,7 +496,7 @@ def test_a_password_that_is_missing() -> None:
 
 def test_a_password_that_everyone_can_read() -> None:
     assert stopped(secret_names=[]) == [
-        "data-fortress:database_password: stands in the stack file for everyone to read; "
+        "data-fortress:database_password: is stored in plain text in the stack file; "
         "set it with `pulumi config set --secret data-fortress:database_password`"
     ]
 
@@ -504,17 +504,17 @@ def test_a_password_that_everyone_can_read() -> None:
 def test_a_secret_inside_other_settings() -> None:
     """It would make all that is made from its neighbours unreadable in previews."""
     assert stopped(secret_names=["database_password", "mesh"]) == [
-        "data-fortress:mesh: holds a secret, and would make all that is made from it unreadable in previews; "
-        f"the secret settings are {', '.join(SECRETS)}"
+        "data-fortress:mesh: is encrypted, which would make everything derived from it unreadable in previews; "
+        f"only these settings may be secret: {', '.join(SECRETS)}"
     ]
 
 
 def test_a_certificate_without_its_key_and_a_key_without_its_certificate() -> None:
     assert stopped({"edge/certificate": {"file": "examples/app/README.md"}}) == [
-        "data-fortress:edge_tls_key: missing; edge.certificate is given and needs its private key"
+        "data-fortress:edge_tls_key: missing; edge.certificate is set and needs its private key"
     ]
     assert stopped(secrets={"database_password": PASSWORD, "edge_tls_key": "KEY"}) == [
-        "data-fortress:edge.certificate: missing; edge_tls_key is given and is the key of one"
+        "data-fortress:edge.certificate: missing; edge_tls_key is set, but there is no certificate for it"
     ]
 
 

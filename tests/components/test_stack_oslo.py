@@ -807,15 +807,15 @@ def stopped(changes: Mapping[str, Any] | None = None, **how: Any) -> list[str]:
 NO_OPENSTACK = (
     "data-fortress:sites.oslo.openstack: no credentials: neither OS_PASSWORD, OS_TOKEN, "
     "OS_APPLICATION_CREDENTIAL_SECRET nor OS_CLOUD is set, and no application_credential_id; source the project's "
-    "openrc file, or `openstack application credential create fortress` and give its id and secret"
+    "openrc file, or run `openstack application credential create fortress` and set its id and secret"
 )
 NO_AWS = (
     "data-fortress:sites.frankfurt.aws: no credentials: neither AWS_ACCESS_KEY_ID, AWS_PROFILE nor "
     "AWS_WEB_IDENTITY_TOKEN_FILE is set, there is no ~/.aws, and no access_key_id; `aws configure`, or give the id "
     "and secret of an access key"
 )
-HALF_OPENSTACK = "missing; an application credential has an id and a secret, and one of them is given"
-HALF_AWS = "missing; an access key has an id and a secret, and one of them is given"
+HALF_OPENSTACK = "missing; an application credential has an id and a secret, but only one of them is set"
+HALF_AWS = "missing; an access key has an id and a secret, but only one of them is set"
 
 
 @pytest.mark.parametrize("preview", [False, True])
@@ -917,7 +917,7 @@ def test_an_encrypted_volume_without_its_key() -> None:
 def test_a_volumes_key_that_is_too_short() -> None:
     secrets = {"database_password": PASSWORD, "database_volume_key": "x" * 19}
     assert stopped({"database/volume/encrypted": True}, secrets=secrets) == [
-        "data-fortress:database_volume_key: is shorter than 20 characters; `openssl rand -base64 33` makes one"
+        "data-fortress:database_volume_key: is shorter than 20 characters; `openssl rand -base64 33` generates one"
     ]
 
 
@@ -927,7 +927,7 @@ def test_secrets_that_everyone_can_read(no_logins: pytest.MonkeyPatch) -> None:
     secrets = {name: SECRET_KEYS[name] for name in names}
     hidden = {"database_password": PASSWORD, **secrets}
     assert stopped(WITH_SECRETS, secrets=hidden, secret_names=["database_password"]) == [
-        f"data-fortress:{name}: stands in the stack file for everyone to read; "
+        f"data-fortress:{name}: is stored in plain text in the stack file; "
         f"set it with `pulumi config set --secret data-fortress:{name}`"
         for name in names
     ]
@@ -960,7 +960,7 @@ def test_what_no_cloud_has_stops_the_whole_program_before_anything_is_made() -> 
             done=done,
         )
     assert [line.split(": ")[0] for line in str(refused.value).split("\n")] == [
-        "these settings do not fit their clouds:",
+        "the clouds reject these settings:",
         "  data-fortress:hosts.oslo-db.openstack.flavor",
         "  data-fortress:hosts.fra-2.aws.zone",
     ]

@@ -109,7 +109,7 @@ def stopped(
         run(program, preview=preview, config=config(settings, hidden), secrets=names, done=done)
     assert not done.resources
     first, *rest = str(refused.value).split("\n")
-    assert first == "these settings cannot stand:"
+    assert first == "invalid settings:"
     assert all(line.startswith("  ") for line in rest)
     return [line.removeprefix("  ") for line in rest]
 

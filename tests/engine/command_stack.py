@@ -109,7 +109,7 @@ class Stack:
         for made in (self.project, self.backend, self.home):
             made.mkdir(parents=True)
         engine = Path(sys.executable).parent
-        assert (engine / "pulumi").exists(), f"no pulumi in {engine}. Cure: make setup"
+        assert (engine / "pulumi").exists(), f"no pulumi in {engine}. Fix: make setup"
         self.environment = {
             "PATH": f"{engine}:{DOUBLES}:{os.environ['PATH']}",
             "HOME": str(self.home),

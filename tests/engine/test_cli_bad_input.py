@@ -213,16 +213,16 @@ OTHER = (
 )
 
 NO_OUTPUT = (
-    "stack '{stack}' has no output 'fortress': its program exports none, or its last `pulumi up` did not end; "
+    "stack '{stack}' has no output 'fortress': its program exports none, or its last `pulumi up` did not finish; "
     "name a stack of Data Fortress's own program, or run `pulumi up --stack {stack}` again"
 )
 
 TABLE = {
     "unknown stack": Case(
-        r"there is no stack 'nope' in this backend; `pulumi stack ls` names those that are", stack="nope"
+        r"there is no stack 'nope' in this backend; `pulumi stack ls` lists the existing ones", stack="nope"
     ),
     "never brought up": Case(
-        r"stack 'fresh' is not up: never brought up, or destroyed; `pulumi up --stack fresh` brings it up",
+        r"stack 'fresh' is not up: never created, or destroyed; create it with `pulumi up --stack fresh`",
         (*READING, "forget"),
         "fresh",
     ),
@@ -245,11 +245,11 @@ TABLE = {
         "tomorrow",
     ),
     "not logged in": Case(
-        r"the engine is not told where the state is kept; set PULUMI_BACKEND_URL, or run `pulumi login`",
+        r"the engine does not know where the state is stored; set PULUMI_BACKEND_URL, or run `pulumi login`",
         environment={"PULUMI_BACKEND_URL": None},
     ),
     "a backend that is not there": Case(
-        r"pulumi: unable to open bucket file:///nowhere.*; PULUMI_BACKEND_URL, or `pulumi login`, says where .*",
+        r"pulumi: unable to open bucket file:///nowhere.*; PULUMI_BACKEND_URL, or `pulumi login`, tells it where .*",
         ("forget", "preview"),
         environment={"PULUMI_BACKEND_URL": "file:///nowhere"},
     ),
@@ -264,7 +264,7 @@ TABLE = {
         environment={"PULUMI_CONFIG_PASSPHRASE": "wrong"},
     ),
     "no passphrase file": Case(
-        r"the file that PULUMI_CONFIG_PASSPHRASE_FILE names cannot be read; it holds the passphrase of stack 'dev'",
+        r"cannot read the file named by PULUMI_CONFIG_PASSPHRASE_FILE, which holds the passphrase of stack 'dev'",
         ("drift", "preview"),
         environment={"PULUMI_CONFIG_PASSPHRASE": None, "PULUMI_CONFIG_PASSPHRASE_FILE": "{files}/none"},
     ),
@@ -304,7 +304,7 @@ TABLE = {
     ),
     "an unknown host": Case(r"the stack has no host 'nope'; it has oslo-db", ("ssh",), words=("nope",)),
     "a host to forget that is unknown": Case(
-        r"the state knows no host 'nope'; it knows none", ("forget",), words=("nope",)
+        r"the state has no host 'nope'; it has none", ("forget",), words=("nope",)
     ),
 }
 
@@ -423,7 +423,7 @@ def test_a_stack_that_was_never_brought_up_can_be_previewed(command: Command) ->
         (("verfy",), "No such command 'verfy'. Did you mean 'verify'?"),
         (("verify", "--stak", "dev"), "No such option: --stak (Possible options: --stack)"),
         (("verify",), "Missing option '--stack' / '-s'."),
-        (("status", "-s", ""), "Invalid value for '--stack' / '-s': name a stack; `pulumi stack ls` has them"),
+        (("status", "-s", ""), "Invalid value for '--stack' / '-s': name a stack; `pulumi stack ls` lists them"),
         (("drift", "-s", "dev", "--timeout", "nan"), "Invalid value for '--timeout': "),
         (("preview", "-s", "dev", "--forge", "x"), "Invalid value for '--forge': "),
         (("ssh",), "Missing argument 'HOST'."),
@@ -467,7 +467,7 @@ STATUS = f"{FORTRESS} status -s dev --key {{files}}/key"
             "",
             "fortress: /dev/full cannot be written: No space left on device\n",
         ),
-        (f"{FORTRESS} forget nope -s dev <&-", 2, "", "fortress: the state knows no host 'nope'; it knows none\n"),
+        (f"{FORTRESS} forget nope -s dev <&-", 2, "", "fortress: the state has no host 'nope'; it has none\n"),
     ],
 )
 def test_streams_that_are_closed_full_or_gone(
@@ -553,7 +553,7 @@ def test_any_width_will_do(command: Command, columns: str) -> None:
 def test_a_locale_that_lacks_letters(command: Command, name: str, value: str, shown: str) -> None:
     done = command.run("preview", "-s", "dev", changes={"SAYS": "rød grød på øen", name: value})
     assert done.returncode not in (0, 2)
-    assert done.stderr == "fortress: stack dev cannot be brought up; the comment says why\n"
+    assert done.stderr == "fortress: `pulumi up` would fail on stack dev; the comment says why\n"
     assert f"\n{shown}\n" in done.stdout
 
 
@@ -586,7 +586,7 @@ def wait_for(path: Path, process: subprocess.Popen[str]) -> None:
 
 def only_patience(stderr: str) -> bool:
     """A word that the engine takes its time is all that may be said."""
-    return stderr in ("", "fortress: the engine is ending what it began; Ctrl-C again ends it at once\n")
+    return stderr in ("", "fortress: the engine is finishing its current step; Ctrl-C again stops it at once\n")
 
 
 def test_ctrl_c_while_it_starts(command: Command, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def test_a_host_that_is_off_is_forgotten_and_the_rest_goes_on(
     done = fortress(running, "forget", "fra-1", "--stack", "dev", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
     # Its Host and key, its member and two peer files, its worker and gate.
-    assert "7 resources of fra-1 leave the state of dev" in done.stdout
+    assert "7 resources of fra-1 will leave the state of dev" in done.stdout
     assert home.logins() == before, "nobody was contacted"
     names = {urn.rsplit("::", 1)[-1] for urn in urns(running)}
     assert {"mesh-oslo-db-peer-fra-1", "mesh-oslo-edge-peer-fra-1", "edge", "db"} <= names
@@ -139,7 +139,7 @@ def test_a_host_that_is_off_is_forgotten_and_the_rest_goes_on(
     running.run("stack", "export")  # the engine still finds the state whole
     running.destroy()
     done = fortress(running, "ssh", "oslo-db", "--stack", "dev")
-    says = "stack 'dev' is not up: never brought up, or destroyed; `pulumi up --stack dev` brings it up"
+    says = "stack 'dev' is not up: never created, or destroyed; create it with `pulumi up --stack dev`"
     assert (done.returncode, done.stderr) == (2, f"fortress: {says}\n")
 
 
@@ -166,7 +166,8 @@ def test_what_the_engine_says_of_stacks(
         outputs.read("nope")
     running.run("stack", "init", "fresh", "--no-select")
     with pytest.raises(
-        CannotAskError, match=r"^stack 'fresh' is not up: never brought up, or destroyed; `pulumi up --stack"
+        CannotAskError,
+        match=r"^stack 'fresh' is not up: never created, or destroyed; create it with `pulumi up --stack",
     ):
         outputs.read("fresh")
     # Without the passphrase too: outputs are read without secrets.
@@ -212,7 +213,7 @@ def test_ssh_to_a_real_sshd(tmp_path: Path) -> None:
             connect(target(), prepare(tmp_path / "stranger", {}), 10)
 
         many = Credentials(tuple(paramiko.ECDSAKey.generate() for _ in range(9)))
-        with pytest.raises(LoginError, match="it hung up after 6 of 9 keys; give the right one by --key FILE"):
+        with pytest.raises(LoginError, match="it hung up after 6 of 9 keys; name the right one with --key FILE"):
             connect(target(), many, 10)
 
         # `other` as the bastion: its keys are its own.

@@ -767,7 +767,7 @@ def test_open_doors_are_closed(db: Host, tls: ssl.SSLContext) -> None:
         "dropped account ''@'localhost'",
         "dropped account 'root'@'%'",
         "dropped account 'root'@'10.100.0.1'",
-        "root enters by the unix socket only",
+        "root now logs in through the unix socket only",
         "closed the test databases, which were open to everybody",
         "dropped the empty database test",
     ]

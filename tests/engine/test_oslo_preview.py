@@ -217,10 +217,10 @@ class Mistake:
 
 
 LAN = {"name": "lan", "external": False, "shared": False, "adminStateUp": True}
-LOGIN = "see that auth_url, region and credentials are those of the project (`openstack token issue`)"
-AWS_LOGIN = "see that region is right and that the credentials are this account's (`aws sts get-caller-identity`)"
+LOGIN = "check that auth_url, region and credentials are those of the project (`openstack token issue`)"
+AWS_LOGIN = "check that region is right and that the credentials belong to this account (`aws sts get-caller-identity`)"
 NOTHING = "Your query returned no results"
-KEEPS = "A machine that stands keeps the image it was made with"
+KEEPS = "An existing machine keeps the image it was created with"
 STS = "Details: validating provider credentials: retrieving caller identity from STS"
 
 MISTAKES = {
@@ -231,7 +231,7 @@ MISTAKES = {
             "the id and secret of an access key",
             "sites.oslo.openstack: no credentials: neither OS_PASSWORD, OS_TOKEN, OS_APPLICATION_CREDENTIAL_SECRET nor "
             "OS_CLOUD is set, and no application_credential_id; source the project's openrc file, or "
-            "`openstack application credential create fortress` and give its id and secret",
+            "run `openstack application credential create fortress` and set its id and secret",
         ],
         environment=dict.fromkeys(CREDENTIALS, ""),
         asks=False,
@@ -262,12 +262,12 @@ MISTAKES = {
     ),
     "names that a cloud does not have": Mistake(
         [
-            f"sites.oslo.openstack.external_network: {NOTHING}; 'nowhere' is asked for; "
-            "`openstack network list` shows those that are there",
-            f"hosts.oslo-db.openstack.flavor: {NOTHING}; 'v9-huge' is asked for; "
-            "`openstack flavor list` shows those that are there",
-            f"hosts.oslo-edge.openstack.image: {NOTHING}; 'Debian 99' is asked for; "
-            f"`openstack image list` shows those that are there. {KEEPS}",
+            f"sites.oslo.openstack.external_network: {NOTHING}; 'nowhere' is requested; "
+            "`openstack network list` lists the existing ones",
+            f"hosts.oslo-db.openstack.flavor: {NOTHING}; 'v9-huge' is requested; "
+            "`openstack flavor list` lists the existing ones",
+            f"hosts.oslo-edge.openstack.image: {NOTHING}; 'Debian 99' is requested; "
+            f"`openstack image list` lists the existing ones. {KEEPS}",
         ],
         {
             "sites/oslo/openstack/external_network": "nowhere",
@@ -277,10 +277,10 @@ MISTAKES = {
     ),
     "a network without a subnet, and too small a quota": Mistake(
         [
-            "sites.oslo.openstack.network.existing: 'lan' has 0 IPv4 subnets, and one is needed; "
-            "name a network with one, or give network.cidr to have one made",
-            "sites.oslo.openstack: its hosts need 3 instances, and the project's quota is 2; "
-            "take fewer hosts or smaller flavors, or ask the operator for more",
+            "sites.oslo.openstack.network.existing: 'lan' has 0 IPv4 subnets, but exactly one is needed; "
+            "name a network with one, or set network.cidr to create one",
+            "sites.oslo.openstack: its hosts need 3 instances, but the project's quota is 2; "
+            "use fewer hosts or smaller flavors, or ask the operator for more",
         ],
         {"sites/oslo/openstack/network": {"existing": "lan"}},
         cloud=lambda state: (state["networks"].update(lan=LAN), state["quota"].update(instances=2)),
@@ -295,10 +295,10 @@ MISTAKES = {
     ),
     "settings that do not go together": Mistake(
         [
-            "hosts.fra-2.slot: 2 is taken by hosts.fra-1; give each host a slot of its own",
+            "hosts.fra-2.slot: 2 is taken by hosts.fra-1; give each host a different slot",
             "sites.oslo.openstack.network.cidr: 10.20.0.0/24 overlaps sites.frankfurt.aws.network.cidr, 10.20.0.0/16; "
-            "give each a range of its own",
-            "hosts.oslo-db.openstack.fixed_address: 10.21.0.11 is outside the machines' part of 10.20.0.0/24, "
+            "give each a different range",
+            "hosts.oslo-db.openstack.fixed_address: 10.21.0.11 is outside the range for machines in 10.20.0.0/24, "
             "10.20.0.2 to 10.20.0.254",
         ],
         {
@@ -370,7 +370,7 @@ def test_a_mistake_is_one_block_before_anything_is_made(
     else:
         said = stack.run("preview", fails=True)
     assert "Traceback" not in said
-    first = "these settings do not fit their clouds:" if wrong.asks else "these settings cannot stand:"
+    first = "the clouds reject these settings:" if wrong.asks else "invalid settings:"
     assert blocks(said) == [
         "\n".join([first, *(f"      data-fortress:{line}" for line in wrong.lines)]),
         "an unhandled error occurred: program exited with non-zero exit code: 1",

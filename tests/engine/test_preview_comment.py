@@ -136,7 +136,7 @@ def test_a_protected_volume_stops_it_and_the_comment_says_which(oslo: ProjectSta
     assert done.returncode not in (0, 2)
     assert done.stdout == ""
     comment = (oslo.home / "comment.md").read_text()
-    assert "it cannot be brought up" in comment.splitlines()[1]
+    assert "`pulumi up` would fail" in comment.splitlines()[1]
     assert "db-data" in comment
     assert "protect" in comment
 
@@ -169,7 +169,7 @@ def test_settings_that_cannot_stand_are_a_comment_too(lab: ProjectStack) -> None
         fence = comment.index("```\n")
         assert fence < comment.index("@lot") < comment.index("```\n", fence + 1), "no one is called"
         assert "Traceback" not in done.stdout
-        assert done.stderr == "fortress: stack lab cannot be brought up; the comment says why\n"
+        assert done.stderr == "fortress: `pulumi up` would fail on stack lab; the comment says why\n"
         assert found["ok"] is False
     finally:
         lab.as_it_stands()

@@ -38,7 +38,7 @@ def block(said: str) -> list[str]:
     stopped, ended = errors
     assert ended.strip() == "an unhandled error occurred: program exited with non-zero exit code: 1"
     first, *lines = stopped.splitlines()
-    assert first == "these settings cannot stand:"
+    assert first == "invalid settings:"
     return [line.strip() for line in lines]
 
 
@@ -83,8 +83,8 @@ def test_a_secret_inside_other_settings_is_found(stack: LabStack) -> None:
     stack.run("config", "set", "--secret", "--path", key, "HUSH-HUSH")
     said = stack.run("preview", fails=True)
     assert block(said) == [
-        "data-fortress:workload: holds a secret, and would make all that is made from it unreadable in previews; "
-        f"the secret settings are {', '.join(SECRETS)}"
+        "data-fortress:workload: is encrypted, which would make everything derived from it unreadable in previews; "
+        f"only these settings may be secret: {', '.join(SECRETS)}"
     ]
     assert "HUSH-HUSH" not in said
 
@@ -93,7 +93,7 @@ def test_a_password_in_plain_text_is_found(stack: LabStack) -> None:
     stack.settings({"database_password": "HUSH-HUSH"})
     said = stack.run("preview", fails=True)
     assert block(said) == [
-        "data-fortress:database_password: stands in the stack file for everyone to read; "
+        "data-fortress:database_password: is stored in plain text in the stack file; "
         "set it with `pulumi config set --secret data-fortress:database_password`"
     ]
     assert "HUSH-HUSH" not in said

@@ -150,7 +150,7 @@ def test_a_plain_up_mends_what_a_mend_could_not(whole: Fortress) -> None:
     finally:
         whole.file.write_text(whole.original)
     assert failed.returncode == 1
-    assert "what is left is repaired by the next `pulumi up --stack lab`" in failed.stderr
+    assert "the next `pulumi up --stack lab` completes the repair" in failed.stderr
     exported = whole.engine("stack", "export")
     assert f"{NOTE}file {mtu}: edited by hand" in exported
     assert WORD not in failed.stdout + failed.stderr + exported
@@ -159,8 +159,8 @@ def test_a_plain_up_mends_what_a_mend_could_not(whole: Fortress) -> None:
     # The very line that drifted.
     assert {"- maxconn 20", "+ maxconn 2000"} <= changed, preview
     assert wrong(drift(whole, 1)) == {
-        ("oslo-edge", "file /etc/haproxy/haproxy.cfg"): "not mended yet",
-        ("oslo-edge", f"file {mtu}"): "not mended yet",
+        ("oslo-edge", "file /etc/haproxy/haproxy.cfg"): "not repaired yet",
+        ("oslo-edge", f"file {mtu}"): "not repaired yet",
     }
     whole.up()
     assert wrong(drift(whole, 0)) == {}

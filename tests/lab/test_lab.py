@@ -199,7 +199,7 @@ def test_up_again_changes_nothing(plain: StandingLab) -> None:
     began = time.monotonic()
     done = lab_command("up")
     assert done.returncode == 0, done.stderr
-    assert "all of it stood already" in done.stderr
+    assert "it was complete already" in done.stderr
     assert time.monotonic() - began < 15
     assert {path.name: path.read_text() for path in plain.lab.run.glob("*.pid")} == before
     assert {name: on(name, "cut -d ' ' -f 22 /proc/1/stat") for name in topology.STANDARD} == boots
@@ -209,8 +209,8 @@ def test_a_lab_keeps_its_release(plain: StandingLab) -> None:
     assert plain.lab.release == RELEASE
     assert on("oslo-web", ". /etc/os-release; echo $VERSION_CODENAME") == RELEASE
     for release, said in (
-        ("bookworm", f"the hosts of lab '{NAME}plain' run {RELEASE}, not bookworm\ncure: take it down first"),
-        ("slink", f"no host can run 'slink'\ncure: name one of {', '.join(RELEASES)}"),
+        ("bookworm", f"the hosts of lab '{NAME}plain' run {RELEASE}, not bookworm\nfix: take it down first"),
+        ("slink", f"no host can run 'slink'\nfix: name one of {', '.join(RELEASES)}"),
     ):
         refused = lab_command("up", "--release", release)
         assert (refused.returncode, said in refused.stderr) == (1, True), refused.stderr

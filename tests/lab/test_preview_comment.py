@@ -37,9 +37,7 @@ def comment(fortress: Fortress, surroundings: list[str]) -> str:
         timeout=240,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return re.sub(
-        r"\n<details><summary>What the engine says besides.*?</details>\n", "", masked(done.stdout), flags=re.S
-    )
+    return re.sub(r"\n<details><summary>Other engine output.*?</details>\n", "", masked(done.stdout), flags=re.S)
 
 
 @contextmanager

@@ -143,7 +143,7 @@ def test_a_firewall_that_locks_us_out_reverts_by_itself(fortress: Fortress) -> N
             assert done.returncode, done.stdout
             for host in HOSTS:
                 assert (
-                    f"fortress-push: {host}: {BASE}: confirm: the new file was taken back after {CONFIRM_S} s "
+                    f"fortress-push: {host}: {BASE}: confirm: the new file was reverted after {CONFIRM_S} s "
                     "because no new connection came." in done.stdout
                 )
             assert took < CONFIRM_S + 45, took

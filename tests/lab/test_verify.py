@@ -115,7 +115,7 @@ def test_what_was_measured_is_kept_for_the_report(fortress: Fortress, wrong: Che
 def test_a_key_that_is_old(wrong: Checks) -> None:
     age = wrong["key age", "fra-2"]
     assert (age["status"], age["value"], age["limit"], age["unit"]) == ("fail", 400, 365, "days")
-    assert age["detail"] == "renew it; docs/production.md says how"
+    assert age["detail"] == "renew it as docs/production.md describes"
 
 
 def ends_soon(key: str, made_with: str, reload: str) -> str:

@@ -96,7 +96,7 @@ def test_workers_join_and_leave_alone(fortress: Fortress, tmp_path: Path) -> Non
             assert "fra-3" in answer, "the edge reaches the worker through the tunnel"
             assert "notes" in answer
             assert guests(fortress) == {
-                hub: f"a peer that workers-{hub}-peer-fra-3 pushed, which another stack has or this one had"
+                hub: f"a peer pushed by workers-{hub}-peer-fra-3, of another stack or formerly of this one"
                 for hub in HUBS
             }
             said = fortress.up()

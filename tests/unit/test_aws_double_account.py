@@ -151,7 +151,7 @@ def test_an_account_recorded_in_a_folder_is_found_by_the_next_process(
 
 def test_a_moto_that_has_ended_is_said_to_have_taken_everything_with_it() -> None:
     lost = Cloud(client("http://127.0.0.1:9"), "eu-central-1", {}, None, None)
-    with pytest.raises(CloudError, match=r"moto answers no more .* Cure: python -m lab down, and begin anew"):
+    with pytest.raises(CloudError, match=r"moto no longer answers .* Fix: python -m lab down, and start again"):
         FUNCTIONS["getSubnets"].call(lost, {})
 
 

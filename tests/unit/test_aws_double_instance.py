@@ -238,7 +238,7 @@ def test_subnet_and_groups_are_of_one_network(place: Place) -> None:
 
 
 def test_user_data_that_the_lab_cannot_follow_is_refused_before_a_launch(place: Place) -> None:
-    with pytest.raises(CloudError, match="user data with 'packages' is not carried out on hosts of the lab"):
+    with pytest.raises(CloudError, match="user data with 'packages' is not supported on hosts of the lab"):
         place.launch(userData="#cloud-config\npackages: [nginx]\n")
     assert place.running() == []
 

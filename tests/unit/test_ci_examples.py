@@ -305,7 +305,7 @@ def test_where_there_is_no_preview_the_old_one_does_not_stay(forge: FakeForge, t
     (one,) = forge.comments
     first, title, *rest = one["body"].split("\n")
     assert first == marker(stack)
-    assert title.endswith("`: it could not be made")
+    assert title.endswith("`: it could not be created")
     assert rest == ["", "What this push would change is not known. The log of the preview says why.", ""]
 
 

@@ -160,7 +160,7 @@ def test_the_age_of_a_hosts_key() -> None:
     for days, status in ((0, Status.OK), (365, Status.OK), (365.2, Status.FAIL)):
         found = handshakes(f"now {now}\nkey {now - int(days * 86400)}\n")["key age"]
         assert (found.status, found.value) == (status, days)
-    assert handshakes(f"now {now}\n")["key age"].detail == "the file of the tunnel's key is not there"
+    assert handshakes(f"now {now}\n")["key age"].detail == "the file of the tunnel's key is missing"
 
 
 def test_no_interface_fails_and_garbage_is_unknown() -> None:
@@ -241,7 +241,7 @@ def test_failover_is_what_the_settings_make_it() -> None:
     check = Check(Kind.FAILOVER, "oslo-edge", limit=3.0)
     found = verdicts.failover(check, 2400, 1600, 3.0)
     assert (found.status, found.value) == (Status.OK, 2.4)
-    assert found.detail == "computed from edge.checks; 1.6 s where the host lives and refuses"
+    assert found.detail == "computed from edge.checks; 1.6 s if the host is up and refuses"
     assert verdicts.failover(check, 3001, 1600, 3.0).status is Status.FAIL
 
 

@@ -86,7 +86,7 @@ def test_a_changed_file_shows_its_lines_and_what_becomes_of_its_service() -> Non
 def test_the_same_file_for_the_same_machine_touches_no_service() -> None:
     old, new = file("a\n"), file("a\n")
     text = render("lab", plan(pushed("update", old, new, diffReasons=["connection"])))
-    assert "`/etc/x` is pushed again as it is: no service is touched" in text
+    assert "`/etc/x` is pushed again unchanged: no service is touched" in text
     assert "Changed: `connection`" in text
 
 
@@ -94,7 +94,7 @@ def test_the_same_file_for_another_machine_is_a_restart_there() -> None:
     old, new = file("a\n"), file("a\n")
     new["create"] = new["create"].replace("a.1", "a.2")
     text = render("lab", plan(pushed("update", old, new, diffReasons=["create"])))
-    assert "`/etc/x` is pushed again as it is: `app` **restarts**" in text
+    assert "`/etc/x` is pushed again unchanged: `app` **restarts**" in text
 
 
 def test_what_drift_noted_is_put_right_by_a_restart() -> None:
@@ -282,7 +282,7 @@ def test_no_service_is_touched_is_only_said_where_nothing_else_runs() -> None:
 def test_what_leaves_the_state_alone_is_no_loss() -> None:
     found = plan(step("delete", VOLUME, "v", {}, old_more={"retainOnDelete": True}))
     assert found.risks == ()
-    assert "1 left as they are and forgotten" in render("lab", found)
+    assert "1 left in place and forgotten" in render("lab", found)
 
 
 def test_steps_of_a_replacement_are_one_change() -> None:
@@ -299,7 +299,7 @@ def test_an_update_in_a_cloud_shows_the_properties() -> None:
 
 def test_an_error_is_said_without_what_the_engine_adds() -> None:
     said = [
-        {"severity": "error", "message": "error: these settings cannot stand:\n  mesh.mtu: no\n"},
+        {"severity": "error", "message": "error: invalid settings:\n  mesh.mtu: no\n"},
         {
             "severity": "error",
             "message": "error: an unhandled error occurred: program exited with non-zero exit code: 1",
@@ -307,7 +307,7 @@ def test_an_error_is_said_without_what_the_engine_adds() -> None:
     ]
     text = render("lab", plan(status=255, diagnostics=said))
     assert "exit status 255; nothing was changed" in text
-    assert "```\nthese settings cannot stand:\n  mesh.mtu: no\n```" in text
+    assert "```\ninvalid settings:\n  mesh.mtu: no\n```" in text
     assert "unhandled" not in text
 
 
@@ -419,7 +419,7 @@ def test_marker_and_risks_are_there_whatever_else_is_said(
         assert listed[0].startswith(f"- **DELETED** {code(min(names), 120)} (`{VOLUME}`), because of ")
         assert len(listed) + sum(map(int, more)) == len(changes)
     if errors:
-        assert "**The engine stopped with exit status 1; nothing was changed.** It says:\n\n```" in text
+        assert "**The engine stopped with exit status 1; nothing was changed.** Its message:\n\n```" in text
 
 
 def test_what_changes_outlives_what_is_new_where_it_is_cut() -> None:
@@ -433,7 +433,7 @@ def test_what_changes_outlives_what_is_new_where_it_is_cut() -> None:
 
 def test_help_says_how_long_a_preview_may_take() -> None:
     said = CliRunner().invoke(main.app, ["preview", "--help"]).stdout
-    assert f"The engine has {preview.LONGEST_S / 60:.0f} minutes for it." in " ".join(said.replace("│", " ").split())
+    assert f"The engine may take {preview.LONGEST_S / 60:.0f} minutes." in " ".join(said.replace("│", " ").split())
 
 
 # --- reading the engine -----------------------------------------------------------------------------------------------

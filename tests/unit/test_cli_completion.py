@@ -103,7 +103,7 @@ def test_zsh_and_fish_by_their_protocols() -> None:
     assert by_protocol(ROOT, "zsh", "fortress verify --stack=o") == "_arguments '*: :((\"oslo\"))'\n"
     assert by_protocol(ROOT, "zsh", "fortress ssh -s nope ") == "_files\n"
     assert by_protocol(ROOT, "fish", "fortress forget -s lab fra-").split() == ["fra-1", "fra-2"]
-    assert "status\tSay in a line a host how it is.\n" in by_protocol(ROOT, "fish", "fortress ")
+    assert "status\tShow one health line per host.\n" in by_protocol(ROOT, "fish", "fortress ")
 
 
 def test_a_project_that_is_none_offers_nothing_and_says_nothing(tmp_path: Path) -> None:

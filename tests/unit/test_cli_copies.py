@@ -34,7 +34,7 @@ def test_without_a_copy_there_is_nothing_to_check_unless_one_is_wanted() -> None
     assert lag("") == []
     (missing,) = lag("", wanted=True)
     assert (missing.status, missing.value) == (Status.FAIL, None)
-    assert missing.detail == "no copy is connected, and database.cross_cloud_copy says that one is"
+    assert missing.detail == "no copy is connected, but database.cross_cloud_copy says that there is one"
 
 
 def test_a_source_knows_whether_it_has_sent_all() -> None:

@@ -57,7 +57,7 @@ def test_iops_each_with_its_limit_and_p99() -> None:
     ("result", "why"),
     [
         (Result(1, "", "/var/lib/mysql has 2.0 GiB free; this takes 1 GiB of at least 4\n"), "/var/lib/mysql has 2.0"),
-        (Result(1, "", ""), "exit status 1 and no word"),
+        (Result(1, "", ""), "exit status 1 with no output"),
         (Result(0, "what\n", ""), "the host printed 'what"),
         (Result(0, "{}", ""), "the host printed '{}'"),
         (Result(0, "[" * 100_000, ""), "the host printed '[[["),

@@ -305,7 +305,7 @@ def test_other_ways_in_which_a_push_is_not_what_it_seems(machine: PushHost) -> N
     (read,) = read_back(machine, file).read
     assert readback.judge(file, Read(read.standing, read.standing, frozenset({"path"}))).check.status is Status.OK
     found = readback.judge(file, Read(read.standing, read.standing, frozenset({"path"})), "updating")
-    assert said(found) == ("unfinished push", "the engine began its updating and never ended it")
+    assert said(found) == ("unfinished push", "the engine began its updating and never finished it")
     # What no push can replace is not tried.
     target.unlink()
     target.symlink_to("elsewhere")
@@ -541,7 +541,7 @@ def test_the_state_says_what_was_found_until_it_is_mended() -> None:
     assert again.tunnels == {"wg0": urn("key")}
     (noted, *_) = again.files
     standing = readback.judge(noted, Read(noted.standing, None, frozenset({"path"})))
-    assert standing.check.value == "not mended yet"
+    assert standing.check.value == "not repaired yet"
     twice = repair.with_findings(found, [standing])
     assert str(twice).count(f"{NOTE}file /etc/a") == 2  # in its inputs and its outputs
 
@@ -675,12 +675,12 @@ def test_the_command_asks_each_host_once_and_shows_what_differs(tmp_path: Path) 
     assert told.returncode == 1
     assert f"FAIL  oslo-db  file {files['oslo-db'][0]}: edited by hand (its text differs)\n" in told.stdout
     assert "    -as pushed\n    +by hand\n" in told.stdout
-    cure = "`fortress drift --stack lab --repair` puts 3 of these right; `pulumi up` alone asks no host\n"
+    cure = "`fortress drift --stack lab --repair` repairs 3 of these; `pulumi up` alone would not notice\n"
     assert told.stdout.endswith(cure)
     assert cure not in mended.stdout
     # What the engine was asked for: to write what was found, then to bring up just that; its failure is told.
     assert mended.returncode == 1
-    assert "`pulumi up` failed; what is left is repaired by the next `pulumi up --stack lab`" in mended.stderr
+    assert "`pulumi up` failed; the next `pulumi up --stack lab` completes the repair" in mended.stderr
     assert "it went wrong" in mended.stderr
     answer = json.loads(mended.stdout)
     assert answer["error"].startswith("`pulumi up` failed")
@@ -713,7 +713,7 @@ esac"""
         (tmp_path / "renewed").mkdir()
         unwritable = command.run("drift", "--stack", "lab", "--repair")
     assert refused.returncode == 1
-    assert "the engine refused the state with what was found: another `pulumi` is at work on stack" in refused.stderr
+    assert "the engine refused the state with the differences: stack" in refused.stderr
     answer = json.loads(refused.stdout)
     differ = {check["host"]: check["value"] for check in answer["checks"] if check["name"].startswith("file ")}
     assert (answer["mended"], differ) == ([], {"oslo-db": "no record", "fra-1": "edited by hand"})
@@ -722,7 +722,7 @@ esac"""
     assert [verb for verb in verbs(asked) if verb in ("renew", "stack import", "up")] == ["renew", "stack import"]
     # Nor is it written where a host cannot be told.
     assert unwritable.returncode == 1
-    assert "fortress: nothing was repaired, and the state is as it was: oslo-db: " in unwritable.stderr
+    assert "fortress: nothing was repaired, and the state is unchanged: oslo-db: " in unwritable.stderr
     assert command.asked.read_text().count("stack import") == 1
 
 
@@ -767,7 +767,7 @@ def test_a_host_that_tells_no_records_is_unknown_with_the_cure(
         (up,) = [line for line in command.asked.read_text().splitlines() if line.startswith("up ")]
         assert [word for word in up.split() if word.startswith("urn:")] == [urn("fra-1-push")]
     else:
-        assert "nothing was repaired, and the state is as it was: fra-1: " in mended.stderr
+        assert "nothing was repaired, and the state is unchanged: fra-1: " in mended.stderr
         assert cure in mended.stderr
         assert "import" not in command.asked.read_text()
 
@@ -825,10 +825,10 @@ def test_tables_and_files_that_nobody_pushed_are_told(tmp_path: Path) -> None:
     assert (known["status"], known["value"]) == ("ok", "of another tool")
     found = checks["firewall table ip nat"]
     assert (found["status"], found["value"]) == ("fail", "not pushed")
-    assert "if another tool keeps it, add 'ip nat' to verify.firewall_tables and `pulumi up`" in found["detail"]
-    assert found["detail"].endswith("take it away by hand: nft delete table ip nat")
+    assert "if it is another tool's, add 'ip nat' to verify.firewall_tables and `pulumi up`" in found["detail"]
+    assert found["detail"].endswith("otherwise delete it: nft delete table ip nat")
     assert "+\t\ttcp dport 3306 redirect to :22\n" in found["diff"]
-    assert "FAIL  oslo-db  firewall table ip nat: not pushed (nothing that was brought up loads it;" in told.stdout
+    assert "FAIL  oslo-db  firewall table ip nat: not pushed (no resource of this stack loads it;" in told.stdout
     assert "\x1b" not in told.stdout
     assert "FAIL  oslo-db  firewall: differs" in edited.stdout
 
@@ -929,7 +929,7 @@ def test_an_odd_answer_leaves_its_host_unknown_and_the_others_as_they_are(
         "fra-1": Status.UNKNOWN,
     }
     assert files["oslo-db"].detail == "the host's answer cannot be read"
-    assert files["fra-1"].detail == "fra-1 printed what cannot be read (IndexError)"
+    assert files["fra-1"].detail == "fra-1 printed unreadable output (IndexError)"
 
 
 def test_what_cannot_be_asked(tmp_path: Path) -> None:

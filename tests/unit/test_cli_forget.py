@@ -184,16 +184,16 @@ def test_a_component_with_something_else_in_it_stays_with_that() -> None:
 
 
 def test_an_unknown_host_is_refused_with_those_that_are_known() -> None:
-    with pytest.raises(CannotAskError, match=r"^the state knows no host 'fra-9'; it knows fra-1, oslo-db, oslo-edge$"):
+    with pytest.raises(CannotAskError, match=r"^the state has no host 'fra-9'; it has fra-1, oslo-db, oslo-edge$"):
         planned(standing(), "fra-9")
-    with pytest.raises(CannotAskError, match="it knows none"):
+    with pytest.raises(CannotAskError, match="it has none"):
         planned(State(), "fra-1")
 
 
 def test_words_before_and_after() -> None:
     found = planned(standing(machine=True), "fra-1")
     text = listing("lab", found)
-    assert text.startswith(f"{len(found.resources)} resources of fra-1 leave the state of lab, in this order:\n")
+    assert text.startswith(f"{len(found.resources)} resources of fra-1 will leave the state of lab, in this order:\n")
     assert "  fortress:index:Host  fra-1\n" in text
     done = farewell("org/data-fortress/lab", found)
     assert "remove fra-1 from hosts in Pulumi.lab.yaml, or raise its incarnation" in done
@@ -249,13 +249,13 @@ def state(folder: Path) -> dict[str, Any]:
 def test_forgets_and_says_what_is_left_to_do(folder: Path) -> None:
     done = forget(folder, "fra-1", "--stack", "lab", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "10 resources of fra-1 leave the state of lab" in done.stdout
-    assert "fra-1 is out of the state of lab; it was not contacted" in done.stdout
+    assert "10 resources of fra-1 will leave the state of lab" in done.stdout
+    assert "fra-1 was removed from the state of lab; it was not contacted" in done.stdout
     assert state(folder) == without(standing().exported, planned(standing(), "fra-1").urns)
     again = forget(folder, "fra-1", "--stack", "lab", "--yes")
     assert (again.returncode, again.stderr) == (
         2,
-        "fortress: the state knows no host 'fra-1'; it knows oslo-db, oslo-edge\n",
+        "fortress: the state has no host 'fra-1'; it has oslo-db, oslo-edge\n",
     )
 
 
@@ -263,7 +263,7 @@ def test_without_yes_it_lists_and_changes_nothing(folder: Path) -> None:
     done = forget(folder, "fra-1", "--stack", "lab")
     assert done.returncode == 1
     assert "  fortress:index:Host  fra-1\n" in done.stdout
-    assert done.stderr == "fortress: nothing was written; say --yes to forget it without being asked\n"
+    assert done.stderr == "fortress: nothing was written; use --yes to forget it without confirmation\n"
     assert state(folder) == standing().exported
 
 
@@ -324,7 +324,7 @@ def test_a_state_that_somebody_else_holds_stays(folder: Path) -> None:
     (folder / "refuse").write_text("error: the stack is currently locked by 1 lock(s)\n")
     done = forget(folder, "fra-1", "--stack", "lab", "--yes")
     assert done.returncode == 1
-    assert "another `pulumi` is at work on stack 'lab'; wait for it" in done.stderr
+    assert "stack 'lab' is locked by another `pulumi`; wait for it" in done.stderr
     assert state(folder) == standing().exported
 
 
@@ -336,5 +336,5 @@ def test_an_unknown_stack_and_one_that_never_stood(folder: Path) -> None:
     done = forget(folder, "fra-1", "--stack", "lab")
     assert (done.returncode, done.stderr) == (
         2,
-        "fortress: stack 'lab' is not up: never brought up, or destroyed; `pulumi up --stack lab` brings it up\n",
+        "fortress: stack 'lab' is not up: never created, or destroyed; create it with `pulumi up --stack lab`\n",
     )

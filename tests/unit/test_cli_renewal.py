@@ -54,7 +54,7 @@ def test_nothing_is_said_that_would_do_nothing(renew: Callable[..., str]) -> Non
     assert f"renew_seconds={haproxy.RENEW_DAYS * 86400} " in script("mariadb-authority")
     assert renew("prod", standing(certificate_days=30)).startswith("renew it: ")
     assert renew("prod", standing(certificate_days=31)).startswith(
-        "renew it, which works from 30 days before its end: "
+        "renew it, possible from 30 days before it expires: "
     )
     gone: dict[str, Any] = {"hosts": {}}
     assert "ssh" not in renew("prod", standing().model_copy(update=gone))

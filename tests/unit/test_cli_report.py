@@ -329,4 +329,4 @@ def test_a_terminal_is_not_filled_with_a_page(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(main, "_is_terminal", lambda: True)
     done = CliRunner().invoke(main.app, ["report", "--stack", "lab"])
     assert (done.exit_code, done.stdout) == (2, "")
-    assert done.stderr == "fortress: a page is nothing for a terminal; say where it goes: -o FILE, or -o - for here\n"
+    assert done.stderr == "fortress: refusing to print HTML to a terminal; use -o FILE, or -o - to print it anyway\n"

@@ -98,10 +98,10 @@ def test_the_verdict(checks: tuple[Check, ...], verdict: str) -> None:
 @pytest.mark.parametrize(
     ("up", "said"),
     [
-        (Up(0.0, 4.0, "succeeded", {"same": 120}), "Nothing: every resource was as stated."),
-        (Up(0.0, 4.0, "succeeded", {"same": 9, "delete": 1}), "It wrote nothing that still stands."),
+        (Up(0.0, 4.0, "succeeded", {"same": 120}), "Nothing: every resource was up to date."),
+        (Up(0.0, 4.0, "succeeded", {"same": 9, "delete": 1}), "It wrote nothing that still exists."),
         (Up(0.0, 4.0, "failed", {"same": 9}), '<dd class="fail">failed</dd>'),
-        (Up(0.0, None, ""), "not ended"),
+        (Up(0.0, None, ""), "not finished"),
         (None, "The engine knows of none."),
     ],
 )

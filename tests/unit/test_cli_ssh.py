@@ -88,7 +88,7 @@ def test_a_host_with_several_keys_shows_the_pinned_kind(key: tuple[Path, str]) -
 
 def test_a_host_that_lets_nobody_in(server: SshServer, tmp_path: Path) -> None:
     stranger, _ = write_key(tmp_path)
-    with pytest.raises(LoginError, match=r"refuses user ops: none of the keys fits \(1 tried\)"):
+    with pytest.raises(LoginError, match=r"refuses user ops: none of the keys is accepted \(1 tried\)"):
         connect(target(server), prepare(stranger, {}), 5)
 
 
@@ -97,10 +97,10 @@ def test_a_host_that_lets_nobody_try_so_many_keys(key: tuple[Path, str]) -> None
     wrong = tuple(paramiko.ECDSAKey.generate() for _ in range(8))
     with ssh_server(Behaviour((key[1],), most_keys=6)) as strict:
         with pytest.raises(
-            LoginError, match=r"^refuses user ops: it hung up after 6 of 9 keys; give the right one by --key FILE$"
+            LoginError, match=r"^refuses user ops: it hung up after 6 of 9 keys; name the right one with --key FILE$"
         ):
             connect(target(strict), Credentials((*wrong, right)), 5)
-        with pytest.raises(LoginError, match=r"none of the keys fits \(6 tried\)"):
+        with pytest.raises(LoginError, match=r"none of the keys is accepted \(6 tried\)"):
             connect(target(strict), Credentials(wrong[:6]), 5)
         assert connect(target(strict), Credentials((*wrong[:5], right)), 5).run("echo in").stdout == "in\n"
 

@@ -126,7 +126,7 @@ def test_an_output_that_was_written_before_there_were_versions_is_read_where_it_
     [
         (
             {"url": "https://192.0.2.12"},
-            "^stack 'lab' has no output 'fortress': its program exports none, or its last `pulumi up` did not end; "
+            "^stack 'lab' has no output 'fortress': its program exports none, or its last `pulumi up` did not finish; "
             "name a stack of Data Fortress's own program, or run `pulumi up --stack lab` again$",
         ),
         ({"fortress": SECRET}, "^output fortress of stack 'lab' is secret and cannot be read"),
@@ -182,7 +182,7 @@ def test_asks_the_engine_without_colour_questions_or_a_look_for_updates(pulumi: 
     [
         (
             "echo \"error: no stack named 'lab' found\" >&2; exit 6",
-            "^there is no stack 'lab' in this backend; `pulumi stack ls` names those that are$",
+            "^there is no stack 'lab' in this backend; `pulumi stack ls` lists the existing ones$",
         ),
         (
             "echo 'error: if you'\\''re using the --stack flag, pass the fully qualified name (o/p/s)' >&2; exit 1",
@@ -190,17 +190,17 @@ def test_asks_the_engine_without_colour_questions_or_a_look_for_updates(pulumi: 
         ),
         (
             "echo 'error: unable to open bucket file:///none' >&2; echo 'error: two' >&2; exit 1",
-            "^pulumi: unable to open bucket file:///none; two; PULUMI_BACKEND_URL, or `pulumi login`, says where",
+            "^pulumi: unable to open bucket file:///none; two; PULUMI_BACKEND_URL, or `pulumi login`, tells it where",
         ),
         (
             "echo 'error: PULUMI_ACCESS_TOKEN must be set for login during non-interactive CLI sessions' >&2; exit 1",
-            "^the engine is not told where the state is kept; set PULUMI_BACKEND_URL, or run `pulumi login`$",
+            "^the engine does not know where the state is stored; set PULUMI_BACKEND_URL, or run `pulumi login`$",
         ),
         (
             "echo 'error: could not import deployment: the stack is currently locked by 1 lock(s).' >&2; exit 1",
-            "^another `pulumi` is at work on stack 'lab'; wait for it, or .*, run `pulumi cancel --stack lab`$",
+            "^stack 'lab' is locked by another `pulumi`; wait for it, or, .*, run `pulumi cancel --stack lab`$",
         ),
-        ("exit 3", "^pulumi: exit status 3 and no word$"),
+        ("exit 3", "^pulumi: exit status 3 with no output$"),
         ("echo nonsense", "^`pulumi stack export` did not print JSON$"),
     ],
 )
@@ -214,8 +214,8 @@ def test_errors_of_the_engine_in_its_words(pulumi: Path, script: str, why: str) 
 @pytest.mark.parametrize(
     ("deployment", "why"),
     [
-        ({}, "is not up: never brought up, or destroyed; `pulumi up --stack lab` brings it up$"),
-        ({"resources": []}, "is not up: never brought up, or destroyed; "),
+        ({}, "is not up: never created, or destroyed; create it with `pulumi up --stack lab`$"),
+        ({"resources": []}, "is not up: never created, or destroyed; "),
         (
             {
                 "resources": [

@@ -68,9 +68,9 @@ def test_a_host_that_is_well(fortress: Fortress) -> None:
         ("unit app active", "unit app failed", "services", "1/2", "app failed"),
         ("Dec 24 10:00:00 2026", "Sep 25 00:00:00 2026", "certificate", 3.4, "renew it; `fortress verify` says how"),
         (WELL[WELL.index("record ") :], "", "last push", None, "nothing was ever pushed"),
-        ("\t4567,0644,root:root\tagain", "\t-\t-", "last push", "2026-09-21 12:11 UTC", "not ended: /etc/a b; see"),
-        ("\tagain\t", "\told,again\t", "last push", "2026-09-21 12:11 UTC", "not ended: /etc/a b; see"),
-        ("\tagain\t", "\tconfirm\t", "last push", "2026-09-21 12:11 UTC", "not ended: /etc/a b; see"),
+        ("\t4567,0644,root:root\tagain", "\t-\t-", "last push", "2026-09-21 12:11 UTC", "unfinished: /etc/a b; see"),
+        ("\tagain\t", "\told,again\t", "last push", "2026-09-21 12:11 UTC", "unfinished: /etc/a b; see"),
+        ("\tagain\t", "\tconfirm\t", "last push", "2026-09-21 12:11 UTC", "unfinished: /etc/a b; see"),
     ],
 )
 def test_what_is_not_well(fortress: Fortress, before: str, after: str, name: str, value: object, detail: str) -> None:

@@ -388,7 +388,11 @@ def test_what_is_missing_is_one_line_and_status_2(fortress: Fortress, tmp_path: 
     whole, fresh = engine(tmp_path / "bin", fortress.outputs), engine(tmp_path / "fresh", {})
     cases = [
         (whole, ["--stack", "nope", *key], "there is no stack 'nope' in this backend; `pulumi stack ls` names those"),
-        (fresh, ["--stack", "lab", *key], "stack 'lab' is not up: never brought up, or destroyed; `pulumi up --stack"),
+        (
+            fresh,
+            ["--stack", "lab", *key],
+            "stack 'lab' is not up: never created, or destroyed; create it with `pulumi up --stack",
+        ),
         (whole, ["--stack", "lab"], "there is no SSH agent (SSH_AUTH_SOCK is not set); start one and add your key"),
     ]
     for command, arguments, why in cases:

@@ -138,7 +138,7 @@ def test_a_volume_that_does_not_come_is_named(host: VolumeHost) -> None:
 
 def test_one_id_on_two_devices_is_refused(host: VolumeHost) -> None:
     host.attach("/dev/loop63", f"scsi-0QEMU_QEMU_HARDDISK_{ID}")
-    assert "is two devices here" in host.refused(*VOLUME)
+    assert "names two devices here" in host.refused(*VOLUME)
 
 
 def test_a_device_by_its_path(host: VolumeHost, volume: Disk) -> None:
@@ -231,7 +231,7 @@ def test_data_on_the_root_disk_is_not_hidden(host: VolumeHost, volume: Disk) -> 
 def test_another_mount_or_entry_is_refused(host: VolumeHost, volume: Disk) -> None:
     host.check("mkdir", MOUNTPOINT)
     host.check("mount", "-t", "tmpfs", "tmpfs", MOUNTPOINT)
-    assert f"{MOUNTPOINT} is a mount of something else than {volume.device}" in host.refused(*VOLUME)
+    assert f"{MOUNTPOINT} has something other than {volume.device}" in host.refused(*VOLUME)
     host.check("umount", MOUNTPOINT)
     host.check("sh", "-c", f"echo 'LABEL=old {MOUNTPOINT} xfs defaults 0 0' >>/etc/fstab")
     assert f"/etc/fstab already mounts LABEL=old on {MOUNTPOINT}" in host.refused(*VOLUME)
@@ -316,7 +316,7 @@ def test_a_size_is_waited_for(host: VolumeHost, volume: Disk) -> None:
 
 def test_a_size_that_does_not_come_is_refused(host: VolumeHost, volume: Disk) -> None:
     said = host.refused(*VOLUME, "--size", "1")
-    assert said.startswith(f"{volume.device} has {48 * 2**20} bytes, and 1 GB were asked for.\n")
+    assert said.startswith(f"{volume.device} has {48 * 2**20} bytes, but 1 GB were requested.\n")
     assert set(volume.read()) == {0}
 
 
@@ -408,7 +408,7 @@ def test_unmount_says_who_holds_it(host: VolumeHost, volume: Disk) -> None:
     holder = host.text("/run/holder").strip()
     assert said == (
         f"{MOUNTPOINT} cannot be unmounted (target is busy.) It is held by: {holder} (tail)\n"
-        "  End those, or a mount below it, and run this again\n"
+        "  End these processes, or unmount what is below it, and run this again\n"
     )
     assert host.mounted() == volume.device
     assert host.exists(DROP_IN)
@@ -468,7 +468,7 @@ def test_a_run_cut_anywhere_is_finished_by_the_next(tmp_path: Path) -> None:
 
 def test_a_cut_mkfs_is_done_again(host: VolumeHost) -> None:
     host.command("mkfs.ext4", 'for device; do :; done; echo half >"$device"; exit 1')
-    assert "cannot be made into a file system" in host.refused(*VOLUME)
+    assert "cannot be formatted" in host.refused(*VOLUME)
     (host.root / "sbin" / "mkfs.ext4").unlink()
     host.volume(*VOLUME)
     keep(host)
@@ -571,9 +571,9 @@ def test_another_key_is_refused(host: VolumeHost, volume: Disk) -> None:
 @pytest.mark.parametrize(
     ("stdin", "words"),
     [
-        (KEY, "did not come whole"),
-        (f"{KEY}\n{END}"[:-3], "did not come whole"),
-        ("", "did not come whole"),
+        (KEY, "arrived incomplete"),
+        (f"{KEY}\n{END}"[:-3], "arrived incomplete"),
+        ("", "arrived incomplete"),
         (push.content("short"), "shorter than 20"),
     ],
 )

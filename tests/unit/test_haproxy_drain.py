@@ -103,7 +103,7 @@ def test_a_worker_that_serves_on_is_left_to_itself(master: Master) -> None:
     done = master.drain(1)
     assert (done.returncode, done.stdout) == (
         0,
-        "a process of an older configuration still serves after 1 s; it ends by itself\n",
+        "a process with an older configuration still serves requests after 1 s; it ends by itself\n",
     )
     assert time.monotonic() - began < 5
 

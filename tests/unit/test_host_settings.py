@@ -24,10 +24,10 @@ ON_OPENSTACK: dict[str, Any] = oslo()["hosts"]["oslo-web"]["openstack"]
 
 LINE = "must be one line of printable text, at most 1000 characters"
 NETWORK = "must be an IPv4 network from /16 to /28 without host bits, such as 10.100.0.0/24"
-ORIGIN = "give exactly one of address, for a machine that exists, openstack and aws"
-EITHER = "give either cidr, for a network to be made, or existing, for one that is there"
-DISK = "give either size_gb, for a volume of the cloud, or device, for a disk that is there"
-PART = "is outside the machines' part of 10.20.0.0/24, 10.20.0.2 to 10.20.0.254"
+ORIGIN = "set exactly one of address (for a machine that exists), openstack and aws"
+EITHER = "set either cidr, to create a network, or existing, to use one"
+DISK = "set either size_gb, for a volume of the cloud, or device, for an existing disk"
+PART = "is outside the range for machines in 10.20.0.0/24, 10.20.0.2 to 10.20.0.254"
 IS_NO_KEY = "is no SSH public key; take the .pub file that `ssh-keygen` made"
 
 
@@ -121,7 +121,9 @@ def test_what_may_be_left_out() -> None:
     assert (database.floating_address, database.image_pinned) == (True, True)
 
 
-UNREACHED = "false, and nobody outside reaches 10.20.0.0/24; set it to true, or use a network.existing that is reached"
+UNREACHED = (
+    "false, but nobody outside can reach 10.20.0.0/24; set it to true, or use a network.existing that can be reached"
+)
 
 REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     # --- where a machine comes from
@@ -134,20 +136,20 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a site of two clouds": (
         {"sites/oslo/aws": AWS},
-        ["sites.oslo.aws: a site is of one cloud; make two sites of it"],
+        ["sites.oslo.aws: a site belongs to one cloud; split it into two sites"],
     ),
     "a machine of OpenStack on AWS": (
         {"hosts/fra-2/aws": GONE, "hosts/fra-2/openstack": ON_OPENSTACK},
-        ["hosts.fra-2.openstack: sites.frankfurt has no openstack block; give it one, or the host an address"],
+        ["hosts.fra-2.openstack: sites.frankfurt has no openstack block; add one, or give the host an address"],
     ),
     "a machine of AWS on OpenStack": (
         {"hosts/fra-2/site": "oslo"},
-        ["hosts.fra-2.aws: sites.oslo has no aws block; give it one, or the host an address"],
+        ["hosts.fra-2.aws: sites.oslo has no aws block; add one, or give the host an address"],
     ),
     "machines at a site without a cloud": (
         {"sites/frankfurt/aws": GONE},
         [
-            f"hosts.fra-{number}.aws: sites.frankfurt has no aws block; give it one, or the host an address"
+            f"hosts.fra-{number}.aws: sites.frankfurt has no aws block; add one, or give the host an address"
             for number in (1, 2)
         ],
     ),
@@ -158,34 +160,31 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a database on AWS": (
         {"hosts/oslo-db/openstack": GONE, "hosts/oslo-db/aws": ON_AWS, "hosts/oslo-db/site": "frankfurt"},
         [
-            "hosts.oslo-db.aws: machines on AWS are workers; a host with role: database stands elsewhere",
+            "hosts.oslo-db.aws: only workers may be on AWS; a host with role: database must be elsewhere",
             "hosts.oslo-db.site: frankfurt is not sovereign, and personal data rests here",
         ],
     ),
     "an edge on AWS": (
         {"hosts/oslo-edge/openstack": GONE, "hosts/oslo-edge/aws": ON_AWS, "hosts/oslo-edge/site": "frankfurt"},
-        ["hosts.oslo-edge.aws: machines on AWS are workers; a host with role: edge stands elsewhere"],
+        ["hosts.oslo-edge.aws: only workers may be on AWS; a host with role: edge must be elsewhere"],
     ),
     # --- what is for the one or the other only
     "a generation of a host that exists": (
         {"hosts/fra-1/aws": GONE, "hosts/fra-1/address": "203.0.113.9", "hosts/fra-1/generation": 2},
-        ["hosts.fra-1.generation: 2 is for a worker that the stack makes; leave it out"],
+        ["hosts.fra-1.generation: 2 is only for a worker that the stack creates; leave it out"],
     ),
     "a generation of a hub": (
         {"hosts/oslo-db/generation": 2},
-        ["hosts.oslo-db.generation: 2 is for a worker that the stack makes; leave it out"],
+        ["hosts.oslo-db.generation: 2 is only for a worker that the stack creates; leave it out"],
     ),
     "generation 0": ({"hosts/fra-1/generation": 0}, ["hosts.fra-1.generation: 0 must be at least 1"]),
     "a host key of a machine to be made": (
         {"hosts/fra-1/host_key": KEY},
-        ["hosts.fra-1.host_key: is for a machine that exists; leave it out: the cloud says which machine this one is"],
+        ["hosts.fra-1.host_key: only for a machine that exists; leave it out: the cloud identifies this one"],
     ),
     "an incarnation of a machine to be made": (
         {"hosts/fra-1/incarnation": 2},
-        [
-            "hosts.fra-1.incarnation: is for a machine that exists; leave it out: "
-            "the cloud says which machine this one is"
-        ],
+        ["hosts.fra-1.incarnation: only for a machine that exists; leave it out: the cloud identifies this one"],
     ),
     "a bastion before machines to be made": (
         {"ssh/bastion": {"address": "198.51.100.1", "host_key": KEY}},
@@ -209,7 +208,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a worker of the stack's that is gone": (
         {"hosts/fra-1/gone": True},
-        ["hosts.fra-1.gone: is not for a worker that the stack makes; take it out, or raise its generation"],
+        ["hosts.fra-1.gone: not for a worker that the stack creates; remove the worker, or raise its generation"],
     ),
     "a database on a disk that ends with its machine": (
         {"database/volume": GONE},
@@ -225,11 +224,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "name servers of a network that is there": (
         {"sites/oslo/openstack/network": {"existing": "lan", "dns": ["192.0.2.53"]}},
-        ["sites.oslo.openstack.network.dns: a network that is there has its own; leave it out"],
+        ["sites.oslo.openstack.network.dns: an existing network has its own; leave it out"],
     ),
     "IPv6 of a VPC that is there": (
         {"sites/frankfurt/aws/network": {"existing": "vpc-1", "ipv6": True}},
-        ["sites.frankfurt.aws.network.ipv6: a VPC that is there has its own ranges; leave it out"],
+        ["sites.frankfurt.aws.network.ipv6: an existing VPC has its own ranges; leave it out"],
     ),
     "an account that is none": (
         {"sites/frankfurt/aws/account_id": "12345"},
@@ -248,7 +247,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     # --- places in networks
     "a slot twice": (
         {"hosts/fra-1/slot": 1},
-        ["hosts.fra-1.slot: 1 is taken by hosts.oslo-db; give each host a slot of its own"],
+        ["hosts.fra-1.slot: 1 is taken by hosts.oslo-db; give each host a different slot"],
     ),
     "a slot that is another's second address": (
         {"hosts/fra-1/slot": 129},
@@ -273,14 +272,14 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a fixed address that is taken": (
         {"hosts/oslo-edge/openstack/fixed_address": "10.20.0.11"},
         [
-            "hosts.oslo-edge.openstack.fixed_address: 10.20.0.11 is taken by hosts.oslo-db; give it one of its own",
+            "hosts.oslo-edge.openstack.fixed_address: 10.20.0.11 is taken by hosts.oslo-db; use another one",
         ],
     ),
     "a fixed address of a worker": (
         {"hosts/oslo-web/openstack/fixed_address": "10.20.0.13"},
         [
-            "hosts.oslo-web.openstack.fixed_address: 10.20.0.13 cannot stand for a worker, "
-            "whose next generation stands beside it; leave it out"
+            "hosts.oslo-web.openstack.fixed_address: 10.20.0.13 is not possible for a worker, "
+            "whose next generation runs beside it; leave it out"
         ],
     ),
     **{
@@ -294,22 +293,19 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"sites/frankfurt/aws/network/cidr": "10.100.0.0/20"},
         [
             "sites.frankfurt.aws.network.cidr: 10.100.0.0/20 overlaps mesh.network, 10.100.0.0/24; "
-            "give each a range of its own"
+            "give each a different range"
         ],
     ),
     "networks of two sites": (
         {"sites/frankfurt/aws/network/cidr": "10.20.0.0/16"},
         [
             "sites.frankfurt.aws.network.cidr: 10.20.0.0/16 overlaps sites.oslo.openstack.network.cidr, "
-            "10.20.0.0/24; give each a range of its own"
+            "10.20.0.0/24; give each a different range"
         ],
     ),
     "a VPC that is too narrow": (
         {"sites/frankfurt/aws/network/cidr": "10.30.0.0/26"},
-        [
-            "sites.frankfurt.aws.network.cidr: 10.30.0.0/26 is too narrow for subnets of eight zones; "
-            "take a /25 or wider"
-        ],
+        ["sites.frankfurt.aws.network.cidr: 10.30.0.0/26 is too small for subnets of eight zones; use a /25 or wider"],
     ),
     "a VPC that is too wide": (
         {"sites/frankfurt/aws/network/cidr": "10.0.0.0/8"},
@@ -340,13 +336,13 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a zone of another region": (
         {"hosts/fra-2/aws/zone": "eu-west-1a"},
-        ["hosts.fra-2.aws.zone: eu-west-1a is not in sites.frankfurt.aws.region, eu-central-1; take one of its zones"],
+        ["hosts.fra-2.aws.zone: eu-west-1a is not in sites.frankfurt.aws.region, eu-central-1; use one of its zones"],
     ),
     "another region than the zones'": (
         {"sites/frankfurt/aws/region": "eu-west-1"},
         [
             f"hosts.fra-{number}.aws.zone: eu-central-1{letter} is not in sites.frankfurt.aws.region, eu-west-1; "
-            "take one of its zones"
+            "use one of its zones"
             for number, letter in ((1, "a"), (2, "b"))
         ],
     ),
@@ -375,7 +371,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "hosts/oslo-db/address": "192.0.2.11",
             "database/volume": {"device": "/dev/vdb", "type": "nvme"},
         },
-        ["database.volume.type: 'nvme' is the cloud's to give; a device has none"],
+        ["database.volume.type: 'nvme' is for a volume of the cloud; a device has none"],
     ),
     "a device that is none": (
         {"database/volume": {"device": "/dev/vdb; reboot"}},
@@ -549,14 +545,13 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "sites/frankfurt/aws/network/cidr": "10.20.0.0/26",
         },
         [
-            "hosts.fra-1.slot: 1 is taken by hosts.oslo-db; give each host a slot of its own",
+            "hosts.fra-1.slot: 1 is taken by hosts.oslo-db; give each host a different slot",
             "sites.frankfurt.aws.network.cidr: 10.20.0.0/26 overlaps sites.oslo.openstack.network.cidr, "
-            "10.20.0.0/24; give each a range of its own",
-            "sites.frankfurt.aws.network.cidr: 10.20.0.0/26 is too narrow for subnets of eight zones; "
-            "take a /25 or wider",
+            "10.20.0.0/24; give each a different range",
+            "sites.frankfurt.aws.network.cidr: 10.20.0.0/26 is too small for subnets of eight zones; "
+            "use a /25 or wider",
             f"hosts.oslo-db.openstack.floating_address: {UNREACHED}",
-            "hosts.fra-2.aws.zone: eu-west-1a is not in sites.frankfurt.aws.region, eu-central-1; "
-            "take one of its zones",
+            "hosts.fra-2.aws.zone: eu-west-1a is not in sites.frankfurt.aws.region, eu-central-1; use one of its zones",
         ],
     ),
 }

@@ -49,13 +49,13 @@ def test_the_first_user_is_the_images_unless_user_data_names_another() -> None:
 @pytest.mark.parametrize(
     ("text", "word"),
     [
-        ("#!/bin/sh\ntrue\n", "no #cloud-config"),
+        ("#!/bin/sh\ntrue\n", "other than #cloud-config"),
         (CONFIG + "runcmd: [reboot]\n", "'runcmd'"),
         (CONFIG + "user: {name: debian, sudo: false}\n", "user: "),
         (CONFIG.replace("ssh_pwauth: false", "ssh_pwauth: true"), "ssh_pwauth: True"),
         ("#cloud-config\nhostname: 3\n", "hostname: 3"),
-        ("#cloud-config\nhostname: a_b\n", "'a_b' is no host name"),
-        ("#cloud-config\n- a\n", "no mapping"),
+        ("#cloud-config\nhostname: a_b\n", "'a_b' is not a host name"),
+        ("#cloud-config\n- a\n", "not a mapping"),
         ("#cloud-config\na: [\n", "not YAML"),
     ],
 )
@@ -90,7 +90,7 @@ def test_a_login_is_a_user_who_may_become_root(tmp_path: Path) -> None:
     assert (keys.stat().st_uid, keys.stat().st_mode & 0o777) == (1001, 0o600)
     assert (disk / "home/debian").stat().st_uid == 1001
     assert (disk / "etc/sudoers.d/90-cloud-init-users").read_text() == "debian ALL=(ALL) NOPASSWD:ALL\n"
-    with pytest.raises(LabError, match="'root' of its own"):
+    with pytest.raises(LabError, match="already has a user 'root'"):
         hosts.add_login(disk, base, "root", "ssh-ed25519 AAAA me\n")
 
 

@@ -27,7 +27,7 @@ def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_not_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(LabError, match=r"takes root. Cure: run it with sudo"):
+    with pytest.raises(LabError, match=r"requires root. Fix: run it with sudo"):
         machine.check_root()
 
 
@@ -38,19 +38,19 @@ def test_not_root_on_the_command_line() -> None:
     script = f"{warm}\n{become}\napp(['up'])"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert "lab: the lab makes namespaces and mounts, which takes root\ncure: run it with sudo" in done.stderr
+    assert "lab: the lab makes namespaces and mounts, which requires root\nfix: run it with sudo" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 @pytest.mark.parametrize(
     ("error", "said"),
     [
-        (FileNotFoundError(2, "No such file or directory"), r"there is no /dev/net/tun. Cure: modprobe tun"),
+        (FileNotFoundError(2, "No such file or directory"), r"there is no /dev/net/tun. Fix: modprobe tun"),
         (
             PermissionError(1, "Operation not permitted"),
-            r"cannot be opened: Operation not permitted. Cure: modprobe tun",
+            r"cannot be opened: Operation not permitted. Fix: modprobe tun",
         ),
-        (OSError(19, "No such device"), r"cannot be opened: No such device. Cure: modprobe tun"),
+        (OSError(19, "No such device"), r"cannot be opened: No such device. Fix: modprobe tun"),
     ],
 )
 def test_no_tun_device(monkeypatch: pytest.MonkeyPatch, error: OSError, said: str) -> None:
@@ -76,10 +76,10 @@ def test_a_low_limit_of_watchers_is_raised_and_a_higher_one_left(
 def test_too_little_room(monkeypatch: pytest.MonkeyPatch) -> None:
     lab = Lab("trial")
     monkeypatch.setattr(machine, "free_mb", lambda _: 1200)
-    with pytest.raises(LabError, match=r"labs/trial has 1200 MB free and needs 4000 MB. Cure: free some space$"):
+    with pytest.raises(LabError, match=r"labs/trial has 1200 MB free and needs 4000 MB. Fix: free some space$"):
         machine.check_room(lab, RELEASE)
     lab.folder.mkdir(parents=True)
-    with pytest.raises(LabError, match=r"cache.* needs 1500 MB. Cure: free some space, or set XDG_CACHE_HOME"):
+    with pytest.raises(LabError, match=r"cache.* needs 1500 MB. Fix: free some space, or set XDG_CACHE_HOME"):
         machine.check_room(lab, RELEASE)
     images.repository_path(RELEASE).mkdir(parents=True)
     machine.check_room(lab, RELEASE)
@@ -95,7 +95,7 @@ def test_a_name_that_is_in_use() -> None:
     lab.folder.mkdir(parents=True)
     machine.check_name(lab)
     (lab.folder / "precious").touch()
-    with pytest.raises(LabError, match=r"is in use and holds no lab. Cure: .* set FORTRESS_LAB to another name"):
+    with pytest.raises(LabError, match=r"is in use and holds no lab. Fix: .* set FORTRESS_LAB to another name"):
         machine.check_name(lab)
     lab.run.mkdir()
     machine.check_name(lab)
@@ -104,27 +104,27 @@ def test_a_name_that_is_in_use() -> None:
 def test_leftovers_of_a_lab(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "populated", lambda _: True)
     monkeypatch.setattr(cgroups, "members", lambda _: [1, 2, 3])
-    said = r"3 processes of an earlier lab 'trial' are left. Cure: FORTRESS_LAB=trial python -m lab down"
+    said = r"3 processes of an earlier lab 'trial' are left. Fix: FORTRESS_LAB=trial python -m lab down"
     with pytest.raises(LabError, match=said):
         machine.check_name(Lab("trial"))
 
 
 def test_a_file_system_without_overlays(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "succeeds", lambda _: False)
-    with pytest.raises(LabError, match=r"cannot hold overlay mounts. Cure: mount an ext4, xfs or btrfs"):
+    with pytest.raises(LabError, match=r"cannot hold overlay mounts. Fix: mount an ext4, xfs or btrfs"):
         machine.check_overlay()
     assert not folders.ROOT.exists()
 
 
 def test_no_cgroup2(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(cgroups, "hierarchy", lambda _: None)
-    with pytest.raises(LabError, match=r"no cgroup2 hierarchy. Cure: mkdir -p .* && mount -t cgroup2"):
+    with pytest.raises(LabError, match=r"no cgroup2 hierarchy. Fix: mkdir -p .* && mount -t cgroup2"):
         cgroups.root()
 
 
 def test_no_go_matters_only_without_netem(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(LabError, match=r"no netem, and there is no Go .* Cure: install Go"):
+    with pytest.raises(LabError, match=r"no netem, and there is no Go .* Fix: install Go"):
         machine.check_go()
     images.delay_line_path().parent.mkdir(parents=True)
     images.delay_line_path().touch()
@@ -185,5 +185,5 @@ def test_a_lock_that_is_never_free(fake_apt: Path, monkeypatch: pytest.MonkeyPat
 
 def test_programs_are_missing_and_there_is_no_apt(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nonexistent")
-    with pytest.raises(LabError, match=r"has no apt. Cure: install what provides: .*mmdebstrap.*systemd-container"):
+    with pytest.raises(LabError, match=r"has no apt. Fix: install what provides: .*mmdebstrap.*systemd-container"):
         machine.install_programs()

@@ -38,9 +38,9 @@ def test_help_says_every_target_in_a_line_that_fits() -> None:
 @pytest.mark.parametrize(
     ("target", "ready", "says"),
     [
-        ("setup", False, "Python 3.11 or newer is needed; say which with: make PYTHON=/path/to/python3.11"),
-        ("check", True, "shellcheck is missing. Cure: apt-get install shellcheck"),
-        ("release", True, "release: say which tag: make release TAG=v1.2.3"),
+        ("setup", False, "Python 3.11 or newer is needed; choose one with: make PYTHON=/path/to/python3.11"),
+        ("check", True, "shellcheck is missing. Fix: apt-get install shellcheck"),
+        ("release", True, "release: name the tag: make release TAG=v1.2.3"),
     ],
 )
 def test_what_is_missing_is_said(tmp_path: Path, target: str, ready: bool, says: str) -> None:

@@ -36,7 +36,7 @@ class Lab:
 
     def check(self, cloud: Cloud, user_data: str) -> None:
         if "runcmd" in user_data:
-            raise CloudError("the lab: user data with 'runcmd' is not carried out on hosts of the lab")
+            raise CloudError("the lab: user data with 'runcmd' is not supported on hosts of the lab")
 
     def boot(self, host: str, *how: Any) -> None:
         assert host not in self.hosts

@@ -135,7 +135,7 @@ def test_a_refused_text_changes_nothing_and_says_where(host: PushHost, target: P
 
 def test_a_checker_without_words(host: PushHost, target: Path) -> None:
     said = refused(put(host, target, NEW, "--check", 'exit "$(wc -l <"$1")"'))
-    assert said[0] == f"{target}: check: exit status 2 and not a word"
+    assert said[0] == f"{target}: check: exit status 2 with no output"
 
 
 def test_a_refused_first_text_leaves_no_folder(host: PushHost, target: Path) -> None:
@@ -156,7 +156,7 @@ def test_a_failed_apply_brings_the_old_file_back(host: PushHost, target: Path) -
 
 def test_a_failed_first_apply_leaves_nothing(host: PushHost, target: Path) -> None:
     said = refused(put(host, target, BAD))
-    assert said[1] == f"{target}: apply: there was no file before; the new one is gone again"
+    assert said[1] == f"{target}: apply: there was no file before; the new one was removed"
     assert host.logged() == ["bad", "none"]
     assert host.tree("t") == host.tree("varlib/fortress/files") == []
 
@@ -191,7 +191,7 @@ def test_an_apply_without_end_is_ended(host: PushHost, target: Path) -> None:
     well(put(host, target, OLD))
     apply = 'read -r line <"$1"; [ "$line" = old ] || /usr/bin/sleep 50'
     said = refused(host.push("put", target, "0640", "root:daemon", "--apply", apply, text=NEW))
-    assert said == [f"{target}: apply: no end after 300 s", f"{target}: apply: the old file is back and active"]
+    assert said == [f"{target}: apply: no end within 300 s", f"{target}: apply: the old file is back and active"]
     assert host.logged() == ["limit 300", "old", "limit 300", "limit 300"]
 
 
@@ -385,7 +385,7 @@ def test_remove_of_a_file_that_is_gone_already(host: PushHost, target: Path) -> 
 def test_a_removal_whose_apply_fails_is_ended_by_a_repeat(host: PushHost, target: Path) -> None:
     well(put(host, target, NEW))
     said = refused(host.push("remove", target, "--apply", "echo busy; false"))
-    assert said == [f"{target}: apply: busy", "  the file is removed; run this again to end the removal"]
+    assert said == [f"{target}: apply: busy", "  the file is removed; run this again to complete the removal"]
     assert not target.exists()
     well(host.push("remove", target, "--apply", APPLY))
     assert host.logged() == ["new", "none"]
@@ -446,15 +446,15 @@ def test_an_unconfirmed_file_is_taken_back_stands_again_and_is_confirmed(host: P
     assert facts(target) == (OLD, "0640 root:daemon")
     assert host.logged() == ["old", "new", "old"]
     assert refused(host.push("confirm", target, sha256(NEW))) == [
-        f"{target}: confirm: the new file was taken back after 30 s because no new connection came.",
-        "  The old one stands. Mend the setting; if it was the line, run `pulumi up` again in 30 s",
+        f"{target}: confirm: the new file was reverted after 30 s because no new connection came.",
+        "  The old one is in place. Fix the setting; if the connection was at fault, run `pulumi up` again in 30 s",
     ]
     assert (facts(target)[0], host.logged()) == (OLD, [])
     long_ago(host, target)
     said = refused(host.push("confirm", target, sha256(NEW)))
     assert said == [
-        f"{target}: confirm: the new file was taken back after 30 s because no new connection came.",
-        "  It stands again for 30 s: run `pulumi up` again to confirm it, or mend the setting",
+        f"{target}: confirm: the new file was reverted after 30 s because no new connection came.",
+        "  It is in place again for 30 s: run `pulumi up` again to confirm it, or fix the setting",
     ]
     assert facts(target) == (NEW, "0640 root:daemon")
     well(host.push("confirm", target, sha256(NEW)))
@@ -604,7 +604,7 @@ def test_one_run_at_a_time_with_a_limit(host: PushHost, target: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         for words in (["remove", target], ["confirm", target, sha256(OLD)], ["packages", "nginx"], ["revert"]):
             said = refused(host.push(*words))
-            assert re.search(r"another fortress-push has held the host for 300 s: process \d+, put /", said[0])
+            assert re.search(r"another fortress-push has locked this host for 300 s: process \d+, put /", said[0])
         refused(put(host, target, NEW))
     assert host.logged() == ["-w 300 9"] * 5
     assert facts(target)[0] == OLD

@@ -42,7 +42,7 @@ def test_notes_are_the_versions_section() -> None:
     ],
 )
 def test_a_version_without_notes_is_named(changelog: str) -> None:
-    with pytest.raises(ValueError, match=r"says nothing under a heading `## 1\.0\.0 - YYYY-MM-DD`"):
+    with pytest.raises(ValueError, match=r"has no text under a heading `## 1\.0\.0 - YYYY-MM-DD`"):
         notes(changelog, "1.0.0")
 
 
@@ -138,12 +138,12 @@ def test_later_and_elsewhere_it_gives_the_same_bytes(dist: Path, checkout: Path,
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), "say which tag: make release TAG=v1.2.3"),
+        ((), "name the tag: make release TAG=v1.2.3"),
         (("9.9.9",), "a release's tag is vX.Y.Z, not '9.9.9'"),
         (("v9.9.9-rc1",), "a release's tag is vX.Y.Z, not 'v9.9.9-rc1'"),
-        (("v8.0.0",), "there is no tag v8.0.0 here. Cure: git tag v8.0.0, or git fetch --tags"),
+        (("v8.0.0",), "there is no tag v8.0.0 here. Fix: git tag v8.0.0, or git fetch --tags"),
         (("v9.9.8",), "what was built is not 9.9.8: data_fortress-9.9.9-py3-none-any.whl, "),
-        (("v9.0.0",), "says nothing under a heading `## 9.0.0 - YYYY-MM-DD`, as of v9.0.0. Cure:"),
+        (("v9.0.0",), "has no text under a heading `## 9.0.0 - YYYY-MM-DD`, as of v9.0.0. Fix:"),
     ],
 )
 def test_what_cannot_be_released_is_said_and_changes_nothing(
@@ -213,7 +213,7 @@ def test_an_audit_that_cannot_ask_says_so_and_fails() -> None:
         timeout=60,
     )
     assert done.returncode == 2
-    assert "audit: nothing was audited: PyPI gives no vulnerabilities here" in done.stderr
+    assert "audit: nothing was audited: no vulnerability data came from PyPI" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -274,7 +274,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     # --- hosts
     "a slot twice": (
         {"hosts/fra-2/slot": 2},
-        ["hosts.fra-2.slot: 2 is taken by hosts.fra-1; give each host a slot of its own"],
+        ["hosts.fra-2.slot: 2 is taken by hosts.fra-1; give each host a different slot"],
     ),
     "a slot outside": (
         {"hosts/fra-2/slot": 127},

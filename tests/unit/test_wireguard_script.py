@@ -55,8 +55,8 @@ def test_the_address_of_a_peer_that_stands_is_refused(check: Check) -> None:
     code, said = check(peer("fra-1.3", "10.100.0.2"), fra_1=peer("fra-1.1", "10.100.0.2"))
     assert code == 1
     assert said == (
-        "10.100.0.2/32 is the address of fra-1.1, which stands: raise a generation by one only, "
-        "and give a slot to another host in an update after the one that takes its host out\n"
+        "10.100.0.2/32 is already the address of fra-1.1: raise a generation by one only, "
+        "and give a slot to another host only in an update after the one that removes its host\n"
     )
 
 

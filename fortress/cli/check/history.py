@@ -1,4 +1,4 @@
-"""What `fortress verify` measured, kept for `fortress report`: a line of JSON a run, beside Pulumi.yaml."""
+"""Results of `fortress verify`, stored for `fortress report`: one line of JSON per run, beside Pulumi.yaml."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from fortress.cli.engine.project import project_folder
 
 FOLDER = ".fortress"
 MOST_RUNS = 500
-"""How many runs are kept; older ones go. A run of sixty checks is about 10 kB."""
+"""Number of runs that are kept; older ones are dropped. A run of sixty checks is about 10 kB."""
 
 
 @dataclass(frozen=True)
@@ -29,12 +29,12 @@ class Run:
 
 
 def path(stack: str, project: Path | None = None) -> Path:
-    """The file of a stack's runs. `project` is the folder of Pulumi.yaml, looked for upwards when not given."""
+    """The file of a stack's runs. `project` is the folder of Pulumi.yaml, by default searched for upwards."""
     return (project or project_folder()) / FOLDER / f"verify-{quote(stack, safe='')}.jsonl"
 
 
 def keep(stack: str, run: Run, project: Path | None = None) -> None:
-    """Add a run to those that are kept. Raises OSError where that cannot be written."""
+    """Add a run to those that are kept. Raises OSError if the file cannot be written."""
     file = path(stack, project)
     file.parent.mkdir(exist_ok=True)
     line = json.dumps({"when": run.when, "checks": [check.as_json() for check in run.checks]}) + "\n"
@@ -49,7 +49,7 @@ def keep(stack: str, run: Run, project: Path | None = None) -> None:
 
 
 def kept(stack: str, project: Path | None = None) -> list[Run]:
-    """The runs that were kept, oldest first; none where there is no file. A line that was cut is left out.
+    """The stored runs, oldest first; none if there is no file. A truncated line is left out.
 
     Raises CannotAskError where the file cannot be read.
     """

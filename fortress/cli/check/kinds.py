@@ -13,45 +13,53 @@ class Kind(Enum):
     """
 
     # `fortress verify`
-    HOST_KEY = "host key", None, "The host shows the SSH key that is pinned."
+    HOST_KEY = "host key", None, "The host has the pinned SSH key."
     CLOCK_OFFSET = "clock offset", "ms", "How far the host's clock is ahead of the operator's."
-    OPEN_PORTS = "open ports", None, "TCP ports that answer from where the command runs: just those that should."
+    OPEN_PORTS = (
+        "open ports",
+        None,
+        "TCP ports that answer the machine that runs the command: exactly the expected ones.",
+    )
     HANDSHAKE = "handshake with {about}", "s", "Seconds since the last WireGuard handshake with a peer."
-    UNKNOWN_PEERS = "unknown peers", None, "Peers of the tunnel that nobody pushed."
+    UNKNOWN_PEERS = "unknown peers", None, "Peers of the tunnel that no stack pushed."
     KEY_AGE = "key age", "days", "Age of the host's WireGuard key."
     INTERFACE_MTU = "interface MTU", "bytes", "The MTU of the tunnel's interface is the one in the settings."
     ROUND_TRIP = "round trip to {about}", "ms", "Median round trip of ten pings through the tunnel."
     TUNNEL_MTU = "tunnel MTU to {about}", "bytes", "The largest packet that passes whole through the tunnel."
     PATH_MTU = "path MTU to {about}", "bytes", "The largest packet that passes whole outside the tunnel."
-    DATABASE_OVER_TLS = "database over TLS", None, "A worker reaches the database, whose certificate it verifies."
+    DATABASE_OVER_TLS = "database over TLS", None, "A worker reaches the database and verifies its certificate."
     DATABASE_WITHOUT_TLS = "database without TLS", None, "The database refuses connections without TLS."
-    DATABASE_CERTIFICATE = "database certificate", "days", "What is left of the database's certificate."
+    DATABASE_CERTIFICATE = "database certificate", "days", "Remaining validity of the database's certificate."
     DATABASE_FROM_OUTSIDE = "database from outside", None, "The database's port is closed outside the tunnel."
     REPLICATION_LAG = "replication lag", "s", "How far copies of the database are behind."
-    IO_WAIT = "I/O wait", "%", "Time that the database host's processors idle while a request to a disk is open."
+    IO_WAIT = (
+        "I/O wait",
+        "%",
+        "Share of time that the database host's processors idle while a request to a disk is open.",
+    )
     IOPS = (
         "IOPS at {about}",
         "IOPS",
         "Requests a second of the database's disk at a block size, 70 % reads; `--io` only.",
     )
-    COMMIT = "commit to disk, p99", "ms", "What 99 of 100 commits wait for the database's disk; `--io` only."
-    FAILOVER = "failover", "s", "The longest until the edge leaves a dead server, as computed from the settings."
-    BACKEND = "backend {about}", None, "A server is up as HAProxy sees it, and is the one that the stack says."
+    COMMIT = "commit to disk, p99", "ms", "Time within which 99 of 100 commits reach the database's disk; `--io` only."
+    FAILOVER = "failover", "s", "Longest time until the edge stops using a dead server, computed from the settings."
+    BACKEND = "backend {about}", None, "HAProxy sees the server as up, at the address in the stack."
     HTTPS_ANSWER = "https answer", None, "The edge answers the health path over HTTPS."
-    HTTP_REDIRECT = "http redirect", None, "The edge sends plain HTTP to HTTPS."
-    EDGE_CERTIFICATE = "edge certificate", "days", "What is left of the edge's certificate."
+    HTTP_REDIRECT = "http redirect", None, "The edge redirects HTTP to HTTPS."
+    EDGE_CERTIFICATE = "edge certificate", "days", "Remaining validity of the edge's certificate."
     # `fortress status`
-    UP = "up", None, "How long the host has been up."
-    PEERS_HEARD = "peers", None, "Peers whose last handshake is recent enough, of all."
-    SERVICES = "services", None, "Services of the fortress that run, of all on the host."
-    CERTIFICATE = "certificate", "days", "What is left of the certificate on the host that ends first."
-    LAST_PUSH = "last push", None, "When a file was last pushed, and whether each push ended."
+    UP = "up", None, "Uptime of the host."
+    PEERS_HEARD = "peers", None, "Peers with a recent handshake, out of all."
+    SERVICES = "services", None, "Running services of the fortress, out of all on the host."
+    CERTIFICATE = "certificate", "days", "Remaining validity of the host's certificate that expires first."
+    LAST_PUSH = "last push", None, "Time of the last push, and whether all pushes completed."
     # `fortress drift`
     FILE = "file {about}", None, "A file is as it was pushed: its text, mode, owner and record."
-    UNIT = "unit {about}", None, "A unit runs, and starts at boot where it was enabled."
+    UNIT = "unit {about}", None, "A unit runs, and starts at boot if it was enabled."
     FIREWALL = "firewall", None, "The live rules are those of the pushed files."
-    FIREWALL_TABLE = "firewall table {about}", None, "A table of rules that no push loaded."
-    TUNNEL_KEY = "tunnel key", None, "The file of the WireGuard key is there."
+    FIREWALL_TABLE = "firewall table {about}", None, "A table of rules that the stack did not push."
+    TUNNEL_KEY = "tunnel key", None, "The file of the WireGuard key exists."
     LIVE_PEERS = "peers", None, "The live tunnel has the port, MTU and peers of the pushed files."
     DATABASE_VARIABLES = "database variables", None, "The server's variables are those of its pushed file."
     FILES = "files", None, "All files of a host that could not be asked."

@@ -1,4 +1,4 @@
-"""A question to a host: the checks that its answer decides."""
+"""A question to a host, and the checks that its answer decides."""
 
 from __future__ import annotations
 

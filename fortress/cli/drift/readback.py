@@ -113,7 +113,7 @@ def look(
         try:
             found[name] = list(_Visit(name, wanted[name], outputs, session, unended, told).all())
         except GARBLED as error:
-            trouble[name] = f"{name} printed what cannot be read ({type(error).__name__})"
+            trouble[name] = f"{name} printed unreadable output ({type(error).__name__})"
 
     trouble |= visit(outputs, credentials, timeout, ask, hosts=hosts, tell=tell)
     for name, why in trouble.items():
@@ -121,7 +121,7 @@ def look(
         rest = [Check(kind, name) for kind in (Kind.UNITS, Kind.FIREWALL, Kind.LIVE_PEERS)]
         found[name] = [Finding(check.unknown(why)) for check in (*files, *rest)]
     missing = [
-        Finding(Check(Kind.FILES, name).unknown(f"the state knows no host {name}; run `pulumi up`"))
+        Finding(Check(Kind.FILES, name).unknown(f"the state has no host {name}; run `pulumi up`"))
         for name in outputs.hosts
         if name not in wanted
     ]
@@ -176,10 +176,10 @@ class _Visit:
         for path in sorted(answer.also - known):
             check = Check(Kind.FILE, self.name, printable(path), limit="not there")
             if path in self.guests:
-                who = f"a peer that {self.guests[path].by} pushed, which another stack has or this one had"
+                who = f"a peer pushed by {self.guests[path].by}, of another stack or formerly of this one"
                 yield Finding(check.ok("of another stack", who))
             else:
-                why = "nothing that was brought up puts it there; remove it by hand"
+                why = "no resource of this stack puts it there; remove it by hand"
                 yield Finding(check.fail("not in the state", why))
 
     def _with_confirmation(self, finding: Finding) -> Finding:
@@ -217,7 +217,7 @@ class _Visit:
             check = Check(Kind.UNIT, self.name, unit, limit="active")
             state = states[index] if len(states) == len(owners) else {}
             if "ActiveState" not in state:
-                yield Finding(check.unknown(result.stderr or "systemctl did not say"))
+                yield Finding(check.unknown(result.stderr or "systemctl printed no state"))
                 continue
             active, kind = state["ActiveState"], state.get("UnitFileState", "")
             said = active if kind in ("", "enabled") or unit not in enabled else f"{active}, {kind}"
@@ -272,8 +272,8 @@ class _Visit:
             # Whoever knows the old key is told in the same breath: nothing gets through until then.
             lost = Check(Kind.TUNNEL_KEY, self.name, limit="there")
             why = (
-                f"the tunnel does not come back after a restart without {wireguard.KEY_PATH}; "
-                "a repair makes another, and tells peers"
+                f"without {wireguard.KEY_PATH} no tunnel comes back after a restart; "
+                "--repair makes another key and tells peers"
             )
             yield Finding(lost.fail("not there", why), urns=(self.wanted.tunnels[INTERFACE], *self.told))
         should = tunnel(self.wanted, [guest.text for guest in self.guests.values()])
@@ -361,31 +361,33 @@ def judge(file: File, read: Read, unended: str | None = None) -> Finding:
         and (read.recorded is None or bool(read.marks & {"old", "old.none", "confirm"}))
     )
     if read.marks & {"link", "other"}:
-        what = "a symbolic link" if "link" in read.marks else "a folder or another thing that is no file"
-        return Finding(check.fail("edited by hand", f"{what} stands there, which no push replaces; remove it by hand"))
+        what = "a symbolic link" if "link" in read.marks else "a folder or something else that is not a file"
+        return Finding(
+            check.fail("edited by hand", f"{what} is in its place, which no push replaces; remove it by hand")
+        )
     if file.noted:
-        found = check.fail("not mended yet", f"it was found {file.noted}; the next `pulumi up` puts it right")
+        found = check.fail("not repaired yet", f"it was found {file.noted}; the next `pulumi up` repairs it")
         return _repaired_by(found, file, read)
     if read.standing == wanted:
         if unended:
             return _repaired_by(
-                check.fail("unfinished push", f"the engine began its {unended} and never ended it"), file, read
+                check.fail("unfinished push", f"the engine began its {unended} and never finished it"), file, read
             )
         if unfinished:
             why = "nobody confirmed it" if "confirm" in read.marks else "it was put in place, but perhaps not applied"
             return _repaired_by(check.fail("unfinished push", why), file, read)
         if file.by_push and "path" not in read.marks:
             return _repaired_by(
-                check.fail("no record", "it stands, but the host has no record of its push"), file, read
+                check.fail("no record", "the file is there, but the host has no record of its push"), file, read
             )
         if file.by_push and read.recorded != wanted:
-            return _repaired_by(check.fail("another push", "its record on the host is of another text"), file, read)
+            return _repaired_by(check.fail("another push", "its record on the host is of a different text"), file, read)
         return Finding(check.ok("as pushed"))
     how = _how(file, read)
     if unended or unfinished:
-        value, detail = "unfinished push", f"a push was cut before its end: {how}"
+        value, detail = "unfinished push", f"a push was interrupted: {how}"
     elif file.by_push and read.standing and read.recorded == read.standing:
-        value, detail = "another push", f"pushed, and not by what this state knows: {how}"
+        value, detail = "another push", f"pushed, but not by this state: {how}"
     elif read.standing is None and not file.by_push:
         value, detail = "missing", how
     elif read.standing is None:
@@ -446,8 +448,8 @@ def stray_table(head: str, body: str, host: str, others: Collection[str]) -> Fin
     if table in others:
         return Finding(check.ok("of another tool", "verify.firewall_tables names it"))
     why = (
-        f"nothing that was brought up loads it; if another tool keeps it, add '{table}' to verify.firewall_tables and "
-        f"`pulumi up`; else take it away by hand: {shlex.join(['nft', 'delete', *head.split()])}"
+        f"no resource of this stack loads it; if it is another tool's, add '{table}' to verify.firewall_tables and "
+        f"`pulumi up`; otherwise delete it: {shlex.join(['nft', 'delete', *head.split()])}"
     )
     return Finding(check.fail("not pushed", why), _diff("", body, "as pushed", f"live on {host}"))
 

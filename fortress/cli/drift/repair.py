@@ -84,23 +84,23 @@ def repair(
     state is written all is as it was, and another repair does it all; from then on the next `pulumi up` does the rest,
     or another repair. Raises NotRepairedError.
     """
-    # Where push.sh itself is put back, it can be told nothing before: what is to be applied again is for another mend.
+    # If push.sh itself is put back, it cannot be asked beforehand to apply files again: another repair does that.
     without_tool = {each.check.host for each in findings if each.urns and each.file and not each.file.by_push}
     findings = [each for each in findings if not (each.renew and each.check.host in without_tool)]
     urns = sorted({urn for finding in findings for urn in finding.urns})
     if not urns:
         return
-    tell("writing what was found into the state")
+    tell("writing the differences into the state")
     exported = engine.export(stack)  # encrypted, as it is written back; older than the one that it is compared by
     if engine.export(stack, "--show-secrets") != readable:
         raise NotRepairedError("the state changed in the meantime; nothing was written, run this again")
     found = with_findings(exported, findings)
     if refused := _renew(outputs, findings, credentials, timeout):
-        raise NotRepairedError(f"nothing was repaired, and the state is as it was: {'; '.join(refused)}")
+        raise NotRepairedError(f"nothing was repaired, and the state is unchanged: {'; '.join(refused)}")
     try:
         engine.run("stack", "import", stack=stack, text=json.dumps(found))
     except engine.EngineError as error:
-        raise NotRepairedError(f"the engine refused the state with what was found: {error}") from None
+        raise NotRepairedError(f"the engine refused the state with the differences: {error}") from None
     tell(f"bringing {len(urns)} resources up again")
     _up(stack, urns)
 
@@ -155,4 +155,4 @@ def _up(stack: str, urns: Iterable[str]) -> None:
             engine.end(process, LONGEST_PUSH_S)
             raise
     if status != 0:
-        raise NotRepairedError(f"`pulumi up` failed; what is left is repaired by the next `pulumi up --stack {stack}`")
+        raise NotRepairedError(f"`pulumi up` failed; the next `pulumi up --stack {stack}` completes the repair")

@@ -63,7 +63,7 @@ def as_text(
     screen.print(Text(f"{stack}: {tally([finding.check for finding in findings])}"))
     if cure and (curable := sum(bool(finding.urns) for finding in drifted(findings))):
         said = (
-            f"`fortress drift --stack {stack} --repair` puts {curable} of these right; `pulumi up` alone asks no host"
+            f"`fortress drift --stack {stack} --repair` repairs {curable} of these; `pulumi up` alone would not notice"
         )
         screen.print(Text(said), soft_wrap=True)
     return screen.text()

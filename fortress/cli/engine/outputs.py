@@ -24,13 +24,13 @@ def of_state(exported: Mapping[str, Any], stack: str) -> StackOutputs:
     if facts.OUTPUT not in outputs:
         raise CannotAskError(
             f"stack {stack!r} has no output {facts.OUTPUT!r}: its program exports none, or its last `pulumi up` did "
-            f"not end; name a stack of Data Fortress's own program, or run `pulumi up --stack {stack}` again"
+            f"not finish; name a stack of Data Fortress's own program, or run `pulumi up --stack {stack}` again"
         )
     found = outputs[facts.OUTPUT]
     if secret := _secret(facts.OUTPUT, found):
         raise CannotAskError(
-            f"output {secret} of stack {stack!r} is secret and cannot be read; what the program exports as "
-            f"{facts.OUTPUT!r} must be made of values that are not"
+            f"output {secret} of stack {stack!r} is secret and cannot be read; the program must export as "
+            f"{facts.OUTPUT!r} only values that are not secret"
         )
     try:
         return facts.parse(found)

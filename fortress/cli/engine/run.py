@@ -1,4 +1,4 @@
-"""The Pulumi engine as the command asks it: by its own command line, never past it."""
+"""The Pulumi engine, always through its own command line."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from fortress.cli.base.result import Result
 from fortress.cli.base.terminal import complain
 
 NO_SUCH_STACK = 6
-"""The engine's exit status for a stack that its backend does not hold (sdk/go/common/util/cmdutil, 3.255)."""
+"""The engine's exit status for a stack that its backend does not have (sdk/go/common/util/cmdutil, 3.255)."""
 
 LONGEST_S = 120.0
 """Seconds that reading or writing a state may take; a state of some hundred resources takes one."""
 
 GRACE_S = 15.0
-"""Seconds that the engine has to end what it is at when it is asked to; then as many to end at once."""
+"""Seconds for the engine to finish its current step when asked to stop; then as many again to stop at once."""
 
 SHORT_S = 1.0
-"""Seconds that nobody needs to be told about."""
+"""Seconds of waiting that need no message."""
 
 OWN_GROUP = 0
 """Process group of the engine: one of its own, so that Ctrl-C reaches only us and the engine hears of it once."""
@@ -40,7 +40,7 @@ class EngineError(CannotAskError):
 
 
 def find() -> str:
-    """Path of `pulumi`: on PATH, or beside the Python that runs us."""
+    """Path of `pulumi`: on PATH, or beside the running Python."""
     beside = str(Path(sys.executable).parent)
     found = shutil.which("pulumi") or shutil.which("pulumi", path=beside)
     if found is None:
@@ -62,7 +62,7 @@ def run(*arguments: str, stack: str, text: str | None = None) -> str:
 
 
 def ask(*arguments: str, stack: str, text: str | None = None, longest_s: float | None = None) -> Result:
-    """The same where a failure is an answer too. Raises CannotAskError: no engine, or no answer within `longest_s`."""
+    """The same if a failure is an answer too. Raises CannotAskError: no engine, or no answer within `longest_s`."""
     longest_s = LONGEST_S if longest_s is None else longest_s
     command = [find(), *arguments, "--stack", stack, "--non-interactive", "--color", "never"]
     try:
@@ -73,7 +73,7 @@ def ask(*arguments: str, stack: str, text: str | None = None, longest_s: float |
             stderr=subprocess.PIPE,
             encoding="utf-8",
             errors="replace",
-            # The engine asks its maker for updates otherwise.
+            # The engine checks for updates otherwise.
             env={"PULUMI_SKIP_UPDATE_CHECK": "true", **os.environ},
             process_group=OWN_GROUP,
         )
@@ -93,7 +93,7 @@ def ask(*arguments: str, stack: str, text: str | None = None, longest_s: float |
 
 
 def export(stack: str, *options: str) -> dict[str, Any]:
-    """The state of a stack that is up, secrets encrypted unless an option says else. Raises CannotAskError."""
+    """The state of a stack that is up, secrets encrypted unless an option says otherwise. Raises CannotAskError."""
     try:
         found = json.loads(run("stack", "export", *options, stack=stack))
     except ValueError:
@@ -102,13 +102,13 @@ def export(stack: str, *options: str) -> dict[str, Any]:
         raise CannotAskError("`pulumi stack export` did not print a state")
     if not (found.get("deployment") or {}).get("resources"):
         raise CannotAskError(
-            f"stack {stack!r} is not up: never brought up, or destroyed; `pulumi up --stack {stack}` brings it up"
+            f"stack {stack!r} is not up: never created, or destroyed; create it with `pulumi up --stack {stack}`"
         )
     return found
 
 
 def end(process: subprocess.Popen[str], grace_s: float | None = None) -> None:
-    """Have the engine end what it is at, end its plugins, and give its lock on the state back.
+    """Have the engine finish its current step, stop its plugins, and release its lock on the state.
 
     Killed, it would leave all three. After `grace_s` seconds, or another Ctrl-C, it is to end at once.
     """
@@ -117,7 +117,7 @@ def end(process: subprocess.Popen[str], grace_s: float | None = None) -> None:
         process.send_signal(signal.SIGINT)
         try:
             if not _ended(process, min(SHORT_S, patience_s)):
-                complain("the engine is ending what it began; Ctrl-C again ends it at once")
+                complain("the engine is finishing its current step; Ctrl-C again stops it at once")
                 if not _ended(process, patience_s):
                     continue
         except KeyboardInterrupt:
@@ -129,7 +129,7 @@ def end(process: subprocess.Popen[str], grace_s: float | None = None) -> None:
 
 def _ended(process: subprocess.Popen[str], seconds: float) -> bool:
     try:
-        process.communicate(timeout=seconds)  # an engine that nobody listens to does not end
+        process.communicate(timeout=seconds)  # the engine does not end while its output is not read
     except subprocess.TimeoutExpired:
         return False
     return True
@@ -143,7 +143,7 @@ _KNOWN = (
     ),
     (
         "PULUMI_ACCESS_TOKEN must be set",
-        "the engine is not told where the state is kept; set PULUMI_BACKEND_URL, or run `pulumi login`",
+        "the engine does not know where the state is stored; set PULUMI_BACKEND_URL, or run `pulumi login`",
     ),
     (
         "passphrase must be set",
@@ -155,14 +155,14 @@ _KNOWN = (
     ),
     (
         "unable to read PULUMI_CONFIG_PASSPHRASE_FILE",
-        "the file that PULUMI_CONFIG_PASSPHRASE_FILE names cannot be read; it holds the passphrase of stack {stack!r}",
+        "cannot read the file named by PULUMI_CONFIG_PASSPHRASE_FILE, which holds the passphrase of stack {stack!r}",
     ),
     (
         "the stack is currently locked",
-        "another `pulumi` is at work on stack {stack!r}; wait for it, or where there is none any more, run "
+        "stack {stack!r} is locked by another `pulumi`; wait for it, or, if none is running, run "
         "`pulumi cancel --stack {stack}`",
     ),
-    ("unable to open bucket", "{said}; PULUMI_BACKEND_URL, or `pulumi login`, says where the state is kept"),
+    ("unable to open bucket", "{said}; PULUMI_BACKEND_URL, or `pulumi login`, tells it where the state is stored"),
     (
         "unsupported checkpoint version",
         "the state of stack {stack!r} was written by a newer engine ({said}); update `pulumi`",
@@ -172,21 +172,21 @@ _KNOWN = (
         "the state of stack {stack!r} was written by a newer engine ({said}); update `pulumi`",
     ),
 )
-"""What the engine says (3.255) where it never came to the stack, and the same in one line with the cure."""
+"""Errors of the engine (3.255) before it reached the stack, and one line that explains each, with the fix."""
 
 
 def could_not_ask(stack: str, status: int, stderr: str) -> str | None:
-    """Why the engine never came to look at the stack, in one line with the cure; None where it did."""
+    """Why the engine did not reach the stack, in one line with the fix; None if it did."""
     if status == NO_SUCH_STACK:
-        return f"there is no stack {stack!r} in this backend; `pulumi stack ls` names those that are"
+        return f"there is no stack {stack!r} in this backend; `pulumi stack ls` lists the existing ones"
     said = _in_one_line(stderr)
     known = next((line for words, line in _KNOWN if words in said), None)
     return known.format(stack=stack, said=f"pulumi: {said}") if known else None
 
 
 def explain(stack: str, status: int, stderr: str) -> str:
-    """The engine's error in one line, with the cure where it is known."""
-    said = _in_one_line(stderr) or f"exit status {status} and no word"
+    """The engine's error in one line, with the fix if it is known."""
+    said = _in_one_line(stderr) or f"exit status {status} with no output"
     return could_not_ask(stack, status, stderr) or f"pulumi: {said}"
 
 

@@ -318,7 +318,7 @@ def _authenticate(transport: paramiko.Transport, user: str, credentials: Credent
                 if tried < len(keys) and not transport.is_active():
                     raise LoginError(
                         f"refuses user {user}: it hung up after {tried} of {len(keys)} keys; "
-                        "give the right one by --key FILE"
+                        "name the right one with --key FILE"
                     ) from None
                 if not isinstance(error, paramiko.AuthenticationException):
                     raise
@@ -329,7 +329,7 @@ def _authenticate(transport: paramiko.Transport, user: str, credentials: Credent
         if agent:
             agent.close()
     raise LoginError(
-        f"refuses user {user}: none of the keys fits ({len(keys)} tried); add the right one with `ssh-add`"
+        f"refuses user {user}: none of the keys is accepted ({len(keys)} tried); add the right one with `ssh-add`"
     )
 
 

@@ -1,6 +1,6 @@
 """A preview as the comment that a reviewer reads: Markdown for a forge, the worst first, of bounded size.
 
-What comes from elsewhere (names, texts, errors) stands in code only, where no forge looks for mentions or HTML.
+Untrusted text (names, file contents, errors) appears as code only, where no forge looks for mentions or HTML.
 """
 
 from __future__ import annotations
@@ -19,28 +19,28 @@ from fortress.cli.preview.markdown import block, code, fenced, fitting, fold, ta
 from fortress.cli.preview.plan import UNKNOWN, Change, Plan
 
 LONGEST_FILE = 8
-"""A file takes at most this part of the comment."""
+"""A file may take at most the comment's size divided by this."""
 LONGEST_ERRORS = 4
-"""The engine's errors at most this part, so that what is at risk stands beside them whatever they say."""
+"""The same for the engine's errors, so that the risks are always shown beside them."""
 LONGEST_RISKS = 3
-"""The list of what is at risk at most this part; one line of it takes a sixth of the shortest comment."""
+"""The same for the list of risks; one line of it takes a sixth of the shortest comment."""
 SAYING_WHAT_IS_CUT = 2500
-"""Bytes that are left for it: eight names of 80, and the stack's of 200 characters."""
+"""Bytes reserved for it: eight names of 80, and the stack's of 200 characters."""
 AROUND_THE_REPORT = 1200
-"""Bytes of its fold and of the longest fences that its lines may need."""
+"""Bytes for its fold and for the longest fences that its lines may need."""
 OPEN_LINES = 80
-"""Lines of a diff that are shown unfolded."""
+"""Maximum lines of a diff that is shown unfolded."""
 OPEN_LINES_OF_NEW = 8
-"""The same of a file that is new or removed."""
+"""The same for a file that is new or removed."""
 LISTED = 50
-"""Items of a list that must not push everything else out."""
+"""Maximum items of a list, so that it does not push everything else out."""
 
 _WORDS = {
     "create": "created",
     "update": "updated",
     "replace": "replaced",
     "delete": "deleted",
-    "leave": "left as they are and forgotten",
+    "leave": "left in place and forgotten",
     "read": "read",
     "same": "unchanged",
 }
@@ -50,7 +50,7 @@ _INTERNAL = {"__defaults", "__internal", "__meta", "version"}
 
 @dataclass
 class Part:
-    """A piece of the comment: the lower its rank, the later it is cut. `what` names it where it was cut."""
+    """A piece of the comment: the lower its rank, the later it is cut. `what` names it if it was cut."""
 
     rank: int
     text: str
@@ -58,12 +58,12 @@ class Part:
 
 
 def marker(stack: str) -> str:
-    """The first line, by which a workflow finds the comment that it wrote before."""
+    """The first line, by which a workflow finds its earlier comment."""
     return f"<!-- fortress preview: {re.sub(r'[^A-Za-z0-9._/-]', '?', stack)[:200]} -->"
 
 
 def render(stack: str, plan: Plan, forge: Forge = Forge.GITHUB) -> str:
-    """The whole comment, at most as long as the forge takes."""
+    """The whole comment, at most as long as the forge allows."""
     limit = LIMITS[forge]
     head = [
         marker(stack),
@@ -86,7 +86,7 @@ def render(stack: str, plan: Plan, forge: Forge = Forge.GITHUB) -> str:
 
 def _headline(plan: Plan) -> str:
     if plan.status or plan.errors:
-        return "it cannot be brought up"
+        return "`pulumi up` would fail"
     if not plan.changing:
         return "nothing changes"
     going = [change for change in plan.risks if change.goes or change.moves or change.rebuilt]
@@ -101,11 +101,11 @@ def _errors(plan: Plan, longest: int) -> list[str]:
     if not plan.errors:
         return []
     said = fenced("\n\n".join(plan.errors), longest=longest)
-    return [f"**The engine stopped with exit status {plan.status}; nothing was changed.** It says:\n", said]
+    return [f"**The engine stopped with exit status {plan.status}; nothing was changed.** Its message:\n", said]
 
 
 def _risks(plan: Plan, longest: int) -> list[str]:
-    """The first of them, as many as `longest` bytes take; one always fits."""
+    """The first errors that fit into `longest` bytes, at least one."""
     if not plan.risks:
         return []
     lines = [_at_risk(change) for change in plan.risks[:LISTED]]
@@ -135,7 +135,7 @@ def _tally(plan: Plan) -> list[str]:
     if not plan.changes:
         return []
     if not plan.changing:
-        return [] if plan.errors else [f"All {_number(plan.counts.get('same', 0), 'resource')} are as stated.\n"]
+        return [] if plan.errors else [f"All {_number(plan.counts.get('same', 0), 'resource')} are up to date.\n"]
     same = plan.counts.get("same", 0)
     said = f"{_counted(plan)}{f'; {same} unchanged' if same else ''}."
     commands = [change for change in plan.changing if change.is_command]
@@ -151,7 +151,7 @@ def _tally(plan: Plan) -> list[str]:
 
 
 def file_of(change: Change) -> str:
-    """The path on the host that a change is about, empty when it is no file, or its path is not known."""
+    """The path of a change on its host, empty if it is not a file, or its path is unknown."""
     for state in (change.after, change.before):
         found = push.parse(str(state.get("create", "")))
         if isinstance(found, push.Push):
@@ -160,12 +160,12 @@ def file_of(change: Change) -> str:
 
 
 def _is_file(change: Change) -> bool:
-    """A file, or what may be one: a text whose command is not known yet."""
+    """Whether it is a file, or may be one: a text whose command is not known yet."""
     return bool(file_of(change)) or (change.after.get("create") == UNKNOWN and "stdin" in change.after)
 
 
 def activation(change: Change) -> Activation:
-    """What becomes of the service behind a file; nothing where the same file is pushed to the same machine again."""
+    """The effect on the service of a file; none if the same file is pushed to the same machine again."""
     if change.op == "leave":
         return Activation(Effect.UNTOUCHED)
     if change.op == "delete":
@@ -200,17 +200,17 @@ def _text(state: Mapping[str, object]) -> str:
 
 
 def unified(change: Change) -> str:
-    """The lines of a file that change, three around them; empty where the text stays or may not be seen."""
+    """The changed lines of a file, with three around them; empty if the text stays or may not be seen."""
     before = _text(change.before) if change.old else ""
     after = _text(change.after) if change.op not in ("delete", "leave") else ""
     lines = list(difflib.unified_diff(_lines(before), _lines(after), lineterm="", n=3))[2:]
     if not before or not after:
-        lines = lines[1:]  # all of it is new, or gone: where is no question
+        lines = lines[1:]  # all of it is new or gone, so no line numbers are needed
     return "".join(f"{line}\n" for line in lines)
 
 
 def _lines(text: str) -> list[str]:
-    """Its lines: only a line feed ends one, whatever else Python takes for an end."""
+    """Its lines: only a line feed ends one, unlike in Python's splitlines."""
     return text.removesuffix("\n").split("\n") if text else []
 
 
@@ -235,14 +235,14 @@ def _hosts(plan: Plan, longest: int) -> list[Part]:
         commands = [change for change in changes if change not in files]
         if own:
             paths = _codes([file_of(change) for change in own])
-            parts.append(Part(3, f"New, of the program's own: {paths}\n", f"tools of {code(host)}"))
+            parts.append(Part(3, f"New tools of the program: {paths}\n", f"tools of {code(host)}"))
         if commands:
             parts.append(Part(3, _commands(commands), f"commands on {code(host)}"))
     return parts
 
 
 def _services(changes: Sequence[Change]) -> str:
-    """What becomes of each service of a host, taken together."""
+    """The combined effect on each service of a host."""
     worst: dict[str, Effect] = {}
     unknown = besides = 0
     for change in changes:
@@ -257,7 +257,7 @@ def _services(changes: Sequence[Change]) -> str:
             worst[found.service] = max(worst.get(found.service, Effect.UNTOUCHED), found.effect)
     said = [f"{code(service)} {_effect(effect)}" for service, effect in sorted(worst.items())]
     if unknown:
-        said.append(f"for {_number(unknown, 'file')} it is unknown what becomes of the service")
+        said.append(f"for {_number(unknown, 'file')} the effect on the service is unknown")
     if said:
         return f"{_sentence(', '.join(said))}.{' Commands below may touch others.' if besides else ''}"
     return "No file touches a service; commands below may." if besides else "No service is touched."
@@ -286,7 +286,7 @@ def _file(host: str, change: Change, longest: int) -> Part:
     hidden = SECRET in (change.after.get("stdin"), change.before.get("stdin"))
     diff = "" if hidden else unified(change)
     hidden = hidden or ("stdin" in change.differing and not diff)  # only a private key in it differs
-    verb = what.get(change.op, "changes" if diff or hidden else "is pushed again as it is")
+    verb = what.get(change.op, "changes" if diff or hidden else "is pushed again unchanged")
     title = f"{name} {verb}: {_becomes(change)}"
     lines = [f"{title}\n"]
     if hidden and (change.op == "create" or "stdin" in change.differing):
@@ -305,7 +305,7 @@ def _file(host: str, change: Change, longest: int) -> Part:
 
 
 def _meta(change: Change) -> list[str]:
-    """Mode and owner, where they change."""
+    """Mode and owner, if they change."""
     one, other = _put(change.before), _put(change.after)
     if one is None or other is None or (one.mode, one.owner) == (other.mode, other.owner):
         return []
@@ -327,7 +327,7 @@ def _commands(changes: Sequence[Change]) -> str:
         )
     if len(changes) > LISTED:
         lines.append(f"- and {len(changes) - LISTED} more")
-    return fold(f"{_number(len(changes), 'command')} besides", "\n".join(lines))
+    return fold(f"{_number(len(changes), 'other command')}", "\n".join(lines))
 
 
 # --- clouds, and the rest ---------------------------------------------------------------------------------------------
@@ -399,7 +399,7 @@ def _notes(plan: Plan) -> list[Part]:
     said = [*plan.warnings, *plan.notes]
     if not said:
         return []
-    title = "What the engine says besides"
+    title = "Other engine output"
     return [Part(3, fold(title, fenced("\n".join(said), longest=4000)), title)]
 
 
@@ -407,7 +407,7 @@ def _notes(plan: Plan) -> list[Part]:
 
 
 def _report(plan: Plan) -> list[str]:
-    """Every resource that changes, with each property, in plain lines."""
+    """Every changed resource with each property, as plain lines."""
     lines: list[str] = []
     for change in sorted(plan.changing, key=lambda change: (change.type, change.name)):
         because = f" (because of {', '.join(change.reasons)})" if change.reasons else ""
@@ -429,7 +429,7 @@ def _short(inputs: Mapping[str, object], key: str) -> str:
 
 
 def _fitted(head: str, parts: Sequence[Part], report: Sequence[str], limit: int, stack: str) -> str:
-    """The head always; the parts that fit, those of low rank first, in their order; of the report what is left."""
+    """The head; the parts that fit, those of low rank first, in their order; then as much of the report as fits."""
     room = limit - SAYING_WHAT_IS_CUT - _size(head)
     kept: set[int] = set()
     for index in sorted(range(len(parts)), key=lambda index: (parts[index].rank, index)):
@@ -449,7 +449,7 @@ def _fitted(head: str, parts: Sequence[Part], report: Sequence[str], limit: int,
 
 
 def _size(text: str) -> int:
-    """Bytes of a part, with the empty line behind it."""
+    """Bytes of a part, with the empty line after it."""
     return len(text.encode()) + 2
 
 
@@ -462,7 +462,7 @@ def _said_of_cut(cut: Sequence[str], lines: int, limit: int, stack: str) -> str:
     if lines:
         said.append(f"{_number(lines, 'line')} of the full report are left out.")
     said.append(
-        f"All of it: {code(f'fortress preview --stack {stack} --forge gitlab', 200)}, or `pulumi preview --diff`."
+        f"Complete output: {code(f'fortress preview --stack {stack} --forge gitlab', 200)}, or `pulumi preview --diff`."
     )
     return " ".join(said) + "\n"
 

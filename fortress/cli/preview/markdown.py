@@ -1,4 +1,4 @@
-"""Text from elsewhere as Markdown that no forge interprets: no mention, no reference, no HTML, no end of a fence."""
+"""Untrusted text as Markdown that no forge interprets: no mention, no reference, no HTML, no end of a fence."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ import unicodedata
 from collections.abc import Sequence
 
 LONGEST_LINE = 400
-"""Characters of one line that are shown."""
+"""Maximum characters of a line that are shown."""
 
 _MEANT = "<>&\"'@#!$%~*_`[]:\\"
-"""What HTML, Markdown or a forge could take for its own."""
+"""Characters with a meaning in HTML, Markdown or a forge."""
 
 
 def visible(text: str) -> str:
-    """Text with what cannot be seen written out: control characters, and those that turn text around."""
+    """Text with invisible characters written out: control characters, and those that change its direction."""
     if text.isprintable():  # so is nearly every line
         return text
     return "".join(
@@ -27,7 +27,7 @@ def visible(text: str) -> str:
 
 
 def clipped(line: str, longest: int = LONGEST_LINE) -> str:
-    """One line, at most so many characters of it, with the rest counted."""
+    """One line, cut to a number of characters, with a count of the rest."""
     return line if len(line) <= longest else f"{line[:longest]}… ({len(line) - longest} more characters)"
 
 
@@ -42,14 +42,14 @@ def code(text: str, longest: int = LONGEST_LINE) -> str:
 
 
 def tag_code(text: str) -> str:
-    """The same where only HTML is read, as in the summary of a fold."""
+    """The same for places that allow only HTML, such as the summary of a fold."""
     line = clipped(" ".join(visible(text).split("\n")))
     # Forges look for nothing within <code>; written as numbers, a mention is none before it is rendered either.
     return f"<code>{''.join(f'&#{ord(sign)};' if sign in _MEANT else sign for sign in line)}</code>"
 
 
 def fitting(lines: Sequence[str], longest: int) -> list[str]:
-    """As many lines, from the first, as `longest` bytes take, each as a block of code shows it."""
+    """The first lines that fit into `longest` bytes, each as it appears in a code block."""
     kept: list[str] = []
     for line in lines:
         kept.append(clipped(visible(line)))
@@ -60,14 +60,14 @@ def fitting(lines: Sequence[str], longest: int) -> list[str]:
 
 
 def block(lines: Sequence[str], language: str = "") -> str:
-    """What `fitting` gives as a block of code, whatever backticks it holds."""
+    """The result of `fitting` as a code block, whatever backticks it contains."""
     text = "\n".join(lines)
     fence = "`" * max(3, _longest_run(text) + 1)
     return f"{fence}{language}\n{text}\n{fence}\n"
 
 
 def fenced(text: str, language: str = "", longest: int = sys.maxsize) -> str:
-    """Text as a block of code; of more than `longest` bytes the first lines, with the rest counted."""
+    """Text as a code block; if longer than `longest` bytes its first lines, with a count of the rest."""
     lines = text.rstrip("\n").split("\n")
     kept = fitting(lines, longest)
     more = [f"… {len(lines) - len(kept)} more lines"] if len(kept) < len(lines) else []
@@ -75,7 +75,7 @@ def fenced(text: str, language: str = "", longest: int = sys.maxsize) -> str:
 
 
 def fold(summary: str, body: str) -> str:
-    """A part that is shown when it is asked for; `summary` is HTML, `body` Markdown."""
+    """A collapsed section; `summary` is HTML, `body` Markdown."""
     return f"<details><summary>{summary}</summary>\n\n{body.rstrip()}\n\n</details>\n"
 
 

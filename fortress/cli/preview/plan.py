@@ -32,13 +32,13 @@ _HOLDS_DATA = re.compile(
     r"|database/(?:instance|database)):",
     re.IGNORECASE,
 )
-"""Not what only belongs to such: a bucket's policy, a volume's attachment, a subnet group."""
+"""Types that hold data. Not their accessories: a bucket's policy, a volume's attachment, a subnet group."""
 _NOISE = ("an unhandled error occurred: program exited with non-zero exit code", "warning: using pulumi-resource-")
 
 
 @dataclass(frozen=True)
 class Change:
-    """What becomes of one resource: `op` is same, create, update, replace, delete, leave (the state alone), or read."""
+    """The change of one resource: `op` is same, create, update, replace, delete, leave (only the state), or read."""
 
     urn: str
     type: str
@@ -46,13 +46,13 @@ class Change:
     op: str
     old: State
     new: State
-    """Its states before and after as the engine prints them; empty where there is none."""
+    """Its states before and after as the engine prints them; empty if there is none."""
     differing: tuple[str, ...] = ()
     """The properties that differ."""
     reasons: tuple[str, ...] = ()
-    """The properties that replace it."""
+    """The properties whose change replaces it."""
     host: str = ""
-    """The host that it is for, or that it is part of."""
+    """The host to which it belongs."""
     database: bool = False
     """Whether that host keeps a database."""
 
@@ -68,18 +68,18 @@ class Change:
 
     @property
     def is_cloud(self) -> bool:
-        """Made by a cloud, and not a command, a component or a provider."""
+        """Whether it is a resource of a cloud, not a command, a component or a provider."""
         kept = self.old or self.new
         return bool(kept.get("custom")) and not self.type.startswith(("command:", "pulumi:"))
 
     @property
     def is_command(self) -> bool:
-        """A command on a host: a file, as often as not."""
+        """Whether it is a command on a host, which may put a file."""
         return self.type == COMMAND
 
     @property
     def goes(self) -> bool:
-        """Whether what there is ends."""
+        """Whether the existing resource is deleted."""
         return self.op in ("replace", "delete")
 
     @property
@@ -96,7 +96,7 @@ class Change:
         )
 
     def risk(self) -> str:
-        """Why its end loses data or protection, empty when it does not."""
+        """Why the change loses data or protection, empty if it does not."""
         if self.goes and _HOLDS_DATA.search(self.type):
             return "holds data"
         if self.goes and self.database and self.type.endswith("/instance:Instance"):
@@ -110,9 +110,9 @@ class Change:
         if self.op in ("same", "update") and self.old.get("protect") and not self.new.get("protect"):
             return "loses its protection: nothing stops a later `up` or `destroy` from deleting it"
         if _wipes(self.after) and not _wipes(self.before):
-            return "from here on its removal deletes the database's files"
+            return "from now on its removal deletes the database's files"
         if self.database and self.moves:
-            return "its `incarnation` changes; if this is another machine, what the database keeps does not come along"
+            return "its `incarnation` changes; if this is another machine, the database's data does not come along"
         return ""
 
 
@@ -133,16 +133,16 @@ class Plan:
     status: int = 0
     """The engine's exit status."""
     counts: Mapping[str, int] = field(default_factory=dict)
-    """Resources by what becomes of them."""
+    """Number of resources per `op`."""
 
     @property
     def changing(self) -> tuple[Change, ...]:
-        """All but what stays as it is."""
+        """All changes except `same`."""
         return tuple(change for change in self.changes if change.op != "same")
 
     @property
     def risks(self) -> tuple[Change, ...]:
-        """What loses data or protection, the worst first; a machine that all commands of a host leave, once."""
+        """The changes that lose data or protection, the worst first; a machine that all its commands leave, once."""
         found: dict[tuple[str, str], Change] = {}
         for change in sorted(self.changes, key=lambda change: (not change.goes, change.type, change.name)):
             if risk := change.risk():
@@ -151,7 +151,7 @@ class Plan:
 
 
 def clean(value: Any) -> Any:
-    """What the engine printed, with unknowns as `[unknown]`, and no private key whoever let it through."""
+    """The engine's output, with unknowns as `[unknown]`, and with private keys masked."""
     if isinstance(value, str):
         return masked(_SENTINELS.sub(UNKNOWN, value))
     if isinstance(value, dict):
@@ -162,7 +162,7 @@ def clean(value: Any) -> Any:
 
 
 def parse(said: Any, status: int) -> Plan:
-    """The engine's JSON as a plan. Raises CannotAskError where it is none."""
+    """The engine's JSON as a plan. Raises CannotAskError for anything else."""
     if not isinstance(said, dict):
         raise CannotAskError("`pulumi preview --json` did not print a preview")
     said = clean(said)
@@ -188,8 +188,8 @@ def parse(said: Any, status: int) -> Plan:
             kind.append(text)
     errors = tuple(spoken["error"])
     if status and not errors:
-        # A program that cannot even start says so where others leave notes.
-        said_besides = "\n".join(spoken["info"]) or "the program ended with an error and said nothing of it"
+        # A program that cannot even start reports it at severity info.
+        said_besides = "\n".join(spoken["info"]) or "the program ended with an error and no message"
         errors, spoken["info"] = (said_besides,), []
     return Plan(changes, errors, tuple(spoken["warning"]), tuple(spoken["info"]), status, counts)
 

@@ -16,18 +16,18 @@ from fortress.cli.preview import comment, plan
 from fortress.cli.preview.forge import Forge
 
 LONGEST_S = 1800.0
-"""Seconds that a preview may take: clouds are asked for all that the settings name."""
+"""Seconds that a preview may take: it looks up in the clouds all that the settings name."""
 
 
 def read(stack: str) -> plan.Plan:
-    """What the engine would do, errors of its own included.
+    """The engine's plan, including its errors.
 
     Raises CannotAskError where it cannot even begin: no engine, no such stack, no passphrase.
     """
     result = engine.ask("preview", "--json", "--show-sames", "--suppress-progress", stack=stack, longest_s=LONGEST_S)
     text = result.stdout
     try:
-        # Plugins and hooks may have said something before and after.
+        # Plugins and hooks may have printed something before and after.
         found, _ = json.JSONDecoder().raw_decode(text, text.index("{\n"))
     except ValueError:
         if result.status == 0:
@@ -39,15 +39,15 @@ def read(stack: str) -> plan.Plan:
 
 
 def render(stack: str, found: plan.Plan, forge: Forge, *, as_object: bool = False) -> str:
-    """The comment, or the object that holds it."""
+    """The comment, or the JSON object that includes it."""
     text = comment.render(stack, found, forge)
     return as_json(stack, found, text) if as_object else text
 
 
 def save(file: Path, text: str) -> None:
-    """Write it to a file, which nobody sees half-written. Raises CannotAskError where that cannot be."""
+    """Write it to a file atomically. Raises CannotAskError if that fails."""
     try:
-        if file.exists() and not file.is_file():  # a pipe, a device: nothing to put in its place
+        if file.exists() and not file.is_file():  # a pipe or a device cannot be replaced by a file
             file.write_text(text, encoding="utf-8")
         else:
             target = Path(os.path.realpath(file))
@@ -69,7 +69,7 @@ def _put(file: Path, text: str) -> None:
 
 
 def unasked(stack: str, error: str) -> str:
-    """The object where nothing could be asked."""
+    """The object for a failure before anything could be asked."""
     return show.as_json(stack, [], error, _more(plan.Plan(), ""))
 
 

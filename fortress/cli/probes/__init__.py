@@ -1,1 +1,1 @@
-"""Small programs that hosts run for the command; each stands alone."""
+"""Small programs that hosts run for the command; each is self-contained."""

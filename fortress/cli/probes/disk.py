@@ -47,7 +47,7 @@ def fio(file: str, *options: str) -> dict[str, Any]:
         said.seek(0)
         text = said.read()
     if process.returncode != 0 or "{" not in text:
-        raise RuntimeError(text.strip()[-300:] or f"fio ended with {process.returncode} and no word")
+        raise RuntimeError(text.strip()[-300:] or f"fio ended with {process.returncode} with no output")
     # fio may say things before its JSON.
     found: dict[str, Any] = json.JSONDecoder().raw_decode(text[text.index("{") :])[0]["jobs"][0]
     return found

@@ -1,4 +1,4 @@
-"""The drawing of a fortress: where each site, host and line stands. Arithmetic only; templates/report.svg.j2 draws it.
+"""The diagram of a fortress: positions of sites, hosts and lines. Arithmetic only; templates/report.svg.j2 draws it.
 
 Sites are lanes, one above the other; roles are columns, in the order in which a request passes them: edge, worker,
 database. Lines run in the gaps between columns, so none crosses a host. All lengths are SVG units: pixels on a screen
@@ -19,12 +19,12 @@ PADDING = 22
 BOX_WIDTH, BOX_HEIGHT = 178, 66
 GAP = 168
 STUB = 72
-"""A line is straight for so long beside a worker: its labels stand there, and no other line passes."""
+"""Length of a line's straight part beside a worker: room for its labels, and no other line passes."""
 BETWEEN_BOXES = 22
 BEND = 14
 """Radius of a line's bends."""
 PORT = 12
-"""Least distance between two lines where they leave a box."""
+"""Minimum distance between two lines where they leave a box."""
 FINE_FROM = 8
 """With more lines than this on one side of a box, they are drawn thin."""
 LANE_HEAD = 36
@@ -67,17 +67,17 @@ class Place:
 
 @dataclass(frozen=True)
 class Link:
-    """A pair of hosts with a tunnel, a flow or both, as it is to be drawn."""
+    """A pair of hosts with a tunnel, a flow or both, as drawn."""
 
     source: str
     target: str
     said: str
-    """All about it, for whoever points at it or cannot see it."""
+    """Its full description: the tooltip, and the text for screen readers."""
     tunnel: Status | None
     """None where the two have no tunnel."""
     flow: Status | None
     above: str = ""
-    """A few characters at the line: the tunnel's."""
+    """Short label at the line: the tunnel's."""
     below: str = ""
     """The same of the flow."""
 
@@ -94,7 +94,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Drawing:
-    """Everything in its place."""
+    """The finished layout."""
 
     height: float
     lanes: Mapping[str, Box]
@@ -113,7 +113,7 @@ class Drawing:
 
 
 def lay_out(places: Sequence[Place], links: Sequence[Link], edge: str) -> Drawing:
-    """Put everything in its place. `edge` is the host that answers the outside; its site comes first."""
+    """Compute the layout. `edge` is the host that serves clients outside; its site comes first."""
     home = next((place.site for place in places if place.name == edge), "")
     sites = sorted({place.site for place in places}, key=lambda site: (site != home, site))
     roles = {place.name: place.role for place in places}
@@ -121,7 +121,7 @@ def lay_out(places: Sequence[Place], links: Sequence[Link], edge: str) -> Drawin
     for link in links:
         (drawn if [roles[link.source], roles[link.target]].count("worker") == 1 else left_out).append(link)
     others: dict[tuple[str, str], list[str]] = {}
-    """By a host and a role, hence a side: whom a line joins it to."""
+    """By host and role, which decides the side: the hosts that a line joins it to."""
     for link in drawn:
         others.setdefault((link.source, roles[link.target]), []).append(link.target)
         others.setdefault((link.target, roles[link.source]), []).append(link.source)
@@ -198,7 +198,7 @@ def _lines(
 
 
 def _way(x1: float, y1: float, x2: float, y2: float, turn: float) -> str:
-    """From one point to another that is to the right of it, up or down at `turn`."""
+    """A path to a point further right, which turns up or down at `turn`."""
     if abs(y2 - y1) < 2 * BEND:
         return f"M {x1:g} {y1:g} H {turn - BEND:g} C {turn:g} {y1:g}, {turn:g} {y2:g}, {turn + BEND:g} {y2:g} H {x2:g}"
     bend = BEND if y2 > y1 else -BEND
@@ -209,5 +209,5 @@ def _way(x1: float, y1: float, x2: float, y2: float, turn: float) -> str:
 
 
 def shortened(name: str) -> str:
-    """A name as it fits a box."""
+    """A name, shortened to fit a box."""
     return name if len(name) <= LONGEST_NAME else f"{name[: LONGEST_NAME - 1]}…"

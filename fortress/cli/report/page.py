@@ -278,5 +278,5 @@ def as_json(facts: ReportData) -> str:
 
 
 def unasked(stack: str, error: str) -> str:
-    """The object where nothing could be asked."""
+    """The object for a failure before anything could be asked."""
     return show.as_json(stack, [], error)

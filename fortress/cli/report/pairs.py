@@ -1,4 +1,4 @@
-"""Pairs of peers as the report draws and lists them."""
+"""Pairs of peers for the report's diagram and table."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ class Pair:
     joined: bool
     """Whether there is a tunnel."""
     tunnel: tuple[Check, ...] = ()
-    """Every check that one of the two has about the other."""
+    """All checks of one of the two about the other."""
     carries: str = ""
-    """What flows from source to target, empty where nothing is meant to."""
+    """Name of the flow from source to target, empty if there is none."""
     flow: tuple[Check, ...] = ()
-    """What says whether it does."""
+    """The checks of that flow."""
 
     @property
     def round_trip(self) -> Check | None:
@@ -37,7 +37,7 @@ class Pair:
 
 
 def worst(checks: Iterable[Check]) -> Status:
-    """The worst state of some checks, unknown where there is none."""
+    """The worst state of some checks, unknown if there are none."""
     found = {check.status for check in checks}
     return next((status for status in WORST if status in found), Status.UNKNOWN)
 
@@ -77,7 +77,7 @@ def pairs(outputs: StackOutputs, checks: Sequence[Check]) -> list[Pair]:
 
 
 def link(pair: Pair) -> Link:
-    """A pair as the drawing has it."""
+    """A pair as the diagram shows it."""
     tunnel = worst(pair.tunnel) if pair.joined else None
     flow = worst(pair.flow) if pair.carries else None
     trip = pair.round_trip
@@ -96,13 +96,13 @@ def link(pair: Pair) -> Link:
 
 
 def draw(outputs: StackOutputs, found: Sequence[Pair]) -> Drawing:
-    """The drawing of what stands."""
+    """The diagram of a running fortress."""
     places = [Place(name, host.site, host.role) for name, host in outputs.hosts.items()]
     return lay_out(places, [link(pair) for pair in found], outputs.edge.host)
 
 
 def between_sites(outputs: StackOutputs, found: Sequence[Pair]) -> dict[tuple[str, str], str]:
-    """Least and most round trip between two sites, in words."""
+    """Minimum and maximum round trip between two sites, as text."""
     trips: dict[tuple[str, str], list[float]] = {}
     for pair in found:
         one, other = sorted((outputs.hosts[pair.source].site, outputs.hosts[pair.target].site))

@@ -12,9 +12,9 @@ from fortress.cli.check.kinds import Kind
 
 WIDTH, HEIGHT, EDGE = 132.0, 22.0, 3.0
 MOST_RUNS = 40
-"""Runs that a plot shows, the latest ones."""
+"""Number of runs that a plot shows, the latest ones."""
 TICK = (WIDTH - 2 * EDGE) / (MOST_RUNS - 1)
-"""From one tick to the next."""
+"""Distance between two ticks."""
 
 
 @dataclass(frozen=True)
@@ -27,10 +27,10 @@ class Tick:
 
 @dataclass(frozen=True)
 class Plot:
-    """A line with its limit, or a tick a run. All lengths are SVG units."""
+    """A line with its limit, or one tick per run. All lengths are SVG units."""
 
     said: str
-    """The same in words."""
+    """The same as text."""
     line: str = ""
     """Points of a polyline."""
     last: tuple[float, float] = (0.0, 0.0)
@@ -41,7 +41,7 @@ class Plot:
 
 
 def plot(past: Sequence[tuple[float, Check]]) -> Plot | None:
-    """The plot of one check, from what it was in each run, oldest first; None where there is but one run."""
+    """The plot of one check, from its results in all runs, oldest first; None if there is only one run."""
     past = past[-MOST_RUNS:]
     if len(past) < 2:
         return None
@@ -53,7 +53,7 @@ def plot(past: Sequence[tuple[float, Check]]) -> Plot | None:
     places = [EDGE + number * step for number in range(len(past))]
     said = f"held in {held} of {len(past)} runs since {since}"
     if len(numbers) < 2 or {*numbers, *ends} == set(numbers[:1]):
-        # The latest at the right, as far apart as where there are many.
+        # The latest at the right, with the same distance however few they are.
         ticks = [Tick(WIDTH - EDGE - back * TICK, check.status) for back, (_, check) in enumerate(reversed(past))]
         return Plot(said, ticks=tuple(reversed(ticks)))
     least, most = min(numbers), max(numbers)

@@ -71,7 +71,7 @@ def last_up(stack: str, exported: Mapping[str, Any]) -> Up | None:
         entries = json.loads(engine.run("stack", "history", "--json", stack=stack))
         return read_up(entries, exported)
     except GARBLED as error:
-        raise CannotAskError(f"`pulumi stack history` printed what cannot be read ({type(error).__name__})") from None
+        raise CannotAskError(f"`pulumi stack history` printed unreadable output ({type(error).__name__})") from None
 
 
 def read_up(entries: Any, exported: Any) -> Up | None:

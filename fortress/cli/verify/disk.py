@@ -50,7 +50,7 @@ def _mixed(check: Check, found: Mapping[str, Any], limit: float) -> Check:
 
 def _printed(result: Result) -> dict[str, Any]:
     if result.status != 0:
-        raise ValueError(result.stderr or f"exit status {result.status} and no word")
+        raise ValueError(result.stderr or f"exit status {result.status} with no output")
     found: dict[str, Any] = read_json(result.stdout)
     return found
 

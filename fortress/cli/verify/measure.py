@@ -113,7 +113,7 @@ class _Survey:
                 if isinstance(session, ssh.Session) and not session.alive():
                     trouble = why
             except GARBLED as error:
-                why = f"{name} printed what cannot be read ({type(error).__name__})"
+                why = f"{name} printed unreadable output ({type(error).__name__})"
                 found += [check.unknown(why) for check in question.checks]
             self._count()
         self.checks[name] = found

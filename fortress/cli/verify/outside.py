@@ -1,4 +1,4 @@
-"""What is seen of a fortress from where the command runs: open ports, the edge's answers, its certificate."""
+"""The fortress as seen from the machine that runs the command: open ports, the edge's answers, its certificate."""
 
 from __future__ import annotations
 
@@ -34,11 +34,11 @@ _ODD_CERTIFICATE = (x509.DuplicateExtension, x509.UnsupportedGeneralNameType, x5
 
 
 class SilentError(Exception):
-    """Nothing answered at all, as from a machine that is off or a network that is down."""
+    """No answer at all, as from a machine that is off or a network that is down."""
 
 
 class WrongAnswerError(Exception):
-    """Something answered, and not as it should; one line."""
+    """A wrong answer, described in one line."""
 
 
 def scan(targets: Mapping[str, Iterable[int]]) -> dict[str, dict[int, bool]]:
@@ -68,7 +68,7 @@ async def _scan(targets: Mapping[str, list[int]]) -> dict[str, dict[int, bool]]:
 
 @dataclass(frozen=True)
 class HttpsAnswer:
-    """What the edge answered over HTTPS, and the certificate that it showed."""
+    """The edge's answer over HTTPS, and its certificate."""
 
     status: int
     not_after: float
@@ -77,7 +77,7 @@ class HttpsAnswer:
     """DNS names and addresses that the certificate is for."""
     self_signed: bool
     made_there: bool
-    """Whether the edge made it itself, by its script."""
+    """Whether the edge's own script generated it."""
 
 
 def https(url: str, server_name: str, path: str, timeout: float) -> HttpsAnswer:
@@ -123,7 +123,7 @@ def _dial(address: str, port: int, timeout: float) -> socket.socket:
 
 @contextmanager
 def _within(seconds: float, connection: socket.socket) -> Iterator[None]:
-    """Cut a conversation that takes longer in all: a server that says a byte now and then never times out.
+    """Cut a conversation that takes longer overall: a server that sends a byte now and then never times out.
 
     Raises WrongAnswerError for whatever goes wrong in it.
     """
@@ -134,7 +134,7 @@ def _within(seconds: float, connection: socket.socket) -> Iterator[None]:
         with suppress(OSError):
             own.shutdown(socket.SHUT_RDWR)
 
-    own = connection.dup()  # TLS takes the other one over
+    own = connection.dup()  # TLS takes over the other one
     timer = threading.Timer(seconds, cut)
     timer.daemon = True
     timer.start()
@@ -175,7 +175,7 @@ def _why(error: BaseException) -> str:
 
 
 def covers(names: Iterable[str], wanted: str) -> bool:
-    """Whether a certificate for `names` is good for `wanted`; a wildcard stands for one label (RFC 9525)."""
+    """Whether a certificate for `names` is valid for `wanted`; a wildcard matches one label (RFC 9525)."""
     labels = wanted.split(".")
     wildcard = ".".join(["*", *labels[1:]])
     return any(name.lower() in (wanted.lower(), wildcard.lower()) for name in names)

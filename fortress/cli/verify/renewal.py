@@ -27,9 +27,9 @@ def of_database(stack: str, outputs: StackOutputs) -> str:
 def _on(stack: str, outputs: StackOutputs, host: str, script: str, arguments: Sequence[str]) -> str:
     """The command of `pulumi up` for this, to be run once more. Both scripts renew in the last days only."""
     if (facts := outputs.hosts.get(host)) is None:
-        return f"{host} is set as gone, and renews it no more"
+        return f"{host} is set as gone and no longer renews it"
     early = outputs.limits.certificate_days > haproxy.RENEW_DAYS
-    when = f", which works from {haproxy.RENEW_DAYS} days before its end" if early else ""
+    when = f", possible from {haproxy.RENEW_DAYS} days before it expires" if early else ""
     command = shlex.join(push.script(script, *arguments))
     there = command if facts.user == "root" else f"sudo {command}"
     # One word: it is quoted for the host's shell already, and passes the operator's before.

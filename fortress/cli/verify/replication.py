@@ -31,7 +31,7 @@ def lag(check: Check, result: Result, limit_s: float, *, wanted: bool) -> list[C
     sources = [row for row in rows if "Slave_IO_Running" in row]
     copies = [row for row in rows if "copy_state" in row]
     if not sources and not copies:
-        return [check.fail(None, "no copy is connected, and database.cross_cloud_copy says that one is")] * wanted
+        return [check.fail(None, "no copy is connected, but database.cross_cloud_copy says that there is one")] * wanted
     for row in sources:
         for thread in ("IO", "SQL"):
             if row[f"Slave_{thread}_Running"] != "Yes":
@@ -39,7 +39,11 @@ def lag(check: Check, result: Result, limit_s: float, *, wanted: bool) -> list[C
                 return [check.fail(None, f"the copy's {thread} thread does not run: {error}")]
     behind = [row for row in sources if row["Seconds_Behind_Master"] == "NULL"]
     if behind or sending(result):
-        what = "a thread of this copy has just started" if behind else "a copy is still sent to; ask it how far it is"
+        what = (
+            "a thread of this copy has just started"
+            if behind
+            else "a copy is still receiving; ask it how far behind it is"
+        )
         return [check.unknown(what)]
     seconds = max((float(row["Seconds_Behind_Master"]) for row in sources), default=0.0)
     read_by = f"all sent to {', '.join(row['copy_host'] for row in copies)}" if copies else "no copy reads from here"

@@ -166,9 +166,11 @@ def tunnel(
 
 def _key_age(check: Check, age_s: float | None, limit_days: float) -> Check:
     if age_s is None:
-        return check.fail(None, "the file of the tunnel's key is not there")
+        return check.fail(None, "the file of the tunnel's key is missing")
     days = math.floor(age_s / DAY_S * 10) / 10
-    return check.judge(days <= limit_days, days, "" if days <= limit_days else "renew it; docs/production.md says how")
+    return check.judge(
+        days <= limit_days, days, "" if days <= limit_days else "renew it as docs/production.md describes"
+    )
 
 
 def round_trip(check: Check, result: Result, limit: tuple[float, float] | None) -> Check:
@@ -220,7 +222,7 @@ def path_mtu(check: Check, result: Result, expected: int, overhead: int) -> Chec
 
 def _path(check: Check, result: Result) -> int | Check:
     if result.status != 0:
-        return check.unknown(result.stderr or f"exit status {result.status} and no word")
+        return check.unknown(result.stderr or f"exit status {result.status} with no output")
     try:
         return read_path(result.stdout)
     except ValueError:
@@ -283,7 +285,7 @@ def _server(check: Check, row: Mapping[str, str] | None, address: str) -> Check:
 def failover(check: Check, silent_ms: int, refused_ms: int, limit_s: float) -> Check:
     """The longest time until the edge leaves a dead server, as the settings make it; not measured."""
     seconds = silent_ms / 1000
-    detail = f"computed from edge.checks; {refused_ms / 1000:g} s where the host lives and refuses"
+    detail = f"computed from edge.checks; {refused_ms / 1000:g} s if the host is up and refuses"
     return check.judge(seconds <= limit_s, seconds, detail)
 
 

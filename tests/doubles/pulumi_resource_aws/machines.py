@@ -15,7 +15,7 @@ from ..cloud_plugin.kinds import CloudError
 
 NONE = (
     "the stand-in for pulumi-resource-aws boots instances as hosts of a lab, and none stands here. "
-    "Cure: python -m lab up, then run the engine by python -m lab run"
+    "Fix: python -m lab up, then run the engine by python -m lab run"
 )
 _PREFIX = "cloud-f"  # the pool's hosts in Frankfurt
 

@@ -47,7 +47,9 @@ def doing(what: str) -> Iterator[None]:
         raise CloudError(f"{what}: the service's model refuses the request: {error}") from None
     except ConnectionError as error:
         # all that it knew went with it
-        raise CloudError(f"{what}: moto answers no more ({error}). Cure: python -m lab down, and begin anew") from None
+        raise CloudError(
+            f"{what}: moto no longer answers ({error}). Fix: python -m lab down, and start again"
+        ) from None
     except ResponseParserError as error:
         raise CloudError(f"{what}: moto broke down over the request: {error}") from None
 

@@ -17,7 +17,7 @@ from .cloud import Cloud
 
 _NONE = (
     "the stand-in for pulumi-resource-openstack boots instances as hosts of a lab, and none stands here. "
-    "Cure: python -m lab up, then run the engine by python -m lab run"
+    "Fix: python -m lab up, then run the engine by python -m lab run"
 )
 
 
