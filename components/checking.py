@@ -1,4 +1,4 @@
-"""Arguments of components, checked as stack files are: by the same models, before a component registers anything."""
+"""Arguments of components, checked by the same models as stack files, before a component registers anything."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,7 +14,7 @@ M = TypeVar("M", bound=Model)
 
 @dataclass(frozen=True)
 class Facts(Generic[M]):
-    """What some arguments say, for the model that checks it. None is as good as not given."""
+    """Arguments for the model that checks them. None counts as not given."""
 
     model: type[M]
     values: Mapping[str, Any]
@@ -23,7 +23,7 @@ class Facts(Generic[M]):
 
 
 def check(component: str, name: str, *facts: Facts[Any]) -> None:
-    """Raises ValueError with a line for each argument that is wrong. Nothing is said about outputs, not known yet."""
+    """Raises ValueError with a line for each wrong argument. Outputs, not known yet, are not checked."""
     found = [line for each in facts for line in explain.check(each.model, _given(each), _place(component, name, each))]
     if found:
         raise ValueError("\n".join(dict.fromkeys(found)))

@@ -22,18 +22,18 @@ M = TypeVar("M", bound=BaseModel)
 
 @dataclass(frozen=True)
 class Place:
-    """Where the values stand that a model checks."""
+    """Where the values come from that a model checks."""
 
     prefix: str = ""
-    """Starts each line: `data-fortress:`, `HAProxyEdge "edge": `."""
+    """Prefix of each line: `data-fortress:`, `HAProxyEdge "edge": `."""
     paths: Mapping[str, str] = field(default_factory=dict)
     """The path of a field in the model to that of the value which it came from, where the two differ. What lies below
     a field is below that value; `""` is the whole model."""
     noun: str = "argument"
-    """What a value is called there."""
+    """The word for a value there."""
     missing: str = "missing"
     others: Sequence[str] = ()
-    """What may stand beside the model's fields."""
+    """Names that are allowed in addition to the model's fields."""
 
     def line(self, location: Sequence[str | int], wrong: str) -> str:
         """A line about one value."""
@@ -72,7 +72,7 @@ def build(model: type[M], values: Mapping[str, Any], place: Place | None = None)
 
 
 def lines(bad: ValidationError, model: type[BaseModel], place: Place) -> list[str]:
-    """Whatever `model` refused, a line each."""
+    """The problems that `model` found, one line each."""
     return [
         line for error in bad.errors() if error["input"] is not UNKNOWN for line in _explain(dict(error), model, place)
     ]
@@ -96,7 +96,7 @@ def _cut(text: str) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as it may stand in a message: one line, nothing that a terminal would obey."""
+    """A value as shown in a message: one line, without control characters."""
     return _cut(repr(value) if isinstance(value, str) else json.dumps(value, default=str))
 
 
@@ -116,7 +116,7 @@ _WORDS: Mapping[str, str] = {
     "multiple_of": "must be a multiple of {multiple_of}; the next below is {below}",
     "too_short": "must not be empty",
 }
-"""pydantic's errors in our words."""
+"""pydantic's errors in plain words."""
 
 
 def _explain(error: dict[str, Any], model: type[BaseModel], place: Place) -> list[str]:

@@ -97,15 +97,15 @@ class Backend(Model):
 
 
 class HealthChecks(Model):
-    """HAProxy's health checks; the defaults find a dead server within 2 s."""
+    """HAProxy's health checks; the defaults detect a dead server within 2 s."""
 
     # The slowest allowed are the article's inter 2000, fall 3, rise 2.
     inter_ms: Annotated[int, Field(ge=100, le=2000)] = 1000
-    """From the end of a check to the next one."""
+    """Time from the end of a check to the next one."""
     fastinter_ms: Annotated[int, Field(ge=50, le=2000)] = 200
     """The same while a server's state is about to change; at most `inter_ms`."""
     timeout_ms: Annotated[int, Field(ge=50, le=2000)] = 400
-    """For the answer to a check, once connected."""
+    """Timeout for the answer to a check, once connected."""
     rise: Annotated[int, Field(ge=1, le=2)] = 2
     """Checks in a row that mark a server up."""
     fall: Annotated[int, Field(ge=1, le=3)] = 2
@@ -119,7 +119,7 @@ class HealthChecks(Model):
 
 
 class Checks(HealthChecks):
-    """How a dead server is found."""
+    """How a dead server is detected."""
 
     connect_ms: ConnectTime = 400
     """For opening a connection, be it for a check or for a request."""
@@ -146,7 +146,7 @@ class Edge(Model):
     overflow: Backend
     """The site that helps it."""
     maxconn: Connections = 2000
-    """Client connections that the edge takes; above the primary's slots, or load could never bleed."""
+    """Client connections that the edge takes; above the primary's slots, or requests could never spill over."""
     timeouts: Timeouts = Timeouts()
     checks: Checks = Checks()
     health_path: UrlPath = "/health"
@@ -166,12 +166,14 @@ class Edge(Model):
     def _load_can_flow_over(self) -> Edge:
         primary, overflow = self.primary, self.overflow
         if primary.site == overflow.site:
-            raise refusal(("overflow", "site"), overflow.site, "is not another site than the primary's")
+            raise refusal(("overflow", "site"), overflow.site, "is the primary's site; name another one")
         for name in overflow.servers:
             if name in primary.servers:
-                raise refusal(("overflow", "servers"), name, f"is not a host that {primary.site} does not have")
+                raise refusal(("overflow", "servers"), name, f"is also a server of {primary.site}")
         if primary.slots >= self.maxconn:
-            wrong = f"is not above the {primary.slots} slots of {primary.site}'s servers: load could never bleed"
+            wrong = (
+                f"is not above the {primary.slots} slots of {primary.site}'s servers: requests could never spill over"
+            )
             raise refusal(("maxconn",), self.maxconn, wrong)
         return self
 

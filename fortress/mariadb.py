@@ -79,9 +79,9 @@ RESERVED_USERS = ("mysql", "public", "root")
 _NAME = matching(
     r"[a-z][a-z0-9_]{0,63}", "a name: a lower-case letter, then lower-case letters, digits and underscores, at most 64"
 )
-_KEPT = "MariaDB keeps that name for itself"
-DatabaseName = Annotated[str, _NAME, not_among(RESERVED_DATABASES, _KEPT)]
-AccountName = Annotated[str, _NAME, not_among(RESERVED_USERS, _KEPT)]
+_RESERVED = "is reserved by MariaDB"
+DatabaseName = Annotated[str, _NAME, not_among(RESERVED_DATABASES, _RESERVED)]
+AccountName = Annotated[str, _NAME, not_among(RESERVED_USERS, _RESERVED)]
 MOST_MEMORY_MB = 2**24
 """Stands for the memory of a host that has not been asked yet, too: what does not fit this fits no host."""
 Memory = Annotated[int, Field(ge=256, le=MOST_MEMORY_MB)]
@@ -117,8 +117,8 @@ class BufferPool(Model):
             raise refusal(("buffer_pool_mb",), self.buffer_pool_mb, wrong)
         if not MIN_POOL_MB <= self.pool_mb <= most:
             wrong = (
-                f"is not enough: {self.share:.0%} of it is {self.pool_mb} MB, and a buffer pool of {MIN_POOL_MB} to "
-                f"{most} MB would fit; set buffer_pool_mb or take a larger host"
+                f"is not enough: {self.share:.0%} of it is {self.pool_mb} MB, but only a buffer pool of {MIN_POOL_MB} "
+                f"to {most} MB would fit; set buffer_pool_mb or use a larger host"
             )
             raise refusal(("ram_mb",), self.ram_mb, wrong)
         return self
@@ -147,7 +147,7 @@ class Server(BufferPool):
     @model_validator(mode="after")
     def _loses_nothing_unsaid(self) -> Server:
         if self.innodb_flush_log_at_trx_commit == 2 and not self.cross_cloud_copy:
-            wrong = "is not allowed here: it loses the last second at a power cut. Use 1, or set cross_cloud_copy: true"
+            wrong = "is not allowed here: it loses the last second on a power cut. Use 1, or set cross_cloud_copy: true"
             raise refusal(("innodb_flush_log_at_trx_commit",), 2, wrong)
         return self
 

@@ -58,18 +58,18 @@ def matching(pattern: str, means: str) -> Text:
 
 
 def not_among(taken: Collection[str], why: str) -> AfterValidator:
-    """A text that is none of those taken."""
+    """A text that is not one of those taken; `why` is what such a one is."""
 
     def check(value: str) -> str:
         if value in taken:
-            raise ValueError(f"is not free: {why}")
+            raise ValueError(why)
         return value
 
     return AfterValidator(check)
 
 
 def refusal(path: tuple[str, ...], value: object, wrong: str) -> ValidationError:
-    """For the validator of a whole model to raise: one field is wrong beside another one. `path` leads to it."""
+    """The error for a whole model's validator to raise if one field conflicts with another. `path` leads to it."""
     error = PydanticCustomError("refused", "{wrong}", {"wrong": wrong})
     return ValidationError.from_exception_data("facts", [InitErrorDetails(type=error, loc=path, input=value)])
 
@@ -178,7 +178,7 @@ def _host_path(value: str) -> str | None:
         return None
     for owned in _OWNED_PATHS:
         if value == owned or value.startswith(f"{owned}/"):
-            raise ValueError(f"must not be in {owned}, which the program itself writes")
+            raise ValueError(f"must not be in {owned}, which the program itself manages")
     return value
 
 
@@ -190,7 +190,7 @@ _OWNED_PATHS = (
 
 def _not_the_programs(value: str) -> str:
     if value.startswith("FORTRESS_"):
-        raise ValueError("must not start with FORTRESS_: the program says where the database is by these")
+        raise ValueError("must not start with FORTRESS_: these variables are set by the program")
     return value
 
 
@@ -207,9 +207,9 @@ Listed = TypeVar("Listed", bound=Sequence[str])
 
 
 def distinct(value: Listed) -> Listed:
-    """A list in which nothing stands twice."""
+    """A list without duplicates."""
     if len(set(value)) != len(value):
-        raise ValueError("must name each once")
+        raise ValueError("must not contain duplicates")
     return value
 
 
@@ -235,7 +235,7 @@ Variable = Annotated[VariableName, AfterValidator(_not_the_programs)]
 Printable = Annotated[str, Text("one line of printable text", lambda value: value if value.isprintable() else None)]
 OneLine = Annotated[str, Text("one line of printable text, at most 1000 characters", _one_line)]
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-DnsName = Annotated[str, matching(rf"(?=.{{1,253}}$)({LABEL}\.)*{LABEL}", "a DNS name in small letters")]
+DnsName = Annotated[str, matching(rf"(?=.{{1,253}}$)({LABEL}\.)*{LABEL}", "a DNS name in lower case")]
 UrlPath = Annotated[str, matching(r"/[A-Za-z0-9._~/-]{0,200}", "the path of a URL, such as /health")]
 HostKey = Annotated[
     str,
@@ -268,6 +268,6 @@ Port = Annotated[int, Field(ge=1, le=65535)]
 
 
 class Model(BaseModel):
-    """Facts by their exact types: `"22"` is no number and `yes` no truth value, since YAML has both."""
+    """Strictly typed values: `"22"` is not a number and `yes` not a boolean, since YAML has both."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)

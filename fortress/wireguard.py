@@ -62,11 +62,11 @@ class Flow(Model):
     source: MemberName
     """Host that opens the connection."""
     destination: MemberName
-    """Host that takes it; another one than `source`."""
+    """Host that accepts it; must differ from `source`."""
     port: Port
-    """Port there."""
+    """Port at the destination."""
     protocol: Protocol = "tcp"
-    """What runs over it."""
+    """Protocol of the connection."""
 
 
 class Mesh(Model):

@@ -39,7 +39,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9._/:=,+@-]+")
 
 def _free(value: str) -> str:
     if value in RESERVED or value.startswith(("systemd-", "wg-")):
-        raise ValueError("is not free: a unit of the host has this name")
+        raise ValueError("is taken: the host already has a unit of this name")
     return value
 
 
@@ -65,7 +65,7 @@ class Workload(Model):
     """What workers run: packages, files and one systemd unit."""
 
     name: UnitName
-    """Of the systemd unit, `<name>.service`; none that a host has already."""
+    """Name of the systemd unit, `<name>.service`; must differ from units that a host already has."""
     packages: list[Package] = []
     """Debian packages that it needs."""
     files: dict[HostPath, str] = {}
@@ -75,11 +75,11 @@ class Workload(Model):
     port: Port = 80
     """TCP port that it listens on, on the host's mesh address."""
     health: UrlPath = "/health"
-    """Path that answers 200 while the worker can work; HAProxy asks it."""
+    """Path that answers 200 while the worker can work, for HAProxy's health checks."""
     environment: dict[Variable, OneLine] = {}
-    """Variables, readable by everyone on the host: nothing secret. Names that start with FORTRESS_ are taken."""
+    """Environment variables, readable by everyone on the host: nothing secret. Names must not start with FORTRESS_."""
     healthy_within_s: Annotated[int, Field(ge=1, le=600)] = 60
-    """Seconds within which a changed worker must be healthy; else `up` stops there, before the next worker."""
+    """Seconds within which a changed worker must be healthy; otherwise `up` stops before the next worker."""
 
 
 class Unit(Model):

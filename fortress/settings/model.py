@@ -1,4 +1,4 @@
-"""Typed settings of a stack: everything that `Pulumi.STACK.yaml` may say, checked before anything is made."""
+"""Typed settings of a stack: everything allowed in `Pulumi.STACK.yaml`, checked before anything is created."""
 
 from __future__ import annotations
 
@@ -45,16 +45,16 @@ class Bastion(Model):
 
 
 class Ssh(Model):
-    """How the engine reaches hosts: by the operator's SSH agent, or by the secret setting `ssh_private_key`."""
+    """How the engine reaches hosts: with the operator's SSH agent, or with the secret setting `ssh_private_key`."""
 
     user: User = "debian"
-    """Who logs in to each host: root, or a user who may use sudo without a password. On machines that the stack makes
-    it is the first user, and not root."""
+    """User who logs in to each host: root, or one with password-less sudo. On machines that the stack creates it is the
+    first user, and not root."""
     port: Port = 22
-    """Port that each host's SSH listens on; none that a service of the fortress takes."""
+    """Port of SSH on each host; must not be the port of a service of the fortress."""
     operators: Operators
-    """Ranges that may open SSH connections; everything else is dropped. Never the whole world. With machines that the
-    stack makes, at least one of IPv4."""
+    """Ranges that may open SSH connections; everyone else is dropped. Never the whole world. With machines that the
+    stack creates, at least one IPv4 range."""
     bastion: Bastion | None = None
 
 
@@ -64,24 +64,24 @@ class FlowSetting(wireguard.Flow):
     source: Name
     """Host that opens the connection."""
     destination: Name
-    """Host that takes it; another one than `source`."""
+    """Host that accepts it; must differ from `source`."""
 
 
 class Mesh(Model):
     """The WireGuard mesh."""
 
     network: MeshNetwork = IPv4Network("10.100.0.0/24")
-    """Addresses in the tunnel; it overlaps no network of a site. Half of them, less two, are slots for hosts."""
+    """Network of the tunnel; must not overlap a site's network. Half its addresses, less two, are slots for hosts."""
     port: Port = wireguard.PORT
     """UDP port that WireGuard listens on, on each host."""
     path_mtu: Annotated[int, Field(ge=576, le=9216)] = 1450
     """The smallest MTU between two hosts outside the tunnel, in bytes; 1450 is a VXLAN tenant network."""
     mtu: wireguard.Mtu = 1360
-    """The tunnel's own, in bytes; at most `path_mtu` - 80, which is what WireGuard adds to a packet over IPv6."""
+    """MTU of the tunnel, in bytes; at most `path_mtu` - 80, since WireGuard adds 80 bytes to a packet over IPv6."""
     keepalive_s: wireguard.Keepalive = 25
     """Seconds between keepalives; 25 is below AWS's 30 s tracking of one-way UDP."""
     hubs: Annotated[list[Name], Field(min_length=1), AfterValidator(distinct)]
-    """Hosts with a fixed address that the others dial, each once; no worker that the stack makes."""
+    """Hosts with a fixed address that the others dial, without duplicates; no worker that the stack creates."""
     flows: list[FlowSetting] = []
     """Connections beyond those that the roles imply: workers to the database, the edge to workers."""
 
@@ -126,19 +126,19 @@ class Database(Model):
     user: mariadb.AccountName = "app"
     """The application's account."""
     privileges: mariadb.Privileges = list(mariadb.DEFAULT_PRIVILEGES)
-    """What the application's account may do in its database, each once."""
+    """Privileges of the application's account in its database, without duplicates."""
     flush_log_at_commit: mariadb.FlushLog = 1
-    """MariaDB's innodb_flush_log_at_trx_commit. 1 loses no committed transaction; 2, which may lose the last second at
-    a power cut, only with `cross_cloud_copy`."""
+    """MariaDB's innodb_flush_log_at_trx_commit. 1 loses no committed transaction; 2, which may lose the last second on
+    a power cut, is allowed only with `cross_cloud_copy`."""
     cross_cloud_copy: bool = False
     """Whether a copy in another cloud is the goal. It allows `flush_log_at_commit: 2`, nothing else."""
     buffer_pool_mb: mariadb.BufferPoolSize | None = None
     """InnoDB's buffer pool in MB (MiB): at most 90 % of the host's memory with 128 MB left over; 70 % of the host's
     memory when not given."""
     keep_data: bool = True
-    """Whether the data outlives the stack, and its volume is protected; a change counts once it was brought up."""
+    """Whether the data outlives the stack, and its volume is protected; a change takes effect with the next `up`."""
     volume: Volume | None = None
-    """A disk of its own for /var/lib/mysql; the machine's own when not given."""
+    """A separate disk for /var/lib/mysql; the machine's own disk if not given."""
 
 
 class Workload(workload.Workload):
@@ -150,7 +150,7 @@ class Workload(workload.Workload):
 
 
 class Certificate(Model):
-    """Where the edge's certificate comes from; its key is the secret setting `edge_tls_key`."""
+    """A certificate of your own for the edge; its key is the secret setting `edge_tls_key`."""
 
     file: ProjectPath
     """PEM file in this project: the certificate and its chain."""
@@ -172,10 +172,10 @@ class Edge(Model):
     certificate: Certificate | None = None
     """The edge's certificate; self-signed on the host if not given."""
     maxconn: haproxy.Connections = 2000
-    """Client connections that the edge takes at a time; above `server_maxconn` times the primary site's workers,
-    or load could never flow over."""
+    """Concurrent client connections of the edge; must exceed `server_maxconn` times the primary site's workers,
+    or requests could never spill over."""
     server_maxconn: haproxy.Connections = 200
-    """Requests that one worker is given at a time. What is more goes to `overflow`."""
+    """Concurrent requests per worker. Further requests go to `overflow`."""
     timeout_client_ms: haproxy.Patience = 10_000
     """Longest wait for the next bytes from a client."""
     timeout_connect_ms: haproxy.ConnectTime = 400
@@ -185,7 +185,7 @@ class Edge(Model):
     checks: haproxy.HealthChecks = haproxy.HealthChecks()
 
     def detection(self) -> haproxy.Checks:
-        """How a dead server is found."""
+        """How a dead server is detected."""
         return haproxy.Checks(**self.checks.model_dump(), connect_ms=self.timeout_connect_ms)
 
 
@@ -235,7 +235,7 @@ class Settings(Model):
     @model_validator(mode="after")
     def _agree(self) -> Settings:
         problems = [*self._host_problems(), *self._mesh_problems(), *self._edge_problems(), *self._verify_problems()]
-        # What stands on the hosts can be judged once it is clear which hosts there are.
+        # Services on hosts can only be checked once the hosts themselves are valid.
         problems = problems or [*self._database_problems(), *self._proxy_problems()]
         if problems:
             raise ValueError("\n".join(problems))
@@ -245,13 +245,13 @@ class Settings(Model):
         yield from host_settings.problems(self.sites, self.hosts, self.mesh.network)
         if any(host.made for host in self.hosts.values()):
             if self.ssh.user == "root":
-                yield "ssh.user: 'root' does not log in to machines that the stack makes; name their first user, debian"
+                yield "ssh.user: 'root' cannot log in to machines that the stack creates; use their first user, debian"
             if all(ip_network(entry).version == 6 for entry in self.ssh.operators):
-                yield "ssh.operators: no IPv4 range, and machines that the stack makes answer on IPv4; name one"
+                yield "ssh.operators: no IPv4 range, but machines that the stack creates answer on IPv4; add one"
         if self.ssh.bastion:
             for name, host in self.hosts.items():
                 if host.made:
-                    why = "no key is learnt through ssh.bastion, and the stack makes this machine"
+                    why = "no key can be learnt through ssh.bastion, and the stack creates this machine"
                     yield f"hosts.{name}: {why}; leave ssh.bastion out, or give the host an address"
                 elif host.host_key is None:
                     yield f"hosts.{name}.host_key: needed with ssh.bastion; a key cannot be learnt through another host"
@@ -264,7 +264,7 @@ class Settings(Model):
         for name in self.with_role("database"):
             site = self.sites.get(self.hosts[name].site)
             if site and not site.sovereign:
-                yield f"hosts.{name}.site: {self.hosts[name].site} is not sovereign, and personal data rests here"
+                yield f"hosts.{name}.site: {self.hosts[name].site} is not sovereign, but personal data is stored here"
 
         taken = {
             haproxy.HTTP_PORT: "HAProxy",
@@ -273,14 +273,14 @@ class Settings(Model):
             self.workload.port: "the workload",
         }
         if service := taken.get(self.ssh.port):
-            yield f"ssh.port: {self.ssh.port} is the port of {service}; let SSH listen on another one"
+            yield f"ssh.port: {self.ssh.port} is the port of {service}; let SSH listen on a different one"
 
     def _mesh_problems(self) -> Iterable[str]:
         for hub in self.mesh.hubs:
             if hub not in self.hosts:
                 yield f"mesh.hubs: {hub!r} is not in hosts; known: {', '.join(self.hosts)}"
             elif self.hosts[hub].made and self.hosts[hub].role == "worker":
-                yield f"mesh.hubs: {hub!r} is a worker that the stack makes; a hub has an address that stays"
+                yield f"mesh.hubs: {hub!r} is a worker that the stack creates; a hub needs a fixed address"
         for index, flow in enumerate(self.mesh.flows):
             for end in (flow.source, flow.destination):
                 if end not in self.hosts:
@@ -294,7 +294,7 @@ class Settings(Model):
             if site not in self.sites:
                 yield f"edge.{key}: {site!r} is not in sites; known: {', '.join(self.sites)}"
         if self.edge.primary in self.sites and not self.workers_at(self.edge.primary):
-            yield f"edge.primary: no host with role: worker stands at {self.edge.primary!r}; name a site with workers"
+            yield f"edge.primary: no host with role: worker is at {self.edge.primary!r}; name a site with workers"
         yield from self._guest_problems()
 
     def _guest_problems(self) -> Iterable[str]:
@@ -314,10 +314,10 @@ class Settings(Model):
             if not network[0] < address < network[-1]:
                 yield (
                     f"{path}: {address} is outside mesh.network {network}, {network[1]} to {network[-2]}; "
-                    "give the guest's address in the mesh"
+                    "use the guest's address in the mesh"
                 )
             elif other := taken.get(address):
-                yield f"{path}: {address} is taken by {other}; give the guest one of its own"
+                yield f"{path}: {address} is taken by {other}; use another one for the guest"
             taken.setdefault(address, path)
 
     def _verify_problems(self) -> Iterable[str]:
@@ -330,11 +330,11 @@ class Settings(Model):
     def _volume_problems(self) -> Iterable[str]:
         volume, host = self.database.volume, self.hosts[self.database_host]
         if volume is None and host.made:
-            yield "database.volume: missing; the disk of a machine that the stack makes ends with it; give size_gb"
+            yield "database.volume: missing; the disk of a machine that the stack creates ends with it; set size_gb"
         if volume and volume.device and host.made:
-            yield "database.volume.device: the stack makes this host, and the volume too; give size_gb"
+            yield "database.volume.device: the stack creates this host, and the volume too; set size_gb"
         if volume and volume.size_gb and not host.made:
-            yield "database.volume.size_gb: no cloud makes a volume for a host that exists; give device"
+            yield "database.volume.size_gb: no cloud creates a volume for a host that exists; set device"
 
     def _database_problems(self) -> Iterable[str]:
         yield from self._volume_problems()

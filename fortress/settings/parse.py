@@ -21,7 +21,7 @@ STACK_FILE = explain.Place(
 
 
 class SettingsError(ValueError):
-    """Settings that cannot stand; the text has one line a problem: path, value, what is wrong and the cure."""
+    """Invalid settings; the text has one line per problem: path, value, what is wrong and how to fix it."""
 
 
 def parse(values: Mapping[str, Any], project: Path) -> Settings:
@@ -54,7 +54,7 @@ def _file_problems(settings: Settings, project: Path) -> Iterable[str]:
     for setting, path in {**paths, **keys}.items():
         if not (project / path).is_file():
             yield STACK_FILE.line(
-                setting, f"{shown(path)} is no file in this project; paths start at the folder of Pulumi.yaml"
+                setting, f"{shown(path)} is not a file in this project; paths are relative to the folder of Pulumi.yaml"
             )
             continue
         try:
@@ -62,10 +62,10 @@ def _file_problems(settings: Settings, project: Path) -> Iterable[str]:
         except ValueError:
             text = ""
             if setting not in keys:
-                yield STACK_FILE.line(setting, f"{shown(path)} is no text in UTF-8; push other files by a package")
+                yield STACK_FILE.line(setting, f"{shown(path)} is not UTF-8 text; install other files with a package")
         if setting in keys and not _is_key_file(text):
             yield STACK_FILE.line(
-                setting, f"{shown(path)} is no SSH public key; take the .pub file that `ssh-keygen` made"
+                setting, f"{shown(path)} is not an SSH public key; use the .pub file that `ssh-keygen` made"
             )
 
 

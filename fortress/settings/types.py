@@ -1,4 +1,4 @@
-"""The types of what only a stack file has: paths in the project, and what other tools keep on hosts."""
+"""Types used only in stack files: paths in the project, and nftables tables of other tools."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ def _project_path(value: str) -> str | None:
 
 
 def limits(value: list[float]) -> list[float]:
-    """The least and the most of something."""
+    """A minimum and a maximum."""
     if len(value) != 2 or not 0 <= value[0] <= value[1]:
-        raise ValueError("must be the least and the most round trip in ms, such as [20, 30]")
+        raise ValueError("must be the minimum and maximum round trip in ms, such as [20, 30]")
     return value
 
 

@@ -44,19 +44,19 @@ MAKE: Mapping[str, Callable[[dict[str, Any]], object]] = {
         ("HAProxyEdge", {"checks": {"inter_ms": 50}}, ["checks.inter_ms: 50 must be at least 100"]),
         ("HAProxyEdge", {"checks": {"inter_ms": 150.5}}, ["checks.inter_ms: 150.5 must be a whole number"]),
         ("HAProxyEdge", {"timeout_client_ms": 10}, ["timeout_client_ms: 10 must be at least 100"]),
-        ("HAProxyEdge", {"server_name": "a\nb"}, ["server_name: 'a\\nb' must be a DNS name in small letters"]),
+        ("HAProxyEdge", {"server_name": "a\nb"}, ["server_name: 'a\\nb' must be a DNS name in lower case"]),
         ("HAProxyEdge", {"primary": {**OSLO, "site": "oslo; x"}}, [f"primary.site: 'oslo; x' {NAMES}"]),
         ("HAProxyEdge", {"overflow": {**FRANKFURT, "maxconn": 0}}, ["overflow.maxconn: 0 must be at least 1"]),
         (
             "HAProxyEdge",
             {"maxconn": 40},
-            ["maxconn: 40 is not above the 40 slots of oslo's servers: load could never bleed"],
+            ["maxconn: 40 is not above the 40 slots of oslo's servers: requests could never spill over"],
         ),
         (
             "DataFortress",
             {"database": "mysql", "user": "app'"},
             [
-                "database: 'mysql' is not free: MariaDB keeps that name for itself",
+                "database: 'mysql' is reserved by MariaDB",
                 'user: "app\'" must be a name: a lower-case letter, then lower-case letters, digits and underscores, '
                 "at most 64",
             ],
@@ -75,21 +75,21 @@ MAKE: Mapping[str, Callable[[dict[str, Any]], object]] = {
             "DataFortress",
             {"flush_log_at_commit": 2},
             [
-                "flush_log_at_commit: 2 is not allowed here: it loses the last second at a power cut. "
+                "flush_log_at_commit: 2 is not allowed here: it loses the last second on a power cut. "
                 "Use 1, or set cross_cloud_copy: true"
             ],
         ),
         (
             "DataFortress",
             {"host": member("Oslo_DB")},
-            ["host.name: 'Oslo_DB' must be a DNS name in small letters"],
+            ["host.name: 'Oslo_DB' must be a DNS name in lower case"],
         ),
         ("EphemeralWorker", {"work": {**WORK, "port": 0}}, ["workload.port: 0 must be at least 1"]),
         (
             "EphemeralWorker",
             {"work": {**WORK, "name": "ssh", "packages": ["--force"]}},
             [
-                "workload.name: 'ssh' is not free: a unit of the host has this name",
+                "workload.name: 'ssh' is taken: the host already has a unit of this name",
                 "workload.packages[0]: '--force' must be the name of a Debian package",
             ],
         ),
@@ -106,7 +106,7 @@ MAKE: Mapping[str, Callable[[dict[str, Any]], object]] = {
             {"work": {**WORK, "environment": {"FORTRESS_HOST": "x"}}},
             [
                 "workload.environment: 'FORTRESS_HOST' must not start with FORTRESS_: "
-                "the program says where the database is by these"
+                "these variables are set by the program"
             ],
         ),
         (

@@ -101,7 +101,7 @@ def test_what_drift_noted_is_put_right_by_a_restart() -> None:
     old = file("a\n")
     old["create"] = push.with_note(old["create"], "unit app: inactive")
     text = render("lab", plan(pushed("update", old, file("a\n"), diffReasons=["create"])))
-    assert "`/etc/x` is pushed again as it is: `app` **restarts**" in text
+    assert "`/etc/x` is pushed again unchanged: `app` **restarts**" in text
 
 
 def test_a_secret_text_is_said_to_change_and_not_shown() -> None:

@@ -735,7 +735,7 @@ BROKEN = "echo oops >&2; exit 1"
     ("records", "again", "cure"),
     [
         (OLDER % "records", OLDER % "again", "is older than this command: run `pulumi up` once"),
-        (MISSING, MISSING, "is not there: `fortress drift --repair` puts it back"),
+        (MISSING, MISSING, "is missing: `fortress drift --repair` restores it"),
         (BROKEN, BROKEN, "oops"),
     ],
 )

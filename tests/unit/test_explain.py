@@ -33,7 +33,7 @@ def test_nothing_is_said_about_what_is_right() -> None:
         ({"timeouts": {"client_ms": 1}}, ["timeout_client_ms: 1 must be at least 100"]),
         ({"timeouts": {"server_ms": 1}}, ["timeouts.server_ms: 1 must be at least 100"]),
         ({"overflow": {**FRANKFURT, "maxconn": 0}}, ["second.maxconn: 0 must be at least 1"]),
-        ({"overflow": {**FRANKFURT, "site": "oslo"}}, ["second.site: 'oslo' is not another site than the primary's"]),
+        ({"overflow": {**FRANKFURT, "site": "oslo"}}, ["second.site: 'oslo' is the primary's site; name another one"]),
         (
             {"primary": {**OSLO, "servers": {"web.1": "nonsense"}}},
             [

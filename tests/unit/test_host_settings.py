@@ -28,7 +28,7 @@ ORIGIN = "set exactly one of address (for a machine that exists), openstack and 
 EITHER = "set either cidr, to create a network, or existing, to use one"
 DISK = "set either size_gb, for a volume of the cloud, or device, for an existing disk"
 PART = "is outside the range for machines in 10.20.0.0/24, 10.20.0.2 to 10.20.0.254"
-IS_NO_KEY = "is no SSH public key; take the .pub file that `ssh-keygen` made"
+IS_NO_KEY = "is not an SSH public key; use the .pub file that `ssh-keygen` made"
 
 
 def test_the_stack_file_of_two_clouds_stands() -> None:
@@ -161,7 +161,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"hosts/oslo-db/openstack": GONE, "hosts/oslo-db/aws": ON_AWS, "hosts/oslo-db/site": "frankfurt"},
         [
             "hosts.oslo-db.aws: only workers may be on AWS; a host with role: database must be elsewhere",
-            "hosts.oslo-db.site: frankfurt is not sovereign, and personal data rests here",
+            "hosts.oslo-db.site: frankfurt is not sovereign, but personal data is stored here",
         ],
     ),
     "an edge on AWS": (
@@ -189,14 +189,14 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a bastion before machines to be made": (
         {"ssh/bastion": {"address": "198.51.100.1", "host_key": KEY}},
         [
-            f"hosts.{name}: no key is learnt through ssh.bastion, and the stack makes this machine; "
+            f"hosts.{name}: no key can be learnt through ssh.bastion, and the stack creates this machine; "
             "leave ssh.bastion out, or give the host an address"
             for name in oslo()["hosts"]
         ],
     ),
     "root on machines to be made": (
         {"ssh/user": "root"},
-        ["ssh.user: 'root' does not log in to machines that the stack makes; name their first user, debian"],
+        ["ssh.user: 'root' cannot log in to machines that the stack creates; use their first user, debian"],
     ),
     "a hub that nobody reaches": (
         {"hosts/oslo-db/openstack/floating_address": False},
@@ -212,15 +212,15 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a database on a disk that ends with its machine": (
         {"database/volume": GONE},
-        ["database.volume: missing; the disk of a machine that the stack makes ends with it; give size_gb"],
+        ["database.volume: missing; the disk of a machine that the stack creates ends with it; set size_gb"],
     ),
     "operators whom no machine can answer": (
         {"ssh/operators": ["2001:db8::/64"]},
-        ["ssh.operators: no IPv4 range, and machines that the stack makes answer on IPv4; name one"],
+        ["ssh.operators: no IPv4 range, but machines that the stack creates answer on IPv4; add one"],
     ),
     "root on new machines": (
         {"ssh/user": "root"},
-        ["ssh.user: 'root' does not log in to machines that the stack makes; name their first user, debian"],
+        ["ssh.user: 'root' cannot log in to machines that the stack creates; use their first user, debian"],
     ),
     "name servers of a network that is there": (
         {"sites/oslo/openstack/network": {"existing": "lan", "dns": ["192.0.2.53"]}},
@@ -236,7 +236,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a hub that is a worker": (
         {"mesh/hubs": ["oslo-db", "fra-1"]},
-        ["mesh.hubs: 'fra-1' is a worker that the stack makes; a hub has an address that stays"],
+        ["mesh.hubs: 'fra-1' is a worker that the stack creates; a hub needs a fixed address"],
     ),
     "a hub by its machine's name": (
         {"mesh/hubs": ["oslo-db", "fra-1.1"]},
@@ -357,11 +357,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     # --- the database's volume
     "a device of a machine to be made": (
         {"database/volume": {"device": "/dev/vdb"}},
-        ["database.volume.device: the stack makes this host, and the volume too; give size_gb"],
+        ["database.volume.device: the stack creates this host, and the volume too; set size_gb"],
     ),
     "a volume of no cloud": (
         {"hosts/oslo-db/openstack": GONE, "hosts/oslo-db/address": "192.0.2.11"},
-        ["database.volume.size_gb: no cloud makes a volume for a host that exists; give device"],
+        ["database.volume.size_gb: no cloud creates a volume for a host that exists; set device"],
     ),
     "a volume that is two": ({"database/volume/device": "/dev/vdb"}, [f"database.volume.size_gb: {DISK}"]),
     "a volume that is none": ({"database/volume": {"type": "nvme"}}, [f"database.volume.size_gb: {DISK}"]),
@@ -398,8 +398,8 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a key file that is missing": (
         {"sites/oslo/openstack/key_pair/public_key": "deploy.pub"},
         [
-            "sites.oslo.openstack.key_pair.public_key: 'deploy.pub' is no file in this project; "
-            "paths start at the folder of Pulumi.yaml"
+            "sites.oslo.openstack.key_pair.public_key: 'deploy.pub' is not a file in this project; "
+            "paths are relative to the folder of Pulumi.yaml"
         ],
     ),
     "a key file that is no key": (
@@ -437,7 +437,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a disk that is too small": ({"hosts/fra-1/aws/disk_gb": 4}, ["hosts.fra-1.aws.disk_gb: 4 must be at least 8"]),
     "a group twice": (
         {"hosts/oslo-db/openstack/security_groups": ["default", "default"]},
-        ['hosts.oslo-db.openstack.security_groups: ["default", "default"] must name each once'],
+        ['hosts.oslo-db.openstack.security_groups: ["default", "default"] must not contain duplicates'],
     ),
     "a tag that is AWS's": (
         {"hosts/fra-1/aws/tags": {"aws:x": "1"}},

@@ -181,11 +181,11 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a DNS name": (
         {"edge/server_name": "Lab.Example"},
-        ["edge.server_name: 'Lab.Example' must be a DNS name in small letters"],
+        ["edge.server_name: 'Lab.Example' must be a DNS name in lower case"],
     ),
     "a DNS name that is too long": (
         {"edge/server_name": "a." * 127 + "ab"},
-        [f"edge.server_name: '{'a.' * 38}... must be a DNS name in small letters"],
+        [f"edge.server_name: '{'a.' * 38}... must be a DNS name in lower case"],
     ),
     "a health path": (
         {"workload/health": "/health?x=1 HTTP/1.0"},
@@ -316,12 +316,12 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {f"hosts/{name}": GONE for name in ("oslo-web", "fra-1", "fra-2")},
         [
             "hosts: at least one host has role: worker",
-            "edge.primary: no host with role: worker stands at 'oslo'; name a site with workers",
+            "edge.primary: no host with role: worker is at 'oslo'; name a site with workers",
         ],
     ),
     "personal data abroad": (
         {"hosts/oslo-db/site": "frankfurt"},
-        ["hosts.oslo-db.site: frankfurt is not sovereign, and personal data rests here"],
+        ["hosts.oslo-db.site: frankfurt is not sovereign, but personal data is stored here"],
     ),
     "a bastion without pinned keys": (
         {
@@ -336,15 +336,15 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "SSH on the edge's port": (
         {"ssh/port": 443},
-        ["ssh.port: 443 is the port of HAProxy; let SSH listen on another one"],
+        ["ssh.port: 443 is the port of HAProxy; let SSH listen on a different one"],
     ),
     "SSH on the database's port": (
         {"ssh/port": 3306},
-        ["ssh.port: 3306 is the port of MariaDB; let SSH listen on another one"],
+        ["ssh.port: 3306 is the port of MariaDB; let SSH listen on a different one"],
     ),
     "SSH on the workload's port": (
         {"workload/port": 22},
-        ["ssh.port: 22 is the port of the workload; let SSH listen on another one"],
+        ["ssh.port: 22 is the port of the workload; let SSH listen on a different one"],
     ),
     # --- mesh
     "an MTU that does not fit": (
@@ -360,7 +360,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a hub twice": (
         {"mesh/hubs": ["oslo-db", "oslo-db"]},
-        ['mesh.hubs: ["oslo-db", "oslo-db"] must name each once'],
+        ['mesh.hubs: ["oslo-db", "oslo-db"] must not contain duplicates'],
     ),
     "no hub": ({"mesh/hubs": []}, ["mesh.hubs: [] must not be empty"]),
     "a flow from nowhere": (
@@ -383,7 +383,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a privilege twice": (
         {"database/privileges": ["SELECT", "SELECT"]},
-        ['database.privileges: ["SELECT", "SELECT"] must name each once'],
+        ['database.privileges: ["SELECT", "SELECT"] must not contain duplicates'],
     ),
     "no privilege": (
         {"database/privileges": []},
@@ -398,16 +398,16 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a database that MariaDB has": (
         {"database/name": "mysql"},
-        ["database.name: 'mysql' is not free: MariaDB keeps that name for itself"],
+        ["database.name: 'mysql' is reserved by MariaDB"],
     ),
     "an account that MariaDB has": (
         {"database/user": "root"},
-        ["database.user: 'root' is not free: MariaDB keeps that name for itself"],
+        ["database.user: 'root' is reserved by MariaDB"],
     ),
     "commits that may be lost": (
         {"database/flush_log_at_commit": 2},
         [
-            "database.flush_log_at_commit: 2 is not allowed here: it loses the last second at a power cut. "
+            "database.flush_log_at_commit: 2 is not allowed here: it loses the last second on a power cut. "
             "Use 1, or set cross_cloud_copy: true"
         ],
     ),
@@ -434,18 +434,18 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "a host that is too small for a database": (
         {"hosts/oslo-db/memory_mb": 256},
         [
-            "hosts.oslo-db.memory_mb: 256 is not enough: 70% of it is 176 MB, and a buffer pool of 128 to 128 MB "
-            "would fit; set buffer_pool_mb or take a larger host"
+            "hosts.oslo-db.memory_mb: 256 is not enough: 70% of it is 176 MB, but only a buffer pool of 128 to 128 MB "
+            "would fit; set buffer_pool_mb or use a larger host"
         ],
     ),
     # --- workload
     "a unit that a host has": (
         {"workload/name": "ssh"},
-        ["workload.name: 'ssh' is not free: a unit of the host has this name"],
+        ["workload.name: 'ssh' is taken: the host already has a unit of this name"],
     ),
     "a unit of systemd's": (
         {"workload/name": "systemd-resolved"},
-        ["workload.name: 'systemd-resolved' is not free: a unit of the host has this name"],
+        ["workload.name: 'systemd-resolved' is taken: the host already has a unit of this name"],
     ),
     "a program by its name": (
         {"workload/command": "python3 app.py"},
@@ -463,7 +463,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"workload/environment": {"FORTRESS_DATABASE_ADDRESS": "198.51.100.1"}},
         [
             "workload.environment: 'FORTRESS_DATABASE_ADDRESS' must not start with FORTRESS_: "
-            "the program says where the database is by these"
+            "these variables are set by the program"
         ],
     ),
     "a variable's name": (
@@ -491,13 +491,13 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a path that is the program's": (
         {"workload/files": {"/etc/wireguard/wg0.conf": "examples/app/README.md"}},
-        ["workload.files: '/etc/wireguard/wg0.conf' must not be in /etc/wireguard, which the program itself writes"],
+        ["workload.files: '/etc/wireguard/wg0.conf' must not be in /etc/wireguard, which the program itself manages"],
     ),
     "a file that is missing": (
         {"workload/files": {"/opt/app/app.py": "examples/app/nothing.py"}},
         [
-            "workload.files[\"/opt/app/app.py\"]: 'examples/app/nothing.py' is no file in this project; "
-            "paths start at the folder of Pulumi.yaml"
+            "workload.files[\"/opt/app/app.py\"]: 'examples/app/nothing.py' is not a file in this project; "
+            "paths are relative to the folder of Pulumi.yaml"
         ],
     ),
     "a file outside the project": (
@@ -525,15 +525,15 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "one site twice": (
         {"edge/overflow": "oslo"},
-        ["edge.overflow: 'oslo' is not another site than the primary's"],
+        ["edge.overflow: 'oslo' is the primary's site; name another one"],
     ),
     "a primary site without workers": (
         {"hosts/oslo-web/site": "frankfurt"},
-        ["edge.primary: no host with role: worker stands at 'oslo'; name a site with workers"],
+        ["edge.primary: no host with role: worker is at 'oslo'; name a site with workers"],
     ),
-    "load that could never bleed": (
+    "requests that could never spill over": (
         {"edge/maxconn": 40},
-        ["edge.maxconn: 40 is not above the 40 slots of oslo's servers: load could never bleed"],
+        ["edge.maxconn: 40 is not above the 40 slots of oslo's servers: requests could never spill over"],
     ),
     "no connection": ({"edge/maxconn": 0}, ["edge.maxconn: 0 must be at least 1"]),
     "no slot": ({"edge/server_maxconn": 0}, ["edge.server_maxconn: 0 must be at least 1"]),
@@ -590,20 +590,20 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"edge/guests": {"fra-7": "203.0.113.28:80", "fra-8": "10.100.0.0:80", "fra-9": "10.100.0.255:80"}},
         [
             f"edge.guests.{guest} is outside mesh.network 10.100.0.0/24, 10.100.0.1 to 10.100.0.254; "
-            "give the guest's address in the mesh"
+            "use the guest's address in the mesh"
             for guest in ("fra-7: 203.0.113.28", "fra-8: 10.100.0.0", "fra-9: 10.100.0.255")
         ],
     ),
     "guests in a host's slot": (
         {"edge/guests": {"fra-8": "10.100.0.2:80", "fra-9": "10.100.0.130:8080"}},
         [
-            f"edge.guests.{guest} is taken by hosts.fra-1, whose slot has two addresses; give the guest one of its own"
+            f"edge.guests.{guest} is taken by hosts.fra-1, whose slot has two addresses; use another one for the guest"
             for guest in ("fra-8: 10.100.0.2", "fra-9: 10.100.0.130")
         ],
     ),
     "two guests at one address": (
         {"edge/guests": {"fra-8": "10.100.0.8:80", "fra-9": "10.100.0.8:81"}},
-        ["edge.guests.fra-9: 10.100.0.8 is taken by edge.guests.fra-8; give the guest one of its own"],
+        ["edge.guests.fra-9: 10.100.0.8 is taken by edge.guests.fra-8; use another one for the guest"],
     ),
     "a guest beside a slot outside": (
         {"edge/guests": {"fra-8": "10.100.0.8:80"}, "hosts/fra-2/slot": 127},
@@ -611,7 +611,10 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a certificate that is missing": (
         {"edge/certificate": {"file": "site.pem"}},
-        ["edge.certificate.file: 'site.pem' is no file in this project; paths start at the folder of Pulumi.yaml"],
+        [
+            "edge.certificate.file: 'site.pem' is not a file in this project; "
+            "paths are relative to the folder of Pulumi.yaml"
+        ],
     ),
     # --- verify
     "a pair of sites misspelt": (
@@ -631,13 +634,13 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "one limit": (
         {"verify/rtt_ms": {"frankfurt-oslo": [20]}},
         [
-            "verify.rtt_ms.frankfurt-oslo: [20] must be the least and the most round trip in ms, such as [20, 30]",
+            "verify.rtt_ms.frankfurt-oslo: [20] must be the minimum and maximum round trip in ms, such as [20, 30]",
         ],
     ),
     "limits the wrong way round": (
         {"verify/rtt_ms": {"frankfurt-oslo": [30, 20]}},
         [
-            "verify.rtt_ms.frankfurt-oslo: [30, 20] must be the least and the most round trip in ms, such as [20, 30]",
+            "verify.rtt_ms.frankfurt-oslo: [30, 20] must be the minimum and maximum round trip in ms, such as [20, 30]",
         ],
     ),
     "a limit that is none": (
@@ -654,7 +657,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "a table twice": (
         {"verify/firewall_tables": ["ip nat", "ip nat"]},
-        ['verify.firewall_tables: ["ip nat", "ip nat"] must name each once'],
+        ['verify.firewall_tables: ["ip nat", "ip nat"] must not contain duplicates'],
     ),
     "a handshake's age": ({"verify/handshake_s": 5}, ["verify.handshake_s: 5 must be at least 60"]),
 }
@@ -676,7 +679,7 @@ def test_nothing_at_all() -> None:
 def test_a_file_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "examples/app").mkdir(parents=True)
     (tmp_path / "examples/app/app.py").write_bytes(b"\xff\xfe")
-    line = "'examples/app/app.py' is no text in UTF-8; push other files by a package"
+    line = "'examples/app/app.py' is not UTF-8 text; install other files with a package"
     assert refused(lab(), tmp_path) == [f'workload.files["/opt/app/app.py"]: {line}']
 
 
