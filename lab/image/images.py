@@ -29,6 +29,9 @@ BASE_PACKAGES = (
 )
 """A server as a provider hands it out. nftables is left out: the program installs what it needs."""
 
+RELEASE_PACKAGES = {"trixie": ("linux-sysctl-defaults",)}
+"""What comes with them in a release, by recommendation: from 13 on, the setting that lets every user ping."""
+
 OFFERED_PACKAGES = (
     *("nftables", "wireguard-tools", "wireguard-go", "mariadb-server", "mariadb-client", "mariadb-backup"),
     *("galera-4", "galera-arbitrator-4", "haproxy", "python3-pymysql", "openssl", "curl", "socat", "iperf3", "fio"),
@@ -46,10 +49,21 @@ def digest(parts: Iterable[str | bytes]) -> str:
     return sum_.hexdigest()[:12]
 
 
+def base_packages(release: str) -> tuple[str, ...]:
+    """The packages of a release's base system."""
+    return (*BASE_PACKAGES, *RELEASE_PACKAGES.get(release, ()))
+
+
 def base_path(release: str) -> Path:
     """Where the base system of a Debian release is, or will be."""
     recipe = (HERE / "base.sh").read_bytes()
-    parts = (*BASE_PACKAGES, *sources.suites(release), topology.REPOSITORY_URL, topology.USER, platform.machine())
+    parts = (
+        *base_packages(release),
+        *sources.suites(release),
+        topology.REPOSITORY_URL,
+        topology.USER,
+        platform.machine(),
+    )
     return cache() / f"base-{release}-{digest([recipe, *parts])}"
 
 
@@ -104,7 +118,13 @@ def make_base(release: str, result: Path, scratch: Path) -> None:
     listing.write_text("".join(f"{source.line}\n" for source in sources.debian(release)))
     run(
         [
-            *("mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", f"--include={','.join(BASE_PACKAGES)}"),
+            *(
+                "mmdebstrap",
+                "--quiet",
+                "--mode=root",
+                "--variant=minbase",
+                f"--include={','.join(base_packages(release))}",
+            ),
             *(f"--aptopt={settings}", release, str(result), str(listing)),
         ],
         seconds=1800,

@@ -162,7 +162,7 @@ def test_what_the_engine_says_of_stacks(
     for name, value in running.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(running.project)
-    with pytest.raises(CannotAskError, match=r"^there is no stack 'nope' in this backend; `pulumi stack ls` names"):
+    with pytest.raises(CannotAskError, match=r"^there is no stack 'nope' in this backend; `pulumi stack ls` lists"):
         outputs.read("nope")
     running.run("stack", "init", "fresh", "--no-select")
     with pytest.raises(

@@ -227,8 +227,8 @@ MISTAKES = {
     "no credentials": Mistake(
         [
             "sites.frankfurt.aws: no credentials: neither AWS_ACCESS_KEY_ID, AWS_PROFILE nor "
-            "AWS_WEB_IDENTITY_TOKEN_FILE is set, there is no ~/.aws, and no access_key_id; `aws configure`, or give "
-            "the id and secret of an access key",
+            "AWS_WEB_IDENTITY_TOKEN_FILE is set, there is no ~/.aws, and no access_key_id; run `aws configure`, or "
+            "set the id and secret of an access key",
             "sites.oslo.openstack: no credentials: neither OS_PASSWORD, OS_TOKEN, OS_APPLICATION_CREDENTIAL_SECRET nor "
             "OS_CLOUD is set, and no application_credential_id; source the project's openrc file, or "
             "run `openstack application credential create fortress` and set its id and secret",

@@ -222,9 +222,9 @@ def test_a_host_with_another_key_is_refused(fortress: Fortress) -> None:
             done = fortress.pulumi(*UP, *arguments)
             assert done.returncode != 0
             assert "shows another host key than the" in done.stdout
-            assert re.search(
-                rf"pinned  ssh-ed25519 {re.escape(old)}\n +shown   ssh-ed25519 {re.escape(new)}\n", done.stdout
-            ), done.stdout
+            # A key from the settings is refused by a hook, which names its type; a learnt one by learn-host-key.
+            pattern = rf"pinned  (ssh-ed25519 )?{re.escape(old)}\n +shown   (ssh-ed25519 )?{re.escape(new)}\n"
+            assert re.search(pattern, done.stdout), done.stdout
             assert "raise the host's" in done.stdout
             assert ssh_logins("fra-2") == before
             assert on("fra-2", written) == ""

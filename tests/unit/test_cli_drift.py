@@ -473,6 +473,13 @@ def test_variables_that_the_server_has_otherwise() -> None:
 
     assert len(live) > 20
     assert readback.variables(config, shown(as_server_says)) == ()
+    newer = as_server_says | {"ignore_db_dirs": "lost+found,#binlog_cache_files"}
+    assert readback.variables(config, shown(newer)) == (), "as 11.8 says it"
+    by_hand = as_server_says | {"ignore_db_dirs": "lost+found,hidden"}
+    assert readback.variables(config, shown(by_hand)) == (
+        "- ignore_db_dirs = lost+found",
+        "+ ignore_db_dirs = lost+found,hidden",
+    )
     changed = as_server_says | {"max_connections": "77", "local_infile": "ON"}
     assert readback.variables(config, shown(changed)) == (
         "- local_infile = OFF",

@@ -163,6 +163,9 @@ def test_names_follow_from_recipes(monkeypatch: pytest.MonkeyPatch) -> None:
     assert images.base_path(RELEASE) == base
     changed = images.repository_path(RELEASE)
     assert changed != packages
+    with monkeypatch.context() as without:
+        without.setattr(images, "RELEASE_PACKAGES", {})
+        assert images.base_path(RELEASE) != base
     monkeypatch.setattr(images, "BASE_PACKAGES", ("systemd",))
     assert images.base_path(RELEASE) != base
     assert images.repository_path(RELEASE) not in (packages, changed)
