@@ -287,8 +287,8 @@ MISTAKES = {
     ),
     "a key file that is no key": Mistake(
         [
-            "sites.oslo.openstack.key_pair.public_key: 'deploy.pub' is no SSH public key; "
-            "take the .pub file that `ssh-keygen` made",
+            "sites.oslo.openstack.key_pair.public_key: 'deploy.pub' is not an SSH public key; "
+            "use the .pub file that `ssh-keygen` made",
         ],
         {"sites/oslo/openstack/key_pair/public_key": "deploy.pub"},
         asks=False,
