@@ -103,7 +103,7 @@ def test_a_lock_survives_the_removal_of_its_folder(tmp_path: Path) -> None:
     """Who waited for a folder that its holder removed gets a new one, not the lock on a ghost."""
     folder = tmp_path / "held"
     script = (
-        "import pathlib, sys, time\nfrom lab.folders import locked\nf = pathlib.Path(sys.argv[1])\n"
+        "import pathlib, sys, time\nfrom lab.base.folders import locked\nf = pathlib.Path(sys.argv[1])\n"
         "with locked(f):\n print('in', flush=True); sys.stdin.read(1); f.rmdir() if sys.argv[2] == 'remove' else None\n"
         "print(f.is_dir(), flush=True)"
     )
