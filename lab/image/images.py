@@ -29,8 +29,8 @@ BASE_PACKAGES = (
 )
 """A server as a provider hands it out. nftables is left out: the program installs what it needs."""
 
-RELEASE_PACKAGES = {"trixie": ("linux-sysctl-defaults",)}
-"""What comes with them in a release, by recommendation: from 13 on, the setting that lets every user ping."""
+RELEASE_PACKAGES = {"trixie": ("linux-sysctl-defaults", "e2fsprogs")}
+"""What every server of a release has, and its minimal system lacks: from 13 on, leave for all to ping, and ext4."""
 
 OFFERED_PACKAGES = (
     *("nftables", "wireguard-tools", "wireguard-go", "mariadb-server", "mariadb-client", "mariadb-backup"),
