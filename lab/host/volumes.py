@@ -11,6 +11,7 @@ import fcntl
 import json
 import os
 import stat
+import subprocess
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -46,13 +47,18 @@ class Volume:
         """Where the host finds it whatever its name: `/dev/disk/by-id/virtio-…`."""
         return f"/dev/disk/by-id/virtio-{self.serial[:SERIAL_SHOWN]}"
 
-    def nodes(self) -> str:
-        """Lines for systemd-tmpfiles that make it appear in a host that boots."""
-        return (
+    def nodes(self, uuid: str) -> str:
+        """Lines for systemd-tmpfiles that make it appear in a host that boots.
+
+        `uuid` is that of what it holds, empty for nothing: from 257 on systemd looks for it among the links of udev.
+        """
+        lines = (
             f"b /dev/{self.device} 0660 root disk - {LOOP_MAJOR}:{self.loop}\n"
             "d /dev/disk/by-id 0755 root root\n"
             f"L+ {self.link} - - - - ../../{self.device}\n"
         )
+        by_uuid = f"d /dev/disk/by-uuid 0755 root root\nL+ /dev/disk/by-uuid/{uuid} - - - - ../../{self.device}\n"
+        return lines + by_uuid if uuid else lines
 
     def plug(self) -> str:
         """Shell commands that make it appear in a host that runs."""
@@ -214,7 +220,13 @@ def _save(lab: Lab, volumes: dict[str, Volume]) -> None:
     written.rename(lab.volumes)
 
 
+def uuid_of(volume: Volume) -> str:
+    """The UUID of the file system or the like on a volume; empty for none."""
+    words = ["blkid", "--probe", "--output", "value", "--match-tag", "UUID", f"/dev/loop{volume.loop}"]
+    return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()
+
+
 def _describe(lab: Lab, host: str) -> None:
     if lab.host(host).is_dir():
-        lines = [volume.nodes() for volume in load(lab).values() if volume.host == host]
+        lines = [volume.nodes(uuid_of(volume)) for volume in load(lab).values() if volume.host == host]
         (lab.host(host) / "volumes.conf").write_text("".join(lines))

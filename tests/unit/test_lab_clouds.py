@@ -96,10 +96,16 @@ def test_a_login_is_a_user_who_may_become_root(tmp_path: Path) -> None:
 
 def test_a_volume_shows_twenty_characters_of_its_serial_number() -> None:
     assert volume().link == "/dev/disk/by-id/virtio-0123456789-012345678"
-    assert volume().nodes().splitlines() == [
+    empty = [
         "b /dev/vdb 0660 root disk - 7:12",
         "d /dev/disk/by-id 0755 root root",
         f"L+ {volume().link} - - - - ../../vdb",
+    ]
+    assert volume().nodes("").splitlines() == empty
+    assert volume().nodes("e7bec737").splitlines() == [
+        *empty,
+        "d /dev/disk/by-uuid 0755 root root",
+        "L+ /dev/disk/by-uuid/e7bec737 - - - - ../../vdb",
     ]
 
 
