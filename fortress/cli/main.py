@@ -93,7 +93,7 @@ def fortress(
       fortress preview --stack lab           what would `pulumi up` do?
       fortress report --stack lab -o r.html  one page about all of it
       fortress forget fra-1 --stack lab      remove a lost host from the state
-      fortress --install-completion          complete stacks and hosts with the Tab key
+      fortress --install-completion          complete names with the Tab key
 
     `fortress COMMAND --help` has more examples, and the exit statuses. Ctrl-C stops any of them cleanly, with
     status 130.

@@ -98,7 +98,7 @@ MAKE: Mapping[str, Callable[[dict[str, Any]], object]] = {
             {"work": {**WORK, "files": {"/etc/wireguard/wg0.conf": "x"}}},
             [
                 "workload.files: '/etc/wireguard/wg0.conf' must not be in /etc/wireguard, which the program itself "
-                "writes"
+                "manages"
             ],
         ),
         (

@@ -811,8 +811,8 @@ NO_OPENSTACK = (
 )
 NO_AWS = (
     "data-fortress:sites.frankfurt.aws: no credentials: neither AWS_ACCESS_KEY_ID, AWS_PROFILE nor "
-    "AWS_WEB_IDENTITY_TOKEN_FILE is set, there is no ~/.aws, and no access_key_id; `aws configure`, or give the id "
-    "and secret of an access key"
+    "AWS_WEB_IDENTITY_TOKEN_FILE is set, there is no ~/.aws, and no access_key_id; run `aws configure`, or "
+    "set the id and secret of an access key"
 )
 HALF_OPENSTACK = "missing; an application credential has an id and a secret, but only one of them is set"
 HALF_AWS = "missing; an access key has an id and a secret, but only one of them is set"
@@ -866,7 +866,7 @@ def test_a_login_of_the_shell_that_would_win(no_logins: pytest.MonkeyPatch) -> N
     no_logins.setenv("OS_CLOUD", "home")
     assert stopped(WITH_SECRETS, secrets={"database_password": PASSWORD, **SECRET_KEYS}) == [
         "data-fortress:sites.oslo.openstack.application_credential_id: OS_PASSWORD, OS_CLOUD in the environment would "
-        "win over it; unset it"
+        "override it; unset it"
     ]
 
 

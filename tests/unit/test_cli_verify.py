@@ -387,7 +387,7 @@ def test_what_is_missing_is_one_line_and_status_2(fortress: Fortress, tmp_path: 
     options = ["--json"] if as_json else []
     whole, fresh = engine(tmp_path / "bin", fortress.outputs), engine(tmp_path / "fresh", {})
     cases = [
-        (whole, ["--stack", "nope", *key], "there is no stack 'nope' in this backend; `pulumi stack ls` names those"),
+        (whole, ["--stack", "nope", *key], "there is no stack 'nope' in this backend; `pulumi stack ls` lists"),
         (
             fresh,
             ["--stack", "lab", *key],
@@ -487,7 +487,7 @@ def test_progress_only_on_a_terminal(fortress: Fortress, tmp_path: Path) -> None
 def test_help_and_version_teach() -> None:
     for arguments, words in (
         (["--help"], ["verify", "forget", "Examples:", "fortress verify --stack lab"]),
-        (["verify", "--help"], ["Examples:", "--json", "Exit status:", "2  none fails, but some could not be asked"]),
+        (["verify", "--help"], ["Examples:", "--json", "Exit status:", "2  no check fails, but some could not be made"]),
         (["forget", "--help"], ["Examples:", "--yes", "Exit status:"]),
         (["--version"], ["fortress 0."]),
     ):
