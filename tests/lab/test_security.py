@@ -173,7 +173,7 @@ def test_a_firewall_whose_up_was_cut_before_it_confirmed(fortress: Fortress) -> 
         on("oslo-db", f"touch -d '1 minute ago' {RECORD}/unconfirmed")
         done = fortress.pulumi("up", "--yes", "--skip-preview", "--suppress-outputs")
         assert done.returncode
-        assert f"fortress-push: oslo-db: {BASE}: confirm: the new file was taken back" in done.stdout
+        assert f"fortress-push: oslo-db: {BASE}: confirm: the new file was reverted" in done.stdout
         fortress.up()
         assert all("192.0.2.9" in rules for rules in rulesets().values())
         assert_confirmed()

@@ -43,7 +43,7 @@ pgrep -af '[p]ython3 /opt/app'
 ss -Hltn | grep -v ':22 '
 for unit in {UNITS}; do
     printf '%s: %s %s\\n' "$unit" "$(systemctl is-active "$unit")" "$(systemctl is-enabled "$unit" 2>/dev/null)"
-done | grep -v -e ': inactive disabled$' -e ': inactive $'
+done | grep -v -e ': inactive disabled$' -e ': inactive $' -e ': inactive not-found$'
 find /etc/systemd -xtype l
 systemctl --failed --plain --no-legend
 sysctl -n net.ipv4.ip_forward | grep -v 0

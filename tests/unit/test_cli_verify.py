@@ -487,7 +487,7 @@ def test_progress_only_on_a_terminal(fortress: Fortress, tmp_path: Path) -> None
 def test_help_and_version_teach() -> None:
     for arguments, words in (
         (["--help"], ["verify", "forget", "Examples:", "fortress verify --stack lab"]),
-        (["verify", "--help"], ["Examples:", "--json", "Exit status:", "2  no check fails, but some could not be made"]),
+        (["verify", "--help"], ["Examples:", "--json", "Exit status:", "2  no check fails, but some could not"]),
         (["forget", "--help"], ["Examples:", "--yes", "Exit status:"]),
         (["--version"], ["fortress 0."]),
     ):

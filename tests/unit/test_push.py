@@ -803,7 +803,8 @@ def test_nothing_is_marked_while_another_run_has_the_host(host: PushHost, target
     host.shim("flock", 'shift 2; exec /usr/bin/flock -w 0.2 "$@"\n')
     with (host.root / "run" / "fortress-push.lock").open("r+") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        assert "another fortress-push has locked this host" in refused(host.push("again", stdin=f"{target}\n".encode()))[0]
+        said = refused(host.push("again", stdin=f"{target}\n".encode()))
+        assert "another fortress-push has locked this host" in said[0]
     assert told(host)[str(target)].marks == set()
 
 
