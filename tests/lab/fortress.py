@@ -150,9 +150,13 @@ def running_again(*hosts: str) -> Iterator[None]:
             api.start(host)
 
 
+SSH_JOURNAL = "journalctl --sync; journalctl -t sshd -t sshd-session -t sshd-auth -o cat --no-pager"
+"""What sshd noted, by the names of its processes: the journal loses the unit of one that ends before it looks."""
+
+
 def ssh_logins(host: str) -> int:
     """How many SSH sessions the host has let in, this question not counted."""
-    return int(on(host, "journalctl --sync; journalctl -u ssh -o cat --no-pager | grep -c '^Accepted ' || true"))
+    return int(on(host, f"{SSH_JOURNAL} | grep -c '^Accepted ' || true"))
 
 
 def ssh_contacts() -> dict[str, int]:
@@ -160,8 +164,6 @@ def ssh_contacts() -> dict[str, int]:
 
     A connection is noted when it logs in, or when it ends without; the second takes sshd a moment.
     """
-    count = (
-        r"journalctl -u ssh -o cat --no-pager | grep -cE '^(Accepted |(Connection|Disconnected) .*\[preauth\])' || true"
-    )
+    ended = r"^(Accepted |(Connection|Disconnected) .*\[preauth\])"
     running = [name for name, host in api.hosts().items() if host.running]
-    return {name: int(on(name, f"journalctl --sync; {count}")) for name in running}
+    return {name: int(on(name, f"{SSH_JOURNAL} | grep -cE '{ended}' || true")) for name in running}

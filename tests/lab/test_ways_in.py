@@ -15,7 +15,7 @@ import pytest
 from lab import api
 from lab.base import topology
 from tests.lab.conftest import StandingLab
-from tests.lab.fortress import ROOT, EngineError, on
+from tests.lab.fortress import ROOT, SSH_JOURNAL, EngineError, on
 
 PROGRAM = """
 import os
@@ -144,7 +144,7 @@ def test_a_host_behind_a_bastion_by_a_key_from_settings(project: Project) -> Non
     # The operator is not among this host's operators: what got through came by the bastion.
     assert answers("oslo-edge")
     assert not answers("fra-3", 2222)
-    accepted = api.console("fra-3", "journalctl -u ssh -o cat --no-pager | grep 'Accepted publickey'").stdout
+    accepted = api.console("fra-3", f"{SSH_JOURNAL} | grep 'Accepted publickey'").stdout
     assert accepted.splitlines()[-1].split(" from ")[1].startswith("192.0.2.12 ")
 
     key = project.environment["PRIVATE_KEY"].splitlines()[1]
