@@ -42,10 +42,20 @@ def run(
     return done.stdout
 
 
-def succeeds(command: Sequence[str], *, seconds: float = 30) -> bool:
-    """Whether a command ends well in that time."""
+def failure(command: Sequence[str], *, seconds: float = 30) -> str | None:
+    """The last line that a command printed before it failed, or why it could not end; None when it ended well."""
     try:
         done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False)
-    except (subprocess.TimeoutExpired, FileNotFoundError):
-        return False
-    return done.returncode == 0
+    except subprocess.TimeoutExpired:
+        return f"no end within {seconds:g} s"
+    except FileNotFoundError:
+        return f"{command[0]} is not installed"
+    if done.returncode == 0:
+        return None
+    lines = (done.stdout + done.stderr).decode(errors="replace").split("\n")
+    return next((line.strip() for line in reversed(lines) if line.strip()), f"exit code {done.returncode}")
+
+
+def succeeds(command: Sequence[str], *, seconds: float = 30) -> bool:
+    """Whether a command ends well in that time."""
+    return failure(command, seconds=seconds) is None
