@@ -141,6 +141,16 @@ def on(host: str, command: str) -> str:
 
 
 @contextmanager
+def one_more_host(name: str) -> Iterator[None]:
+    """A host that runs for a while: new, and gone with its disk at the end, whatever was done to it."""
+    assert api.start(name), f"an earlier test left {name} running"
+    try:
+        yield
+    finally:
+        api.kill(name, wipe=True)
+
+
+@contextmanager
 def running_again(*hosts: str) -> Iterator[None]:
     """Hosts that may be killed meanwhile: at the end they run, on the disk they have then or on a new one."""
     try:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from lab import api
 from lab.base import processes, topology
 from tests.lab import traffic
-from tests.lab.fortress import Fortress, Settings, on, running_again, ssh_contacts, ssh_logins
+from tests.lab.fortress import Fortress, Settings, on, one_more_host, running_again, ssh_contacts, ssh_logins
 from tests.lab.inside import servers
 
 HUBS = {"oslo-db", "oslo-edge"}
@@ -131,18 +131,8 @@ def add_fra_3(s: Settings) -> None:
     }
 
 
-@contextmanager
-def fra_3() -> Iterator[None]:
-    """The machine of another worker, new, and gone without a trace at the end."""
-    api.start("fra-3")
-    try:
-        yield
-    finally:
-        api.kill("fra-3", wipe=True)
-
-
 def test_a_worker_comes_and_goes(fortress: Fortress) -> None:
-    with fra_3():
+    with one_more_host("fra-3"):
         plain = on("fra-3", LEFTOVERS)
         before = ssh_contacts()
         with fortress.changed(add_fra_3):

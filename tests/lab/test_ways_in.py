@@ -15,7 +15,7 @@ import pytest
 from lab import api
 from lab.base import topology
 from tests.lab.conftest import StandingLab
-from tests.lab.fortress import ROOT, SSH_JOURNAL, EngineError, on
+from tests.lab.fortress import ROOT, SSH_JOURNAL, EngineError, on, one_more_host
 
 PROGRAM = """
 import os
@@ -95,19 +95,14 @@ def answers(name: str, port: int = 22) -> bool:
 def _by_socket(lab: StandingLab) -> Iterator[None]:  # noqa: ARG001 - must stand
     """SSH on fra-3 as Ubuntu 24.04 has it, on another port: systemd listens, and starts sshd for the first client."""
     drop_in = "/etc/systemd/system/ssh.socket.d"
-    api.start("fra-3")
-    on(
-        "fra-3",
-        f"mkdir {drop_in}; printf '[Socket]\\nListenStream=\\nListenStream=2222\\n' >{drop_in}/port.conf; "
-        "systemctl daemon-reload; systemctl disable -q --now ssh.service; systemctl enable -q --now ssh.socket",
-    )
-    assert on("fra-3", "ss -Hltn | awk '{ print $4 }'") == "*:2222"
-    yield
-    on(
-        "fra-3",
-        f"systemctl disable -q --now ssh.socket; rm -r {drop_in}; "
-        "systemctl daemon-reload; systemctl enable -q --now ssh.service",
-    )
+    with one_more_host("fra-3"):
+        on(
+            "fra-3",
+            f"mkdir {drop_in}; printf '[Socket]\\nListenStream=\\nListenStream=2222\\n' >{drop_in}/port.conf; "
+            "systemctl daemon-reload; systemctl disable -q --now ssh.service; systemctl enable -q --now ssh.socket",
+        )
+        assert on("fra-3", "ss -Hltn | awk '{ print $4 }'") == "*:2222"
+        yield
 
 
 @pytest.fixture

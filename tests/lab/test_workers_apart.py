@@ -13,7 +13,7 @@ from pathlib import Path
 
 from lab import api
 from tests.lab import traffic
-from tests.lab.fortress import ROOT, EngineError, Fortress
+from tests.lab.fortress import ROOT, EngineError, Fortress, one_more_host
 from tests.lab.inside import haproxy, on, servers, until
 
 HUBS = ("oslo-db", "oslo-edge")
@@ -53,15 +53,6 @@ class Workers:
         if done.returncode:
             raise EngineError(done.stdout)
         return done.stdout
-
-
-@contextmanager
-def one_more_host(name: str) -> Iterator[None]:
-    api.up([name])
-    try:
-        yield
-    finally:
-        api.kill(name, wipe=True)
 
 
 def guests(fortress: Fortress) -> dict[str, str]:
