@@ -43,7 +43,11 @@ class AwsMachine(pulumi.ComponentResource):
     """Its public IPv4 address."""
 
     def __init__(self, name: str, args: AwsMachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Raises ValueError without a security group."""
+        """Make the machine.
+
+        Raises:
+            ValueError: no security group is given.
+        """
         super().__init__("fortress:index:AwsMachine", name, {}, opts)
         if not args["group_ids"]:
             raise ValueError(f"machine {name}: group_ids: at least one is needed; a machine without any gets `default`")

@@ -63,8 +63,12 @@ class AwsSite(pulumi.ComponentResource):
     """For every machine: SSH from operators, and the way out. Workers dial hubs, so nothing else comes in."""
 
     def __init__(self, name: str, args: AwsSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Raises ValueError unless exactly one network is given, for a zone without a subnet and one that does not
-        exist, and for operators that are the whole world."""
+        """Make the site, or look up what exists of it.
+
+        Raises:
+            ValueError: not exactly one network is given, a zone has no subnet or does not exist, or operators are
+                the whole world.
+        """
         ssh = build("AwsSite", name, Facts(cloud.SshAccess, {"operators": args["operators"]}))
         super().__init__("fortress:index:AwsSite", name, {}, opts)
         options = child_options(self, opts)

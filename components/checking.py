@@ -23,14 +23,22 @@ class Facts(Generic[M]):
 
 
 def check(component: str, name: str, *facts: Facts[Any]) -> None:
-    """Raises ValueError with a line for each wrong argument. Outputs, not known yet, are not checked."""
+    """Refuse wrong arguments. Outputs, not known yet, are not checked.
+
+    Raises:
+        ValueError: a line for each wrong argument.
+    """
     found = [line for each in facts for line in explain.check(each.model, _given(each), _place(component, name, each))]
     if found:
         raise ValueError("\n".join(dict.fromkeys(found)))
 
 
 def build(component: str, name: str, facts: Facts[M]) -> M:
-    """The facts, all of them known. Raises ValueError as `check` does."""
+    """The facts, all of them known.
+
+    Raises:
+        ValueError: as `check` does.
+    """
     return explain.build(facts.model, _given(facts), _place(component, name, facts))
 
 

@@ -44,7 +44,8 @@ def mount(
 ) -> pulumi.Resource:
     """The volume, mounted where MariaDB keeps its data: what MariaDB's installation must wait for.
 
-    Raises ValueError naming the argument.
+    Raises:
+        ValueError: an argument is wrong; the message names it.
     """
     made, device = args.get("openstack"), args.get("device")
     encrypted = bool(args.get("encrypted", False))

@@ -173,7 +173,11 @@ _PATHS = {"timeouts.client_ms": "timeout_client_ms", "timeouts.server_ms": "time
 
 
 def _edge(name: str, args: HAProxyEdgeArgs, primary: Mapping[str, str], overflow: Mapping[str, str]) -> haproxy.Edge:
-    """The edge's facts with these servers. Raises ValueError naming the argument."""
+    """The edge's facts with these servers.
+
+    Raises:
+        ValueError: an argument is wrong; the message names it.
+    """
     facts: dict[str, Any] = {
         "server_name": args["server_name"],
         "primary": {**args["primary"], "servers": primary},

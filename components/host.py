@@ -226,7 +226,11 @@ class Host(pulumi.ComponentResource):
 
 
 def _made(name: str, args: HostArgs, opts: pulumi.ResourceOptions) -> OpenStackMachine | AwsMachine | None:
-    """The machine, where it does not exist yet. Raises ValueError unless the arguments name exactly one origin."""
+    """The machine, where it does not exist yet.
+
+    Raises:
+        ValueError: the arguments name no origin, or several.
+    """
     openstack, aws = args.get("openstack"), args.get("aws")
     if sum(origin is not None for origin in (args.get("address"), openstack, aws)) != 1:
         raise ValueError(f"host {name}: set exactly one of address, openstack and aws")
@@ -242,7 +246,11 @@ def _ssh(operators: Sequence[pulumi.Input[str]], port: int) -> Facts[firewall.Ba
 
 
 def _rules(name: str, operators: Sequence[pulumi.Input[str]], port: int) -> pulumi.Input[str]:
-    """The base firewall. Raises ValueError for what is no range, at once if all are known."""
+    """The base firewall.
+
+    Raises:
+        ValueError: something is no range; at once if all are known.
+    """
 
     def render(ranges: Sequence[str]) -> str:
         return firewall.render_base(build("Host", name, _ssh(ranges, port)))

@@ -55,7 +55,11 @@ class OpenStackMachine(pulumi.ComponentResource):
     """Its address inside the subnet."""
 
     def __init__(self, name: str, args: OpenStackMachineArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Raises ValueError without a security group."""
+        """Make the machine, its port and its addresses.
+
+        Raises:
+            ValueError: no security group is given.
+        """
         super().__init__("fortress:index:OpenStackMachine", name, {}, opts)
         if not args["group_ids"]:
             raise ValueError(f"machine {name}: group_ids: at least one is needed; a port without any gets `default`")

@@ -72,7 +72,11 @@ class OpenStackSite(pulumi.ComponentResource):
     """For the edge: HTTP and HTTPS from everywhere."""
 
     def __init__(self, name: str, args: OpenStackSiteArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        """Raises ValueError unless exactly one network is given, and for operators that are the whole world."""
+        """Make the site, or look up what exists of it.
+
+        Raises:
+            ValueError: not exactly one network is given, or operators are the whole world.
+        """
         ssh = build("OpenStackSite", name, Facts(cloud.SshAccess, {"operators": args["operators"]}))
         super().__init__("fortress:index:OpenStackSite", name, {}, opts)
         options = child_options(self, opts)

@@ -149,7 +149,11 @@ class WireGuardMember(pulumi.ComponentResource):
 
 
 def _facts(name: str, args: WireGuardMeshArgs) -> wireguard.Mesh:
-    """The mesh that the arguments ask for. Raises ValueError naming the argument."""
+    """The mesh that the arguments ask for.
+
+    Raises:
+        ValueError: an argument is wrong; the message names it.
+    """
     facts: dict[str, Any] = {
         "addresses": {host: member["mesh_address"] for host, member in args["members"].items()},
         "hubs": list(args["hubs"]),
@@ -169,7 +173,11 @@ def _check_elsewhere(
     plan: wireguard.Topology,
     opened: list[wireguard.Flow],
 ) -> None:
-    """Raises ValueError for what would need more than files for peers on a host of another stack's mesh."""
+    """Refuse what a mesh that another stack made does not take.
+
+    Raises:
+        ValueError: it would need more than files for peers on a host of another stack's mesh.
+    """
     if unknown := [host for host in elsewhere if host not in members]:
         raise ValueError(f"mesh {name}: elsewhere: {', '.join(unknown)}: not among the members")
     if any(plan.relays.get(host) for host in elsewhere) or any(flow.destination in elsewhere for flow in opened):

@@ -67,9 +67,12 @@ class FirstBoot(Model):
 
 
 def render_cloud_config(name: str, user: str) -> str:
-    """User data for cloud-init: hostname and first user, nothing secret. Raises ValueError for an invalid one of these.
+    """User data for cloud-init: hostname and first user, nothing secret.
 
     The name may be a member's, such as `fra-1.2`: it is `fra-1-2` there, since what follows a dot would be a domain.
+
+    Raises:
+        ValueError: one of these is invalid.
     """
     boot = FirstBoot(hostname=name.replace(".", "-"), user=user)
     return render("cloud-config.yaml.j2", hostname=boot.hostname, user=boot.user)

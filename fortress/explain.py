@@ -64,7 +64,11 @@ def check(model: type[BaseModel], values: Mapping[str, Any], place: Place | None
 
 
 def build(model: type[M], values: Mapping[str, Any], place: Place | None = None) -> M:
-    """The facts, all of them known. Raises ValueError with the lines of `check`."""
+    """The facts, all of them known.
+
+    Raises:
+        ValueError: the lines of `check`.
+    """
     try:
         return model.model_validate(dict(values))
     except ValidationError as bad:

@@ -148,7 +148,11 @@ class StackOutputs(_Facts):
 
 
 def parse(found: Any) -> StackOutputs:
-    """What the output holds, by whichever version of the program wrote it. Raises UnreadableError."""
+    """What the output holds, by whichever version of the program wrote it.
+
+    Raises:
+        UnreadableError: it is no such output, or a newer version's.
+    """
     version = found.get("version", VERSION) if isinstance(found, dict) else VERSION
     if isinstance(version, int | float) and version > VERSION:
         raise UnreadableError(

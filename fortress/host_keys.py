@@ -8,7 +8,11 @@ import hashlib
 
 
 def split(host_key: str) -> tuple[str, bytes]:
-    """Type and blob of a host key. Raises ValueError for text that is none."""
+    """Type and blob of a host key.
+
+    Raises:
+        ValueError: the text is none.
+    """
     parts = host_key.split()
     if len(parts) < 2:
         raise ValueError(f"not a host key: {host_key!r}")
@@ -21,7 +25,8 @@ def split(host_key: str) -> tuple[str, bytes]:
 def fingerprint(host_key: str) -> str:
     """Type and SHA256 fingerprint of a host key, the latter as `ssh-keygen -l` shows it: `ssh-ed25519 SHA256:…`.
 
-    Raises ValueError for text that is no host key.
+    Raises:
+        ValueError: the text is no host key.
     """
     kind, blob = split(host_key)
     digest = base64.b64encode(hashlib.sha256(blob).digest()).decode().rstrip("=")

@@ -32,7 +32,11 @@ class Record:
 
 
 def parse(line: str) -> Record:
-    """A record from its line. Raises ValueError for anything else."""
+    """A record from its line.
+
+    Raises:
+        ValueError: anything else.
+    """
     fields = line.split("\t", 5)
     if len(fields) != 6:
         raise ValueError(f"not a record: {line!r}")

@@ -39,7 +39,9 @@ def mesh_address(network: IPv4Network, slot: int, generation: int = 1) -> IPv4Ad
     """The address of a slot: the lower half of the network for odd generations, the upper half for even ones.
 
     A slot has two addresses so that a worker's next generation can join before the one it replaces leaves.
-    Raises ValueError for a slot outside 1 to `capacity(network)` or a generation below 1.
+
+    Raises:
+        ValueError: the slot is outside 1 to `capacity(network)`, or the generation below 1.
     """
     if not 1 <= slot <= capacity(network):
         raise ValueError(f"slot {slot} is outside 1 to {capacity(network)} of {network}")

@@ -25,7 +25,7 @@ NOT_OURS = 125
 """Exit of `run`, `ssh`, `outside` and `console` when the command could not even be tried, as env(1) and docker do."""
 
 
-def _hosts_of(site: topology.Site) -> str:
+def _hosts_of(site: topology.LabSite) -> str:
     return ", ".join(
         host.name for host in topology.HOSTS.values() if host.site == site and host.name not in topology.CLOUD
     )
@@ -200,7 +200,7 @@ def describe(link: api.LinkSettings) -> str:
     return f"{link.rtt_ms:g} ms, {link.loss:g} % loss each way, {rate}{', cut' if link.cut else ''}"
 
 
-def print_status(found: api.Status) -> None:
+def print_status(found: api.LabStatus) -> None:
     """A table of the hosts, and what carries the lab."""
     from rich.console import Console
     from rich.table import Table

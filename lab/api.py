@@ -25,14 +25,14 @@ from lab.host.hosts import HostState, Machine
 from lab.image import images, machine
 from lab.net import link as link_
 from lab.net import network, repository
-from lab.net.link import Settings as LinkSettings
+from lab.net.link import LinkSettings
 
 __all__ = [
     "HostState",
     "LabError",
+    "LabStatus",
     "LinkSettings",
     "NotStandingError",
-    "Status",
     "attach",
     "boot",
     "console",
@@ -164,7 +164,7 @@ def _within(context: AbstractContextManager[None], do: Callable[..., object], *a
         do(*arguments)
 
 
-def _wait(lab: Lab, host: topology.Host) -> None:
+def _wait(lab: Lab, host: topology.LabHost) -> None:
     if link_.load(lab).cut and host.site != topology.OSLO:
         return  # the operator, who is in Oslo, cannot reach it
     secure_shell.wait(lab, host, BOOT_SECONDS)
@@ -204,7 +204,7 @@ def hosts() -> dict[str, HostState]:
 
 
 @dataclass(frozen=True)
-class Status:
+class LabStatus:
     """How a lab stands. `parts` says of each of its own processes whether it runs."""
 
     lab: str
@@ -234,7 +234,7 @@ class Status:
         }
 
 
-def status() -> Status:
+def status() -> LabStatus:
     """How the lab stands; a lab that is not there stands in no part."""
     lab = current()
     joined = network.standing(lab)
@@ -244,7 +244,7 @@ def status() -> Status:
         wireguard = "kernel" if in_kernel else "wireguard-go"
     except FileNotFoundError:
         wireguard = None
-    return Status(
+    return LabStatus(
         lab=lab.name,
         release=lab.release,
         parts={

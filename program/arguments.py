@@ -15,7 +15,7 @@ from components.remote import Bastion, Member
 from components.wireguard_mesh import FlowArgs, WireGuardMeshArgs
 from fortress import mariadb
 from fortress.settings import model as settings
-from fortress.settings.hosts import Host as HostSettings
+from fortress.settings.hosts import HostSettings
 from fortress.settings.model import Settings
 from program import aws, openstack
 from program.asking import Clouds
@@ -66,7 +66,7 @@ def host_args(s: Settings, secrets: Secrets, clouds: Clouds, name: str) -> HostA
     }
 
 
-def _bastion(bastion: settings.Bastion | None) -> Bastion | None:
+def _bastion(bastion: settings.BastionSettings | None) -> Bastion | None:
     if bastion is None:
         return None
     return {
@@ -121,7 +121,7 @@ def database_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) 
     }
 
 
-def _volume(volume: settings.Volume, secrets: Secrets, host: HostSettings, member: Member) -> VolumeArgs:
+def _volume(volume: settings.VolumeSettings, secrets: Secrets, host: HostSettings, member: Member) -> VolumeArgs:
     args: VolumeArgs = {
         "device": volume.device,
         "encrypted": volume.encrypted,

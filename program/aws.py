@@ -12,7 +12,7 @@ from components import sdk
 from components.aws_machine import AwsMachineArgs
 from components.aws_site import AwsSiteArgs
 from fortress.cloud import render_cloud_config
-from fortress.settings.hosts import AwsHost, AwsSite, Host
+from fortress.settings.hosts import AwsHost, AwsSiteSettings, HostSettings
 from fortress.settings.model import Settings, declared
 from fortress.settings.types import PROJECT
 from program.asking import Cloud, Clouds, Found, public_key_of
@@ -20,7 +20,7 @@ from program.asking import Cloud, Clouds, Found, public_key_of
 SECRET = "aws_secret_access_key"  # noqa: S105 - a setting's name
 
 
-def credential_problems(path: str, cloud: AwsSite, secret: bool) -> Iterable[str]:
+def credential_problems(path: str, cloud: AwsSiteSettings, secret: bool) -> Iterable[str]:
     """Why nobody can log in there. `secret` is whether the secret access key is given."""
     if bool(cloud.access_key_id) != secret:
         missing = f"{path}.access_key_id" if secret else SECRET
@@ -41,7 +41,7 @@ def _login() -> bool:
     return any(os.environ.get(name) for name in names) or any(Path(file).expanduser().is_file() for file in files)
 
 
-def provider(name: str, account: AwsSite, config: pulumi.Config) -> pulumi.ProviderResource:
+def provider(name: str, account: AwsSiteSettings, config: pulumi.Config) -> pulumi.ProviderResource:
     """The site's own, which logs in. It and the SDK are made only where a stack has such a site."""
     return sdk.aws.Provider(
         name,
@@ -53,7 +53,7 @@ def provider(name: str, account: AwsSite, config: pulumi.Config) -> pulumi.Provi
     )
 
 
-def site_args(s: Settings, name: str, cloud: AwsSite, found: Found, project: Path) -> AwsSiteArgs:
+def site_args(s: Settings, name: str, cloud: AwsSiteSettings, found: Found, project: Path) -> AwsSiteArgs:
     """Arguments of what the account holds for a site's machines."""
     cidr = cloud.network.cidr
     return {
@@ -87,7 +87,9 @@ def machine_args(s: Settings, clouds: Clouds, name: str, machine: AwsHost) -> Aw
     }
 
 
-def look_up(cloud: Cloud, site: str, settings: AwsSite, hosts: Mapping[str, Host], found: Found) -> None:
+def look_up(
+    cloud: Cloud, site: str, settings: AwsSiteSettings, hosts: Mapping[str, HostSettings], found: Found
+) -> None:
     """Ask the account for what the settings of a site and of its machines name."""
     ec2, opts = sdk.aws.ec2, cloud.opts
     path = f"sites.{site}.aws"

@@ -10,7 +10,7 @@ import pulumi
 from components.aws_site import AwsSite as AwsSiteComponent
 from components.openstack_site import OpenStackSite as OpenStackSiteComponent
 from components.private_container import PrivateContainer
-from fortress.settings.hosts import Site
+from fortress.settings.hosts import SiteSettings
 from fortress.settings.model import Settings
 from fortress.settings.types import PROJECT
 from program import aws, openstack
@@ -60,7 +60,7 @@ def build(s: Settings, project: Path, config: pulumi.Config) -> Clouds:
     return Clouds(providers, stacks, vpcs, found)
 
 
-def _provider(name: str, site: Site, config: pulumi.Config) -> pulumi.ProviderResource | None:
+def _provider(name: str, site: SiteSettings, config: pulumi.Config) -> pulumi.ProviderResource | None:
     if site.openstack:
         return openstack.provider(name, site.openstack, config)
     if site.aws:

@@ -13,14 +13,14 @@ from components import sdk
 from components.openstack_machine import OpenStackMachineArgs
 from components.openstack_site import OpenStackSiteArgs
 from fortress.cloud import render_cloud_config
-from fortress.settings.hosts import Host, OpenStackHost, OpenStackSite
+from fortress.settings.hosts import HostSettings, OpenStackHost, OpenStackSiteSettings
 from fortress.settings.model import Settings, declared
 from program.asking import Cloud, Clouds, Found, public_key_of
 
 SECRET = "openstack_application_credential_secret"  # noqa: S105 - a setting's name
 
 
-def credential_problems(path: str, cloud: OpenStackSite, secret: bool) -> Iterable[str]:
+def credential_problems(path: str, cloud: OpenStackSiteSettings, secret: bool) -> Iterable[str]:
     """Why nobody can log in there. `secret` is whether the application credential's secret is given."""
     # gophercloud, below the provider, takes a password or a token of the environment before an application credential.
     others = [name for name in ("OS_PASSWORD", "OS_TOKEN", "OS_CLOUD") if os.environ.get(name)]
@@ -42,7 +42,7 @@ def _login() -> bool:
     return any(os.environ.get(name) for name in names)
 
 
-def provider(name: str, cloud: OpenStackSite, config: pulumi.Config) -> pulumi.ProviderResource:
+def provider(name: str, cloud: OpenStackSiteSettings, config: pulumi.Config) -> pulumi.ProviderResource:
     """The site's own, which logs in. It and the SDK are made only where a stack has such a site."""
     return sdk.openstack.Provider(
         name,
@@ -53,7 +53,7 @@ def provider(name: str, cloud: OpenStackSite, config: pulumi.Config) -> pulumi.P
     )
 
 
-def site_args(s: Settings, name: str, cloud: OpenStackSite, found: Found, project: Path) -> OpenStackSiteArgs:
+def site_args(s: Settings, name: str, cloud: OpenStackSiteSettings, found: Found, project: Path) -> OpenStackSiteArgs:
     """Arguments of what the project holds for a site's machines."""
     cidr = cloud.network.cidr
     return {
@@ -100,7 +100,9 @@ def machine_args(s: Settings, clouds: Clouds, name: str, machine: OpenStackHost)
     }
 
 
-def look_up(cloud: Cloud, site: str, settings: OpenStackSite, hosts: Mapping[str, Host], found: Found) -> None:
+def look_up(
+    cloud: Cloud, site: str, settings: OpenStackSiteSettings, hosts: Mapping[str, HostSettings], found: Found
+) -> None:
     """Ask the project for what the settings of a site and of its machines name."""
     compute, opts = sdk.openstack.compute, cloud.opts
     path = f"sites.{site}.openstack"

@@ -9,7 +9,11 @@ HEADING = re.compile(r"## (?P<version>\d+\.\d+\.\d+) - (?P<day>\d{4}-\d{2}-\d{2}
 
 
 def notes(changelog: str, version: str) -> str:
-    """The text under the heading of `version`. Raises ValueError if there is no such heading, or no text under it."""
+    """The text under the heading of `version`.
+
+    Raises:
+        ValueError: there is no such heading, or no text under it.
+    """
     found = ""
     inside = False
     for line in changelog.splitlines(keepends=True):

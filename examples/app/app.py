@@ -77,7 +77,9 @@ class Settings:
 def load_settings(environment: Mapping[str, str]) -> Settings:
     """Read FORTRESS_HOST, _SITE, _LISTEN ("address:port"), _DATABASE_ADDRESS, _PORT, _NAME, _USER and _CA (PEM file).
 
-    Raises ValueError naming the variable, and OSError when the password's file cannot be read.
+    Raises:
+        ValueError: a variable is wrong; the message names it.
+        OSError: the password's file cannot be read.
     """
 
     def text(name: str) -> str:

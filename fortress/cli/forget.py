@@ -45,7 +45,10 @@ def removal_of(deployment: Mapping[str, Any], host: str) -> Removal:
 
     That is its Host with all children, what is deleted with it, every command for its machine, and the components
     that have nothing but these: its part of the mesh, the services on it. Files that tell other hosts about it are
-    for other machines, and the next `up`'s to remove. Raises CannotAskError for a host that the state does not know.
+    for other machines, and the next `up`'s to remove.
+
+    Raises:
+        CannotAskError: the state does not know the host.
     """
     resources: list[Resource] = list(deployment.get("resources") or [])
     own = {r["urn"] for r in resources if r["type"] == HOST and name_of(r["urn"]) == host}
@@ -117,7 +120,10 @@ def forget(stack: str, removal: Removal, exported: Mapping[str, Any]) -> None:
     """Write the state without the host, through the engine, which checks it once more.
 
     `exported` is the state that the removal was made from: if it has changed since, nothing is written.
-    Raises NotForgottenError, and CannotAskError where the engine is not there.
+
+    Raises:
+        NotForgottenError: the state has changed, or the engine refuses it.
+        CannotAskError: there is no engine.
     """
     if removal.protected:
         listed = "\n".join(f"  pulumi state unprotect --stack {stack} '{urn}'" for urn in removal.protected)

@@ -21,7 +21,7 @@ from fortress.cli.preview.forge import Forge
 
 if TYPE_CHECKING:
     from fortress.cli.check.check import Check
-    from fortress.cli.check.history import Run
+    from fortress.cli.check.history import PastRun
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -530,11 +530,11 @@ def _put_unasked(file: Path | None, text: str) -> None:
         _say(text)
 
 
-def _keep(stack: str, checks: Sequence[Check]) -> Run:
+def _keep(stack: str, checks: Sequence[Check]) -> PastRun:
     """Keep the results for the history of `fortress report`; if that fails, only complain."""
     from fortress.cli.check import history
 
-    run = history.Run(time.time(), tuple(checks))
+    run = history.PastRun(time.time(), tuple(checks))
     try:
         history.keep(stack, run)
     except OSError as error:

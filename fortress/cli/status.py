@@ -39,7 +39,7 @@ TITLES = {Kind.CERTIFICATE: "cert", Kind.LAST_PUSH: "pushed"}
 
 
 @dataclass
-class Answer:
+class HostAnswer:
     """What host-state printed. Times in seconds since 1970, by the host's own clock."""
 
     now: float = 0.0
@@ -64,9 +64,13 @@ class Answer:
         return [record.path for record in self.records if record.unfinished]
 
 
-def read(text: str) -> Answer:
-    """What host-state prints. Raises ValueError for anything else."""
-    found = Answer()
+def read(text: str) -> HostAnswer:
+    """What host-state prints.
+
+    Raises:
+        ValueError: anything else.
+    """
+    found = HostAnswer()
     for line in text.removesuffix("\n").split("\n"):  # other ends of lines may stand in a path
         kind, _, rest = line.partition(" ")
         match kind:
@@ -138,7 +142,7 @@ def question(outputs: StackOutputs, name: str) -> Question:
     return Question(checks_of_host, ask)
 
 
-def judge(outputs: StackOutputs, name: str, answer: Answer) -> list[Check]:
+def judge(outputs: StackOutputs, name: str, answer: HostAnswer) -> list[Check]:
     """What a host's answer means; ages by the host's own clock."""
     limits = outputs.limits
     up, peers, services, certificate, push = (Check(kind, name) for kind in KINDS)

@@ -86,7 +86,7 @@ class ObjectContainer(Model):
     stay if not given."""
 
 
-class OpenStackSite(Model):
+class OpenStackSiteSettings(Model):
     """An OpenStack project. Credentials: `OS_*` variables, clouds.yaml, or an application credential."""
 
     auth_url: Https
@@ -116,7 +116,7 @@ class AwsImage(Model):
     """Whether a machine keeps the image it was created with. If false, a newer image replaces the machine."""
 
 
-class AwsSite(Model):
+class AwsSiteSettings(Model):
     """An AWS account and region. Credentials: `AWS_*` variables, ~/.aws, or an access key."""
 
     region: Region = "eu-central-1"
@@ -132,7 +132,7 @@ class AwsSite(Model):
     """Tags of everything that the stack creates here."""
 
 
-class Site(Model):
+class SiteSettings(Model):
     """A location of hosts, its operator, and the cloud that provides machines there."""
 
     operator: OneLine
@@ -141,11 +141,11 @@ class Site(Model):
     """Where the machines are. `"NO"` in quotes: YAML reads a bare NO as false."""
     sovereign: bool
     """Whether personal data may be stored here; must be true for the site of the database."""
-    openstack: OpenStackSite | None = None
-    aws: AwsSite | None = None
+    openstack: OpenStackSiteSettings | None = None
+    aws: AwsSiteSettings | None = None
 
     @model_validator(mode="after")
-    def _one_cloud(self) -> Site:
+    def _one_cloud(self) -> SiteSettings:
         if self.openstack and self.aws:
             raise ValueError("aws: a site belongs to one cloud; split it into two sites")
         return self
@@ -190,7 +190,7 @@ class AwsHost(Model):
     """Tags of the machine, in addition to the site's."""
 
 
-class Host(Model):
+class HostSettings(Model):
     """One machine: one that exists (`address`), or one that the stack creates (`openstack`, `aws`).
 
     Each host has exactly one of the three. One host has `role: database`, at a sovereign site, one has `role: edge`,
@@ -219,7 +219,7 @@ class Host(Model):
     """The machine is lost: nothing contacts it any more, so that it can be removed from the settings."""
 
     @model_validator(mode="after")
-    def _one_origin(self) -> Host:
+    def _one_origin(self) -> HostSettings:
         if sum(origin is not None for origin in (self.address, self.openstack, self.aws)) != 1:
             raise ValueError("address: set exactly one of address (for a machine that exists), openstack and aws")
         if self.made:
@@ -242,7 +242,7 @@ class Host(Model):
         return self.address is None
 
 
-def problems(sites: Mapping[str, Site], hosts: Mapping[str, Host], mesh: IPv4Network) -> Iterable[str]:
+def problems(sites: Mapping[str, SiteSettings], hosts: Mapping[str, HostSettings], mesh: IPv4Network) -> Iterable[str]:
     """Problems of hosts taken together, each as `path: problem; fix`."""
     yield from _taken_twice(hosts, mesh)
     yield from _networks(sites, mesh)
@@ -255,7 +255,7 @@ def problems(sites: Mapping[str, Site], hosts: Mapping[str, Host], mesh: IPv4Net
             yield from _aws(name, host, host.aws, sites[host.site])
 
 
-def _taken_twice(hosts: Mapping[str, Host], mesh: IPv4Network) -> Iterator[str]:
+def _taken_twice(hosts: Mapping[str, HostSettings], mesh: IPv4Network) -> Iterator[str]:
     room = wireguard.capacity(mesh)
     slots: dict[int, str] = {}
     addresses: dict[tuple[str, str], str] = {}
@@ -277,7 +277,7 @@ def _taken_twice(hosts: Mapping[str, Host], mesh: IPv4Network) -> Iterator[str]:
             addresses[host.site, fixed] = name
 
 
-def _networks(sites: Mapping[str, Site], mesh: IPv4Network) -> Iterator[str]:
+def _networks(sites: Mapping[str, SiteSettings], mesh: IPv4Network) -> Iterator[str]:
     """Ranges that overlap: a packet for one would go to the other."""
     found: list[tuple[str, IPv4Network]] = [("mesh.network", mesh)]
     for name, site in sites.items():
@@ -293,7 +293,7 @@ def _networks(sites: Mapping[str, Site], mesh: IPv4Network) -> Iterator[str]:
         found.append((path, cloud.network.cidr))
 
 
-def _openstack(name: str, host: Host, machine: OpenStackHost, site: Site) -> Iterator[str]:
+def _openstack(name: str, host: HostSettings, machine: OpenStackHost, site: SiteSettings) -> Iterator[str]:
     if site.openstack is None:
         yield f"hosts.{name}.openstack: sites.{host.site} has no openstack block; add one, or give the host an address"
         return
@@ -318,7 +318,7 @@ def _openstack(name: str, host: Host, machine: OpenStackHost, site: Site) -> Ite
         yield f"{path}: {address} is outside the range for machines in {cidr}, {cidr[2]} to {cidr[-2]}"
 
 
-def _aws(name: str, host: Host, machine: AwsHost, site: Site) -> Iterator[str]:
+def _aws(name: str, host: HostSettings, machine: AwsHost, site: SiteSettings) -> Iterator[str]:
     if site.aws is None:
         yield f"hosts.{name}.aws: sites.{host.site} has no aws block; add one, or give the host an address"
         return

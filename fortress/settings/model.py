@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 from fortress import haproxy, mariadb, wireguard, workload
 from fortress.explain import Place, check, shown
 from fortress.settings import hosts as host_settings
-from fortress.settings.hosts import Host, Role, Site
+from fortress.settings.hosts import HostSettings, Role, SiteSettings
 from fortress.settings.types import FirewallTable, ProjectPath, limits
 from fortress.values import (
     Address,
@@ -31,7 +31,7 @@ from fortress.values import (
 )
 
 
-class Bastion(Model):
+class BastionSettings(Model):
     """A jump host, for a stack whose hosts all have an `address` and a `host_key`: no key can be learnt through it."""
 
     address: Address
@@ -55,7 +55,7 @@ class Ssh(Model):
     operators: Operators
     """Ranges that may open SSH connections; everyone else is dropped. Never the whole world. With machines that the
     stack creates, at least one IPv4 range."""
-    bastion: Bastion | None = None
+    bastion: BastionSettings | None = None
 
 
 class FlowSetting(wireguard.Flow):
@@ -67,7 +67,7 @@ class FlowSetting(wireguard.Flow):
     """Host that accepts it; must differ from `source`."""
 
 
-class Mesh(Model):
+class MeshSettings(Model):
     """The WireGuard mesh."""
 
     network: MeshNetwork = IPv4Network("10.100.0.0/24")
@@ -86,7 +86,7 @@ class Mesh(Model):
     """Connections beyond those that the roles imply: workers to the database, the edge to workers."""
 
     @model_validator(mode="after")
-    def _fits(self) -> Mesh:
+    def _fits(self) -> MeshSettings:
         most = wireguard.tunnel_mtu(self.path_mtu)
         if self.mtu > most:
             raise ValueError(
@@ -96,7 +96,7 @@ class Mesh(Model):
         return self
 
 
-class Volume(Model):
+class VolumeSettings(Model):
     """A separate disk for the data: either a volume of the cloud (`size_gb`), for a machine that the stack creates, or
     a disk that a machine with an `address` has (`device`)."""
 
@@ -110,7 +110,7 @@ class Volume(Model):
     """Whether it is encrypted (LUKS), with the secret setting `database_volume_key`; only before there is data."""
 
     @model_validator(mode="after")
-    def _one_disk(self) -> Volume:
+    def _one_disk(self) -> VolumeSettings:
         if (self.size_gb is None) == (self.device is None):
             raise ValueError("size_gb: set either size_gb, for a volume of the cloud, or device, for an existing disk")
         if self.device and self.type:
@@ -118,7 +118,7 @@ class Volume(Model):
         return self
 
 
-class Database(Model):
+class DatabaseSettings(Model):
     """MariaDB, on the one host with `role: database`."""
 
     name: mariadb.DatabaseName = "app"
@@ -137,11 +137,11 @@ class Database(Model):
     memory when not given."""
     keep_data: bool = True
     """Whether the data outlives the stack, and its volume is protected; a change takes effect with the next `up`."""
-    volume: Volume | None = None
+    volume: VolumeSettings | None = None
     """A separate disk for /var/lib/mysql; the machine's own disk if not given."""
 
 
-class Workload(workload.Workload):
+class WorkloadSettings(workload.Workload):
     """What workers run: packages, files and one systemd unit."""
 
     files: dict[HostPath, ProjectPath] = {}
@@ -156,7 +156,7 @@ class Certificate(Model):
     """PEM file in this project: the certificate and its chain."""
 
 
-class Edge(Model):
+class EdgeSettings(Model):
     """The HAProxy edge, on the one host with `role: edge`."""
 
     server_name: DnsName
@@ -224,12 +224,12 @@ class Settings(Model):
     """A whole stack."""
 
     ssh: Ssh
-    sites: Annotated[dict[Name, Site], Field(min_length=1)]
-    hosts: Annotated[dict[Name, Host], Field(min_length=1)]
-    mesh: Mesh
-    database: Database = Database()
-    workload: Workload
-    edge: Edge
+    sites: Annotated[dict[Name, SiteSettings], Field(min_length=1)]
+    hosts: Annotated[dict[Name, HostSettings], Field(min_length=1)]
+    mesh: MeshSettings
+    database: DatabaseSettings = DatabaseSettings()
+    workload: WorkloadSettings
+    edge: EdgeSettings
     verify: Verify = Verify()
 
     @model_validator(mode="after")
@@ -369,7 +369,7 @@ class Settings(Model):
         return [name for name, host in self.members.items() if host.role == role]
 
     @property
-    def members(self) -> dict[str, Host]:
+    def members(self) -> dict[str, HostSettings]:
         """The machines of the mesh by name, in the settings' order."""
         return {self.member(name): host for name, host in self.hosts.items()}
 

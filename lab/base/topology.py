@@ -13,7 +13,7 @@ from lab.base.errors import LabError
 
 
 @dataclass(frozen=True)
-class Site:
+class LabSite:
     """A place where hosts stand: one bridge, with a router at `gateway`."""
 
     name: str
@@ -22,11 +22,11 @@ class Site:
 
 
 @dataclass(frozen=True)
-class Host:
+class LabHost:
     """A host that the lab can start."""
 
     name: str
-    site: Site
+    site: LabSite
     address: IPv4Address
 
     @property
@@ -35,15 +35,15 @@ class Host:
         return f"vb-{self.name}"
 
 
-OSLO = Site("oslo", IPv4Network("192.0.2.0/24"), IPv4Address("192.0.2.1"))
-FRANKFURT = Site("frankfurt", IPv4Network("203.0.113.0/24"), IPv4Address("203.0.113.1"))
+OSLO = LabSite("oslo", IPv4Network("192.0.2.0/24"), IPv4Address("192.0.2.1"))
+FRANKFURT = LabSite("frankfurt", IPv4Network("203.0.113.0/24"), IPv4Address("203.0.113.1"))
 SITES = {site.name: site for site in (OSLO, FRANKFURT)}
 
 CLOUD = {
     host.name: host
     for host in (
-        *(Host(f"cloud-o{number}", OSLO, IPv4Address(f"192.0.2.{30 + number}")) for number in range(1, 7)),
-        *(Host(f"cloud-f{number}", FRANKFURT, IPv4Address(f"203.0.113.{30 + number}")) for number in range(1, 9)),
+        *(LabHost(f"cloud-o{number}", OSLO, IPv4Address(f"192.0.2.{30 + number}")) for number in range(1, 7)),
+        *(LabHost(f"cloud-f{number}", FRANKFURT, IPv4Address(f"203.0.113.{30 + number}")) for number in range(1, 9)),
     )
 }
 """What the stand-ins for the clouds hand out as machines: only they boot these, each time on a new disk."""
@@ -51,12 +51,12 @@ CLOUD = {
 HOSTS = {
     host.name: host
     for host in (
-        Host("oslo-db", OSLO, IPv4Address("192.0.2.11")),
-        Host("oslo-edge", OSLO, IPv4Address("192.0.2.12")),
-        Host("oslo-web", OSLO, IPv4Address("192.0.2.13")),
-        Host("fra-1", FRANKFURT, IPv4Address("203.0.113.21")),
-        Host("fra-2", FRANKFURT, IPv4Address("203.0.113.22")),
-        Host("fra-3", FRANKFURT, IPv4Address("203.0.113.23")),
+        LabHost("oslo-db", OSLO, IPv4Address("192.0.2.11")),
+        LabHost("oslo-edge", OSLO, IPv4Address("192.0.2.12")),
+        LabHost("oslo-web", OSLO, IPv4Address("192.0.2.13")),
+        LabHost("fra-1", FRANKFURT, IPv4Address("203.0.113.21")),
+        LabHost("fra-2", FRANKFURT, IPv4Address("203.0.113.22")),
+        LabHost("fra-3", FRANKFURT, IPv4Address("203.0.113.23")),
         *CLOUD.values(),
     )
 }
@@ -81,7 +81,7 @@ USER_ID = 1000
 NAMESPACES = ("oslo", "frankfurt", "operator", "outside")
 
 
-def host(name: str) -> Host:
+def host(name: str) -> LabHost:
     """The host of that name.
 
     Raises:
@@ -93,7 +93,7 @@ def host(name: str) -> Host:
         raise LabError(f"no host is called {name!r}", f"name one of {', '.join(HOSTS)}") from None
 
 
-def cloud_host(name: str) -> Host:
+def cloud_host(name: str) -> LabHost:
     """The host of that name in the clouds' pool.
 
     Raises:

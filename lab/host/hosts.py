@@ -15,7 +15,7 @@ from lab.base.commands import run
 from lab.base.errors import LabError, NotStandingError
 from lab.base.folders import Lab
 from lab.base.processes import Process
-from lab.base.topology import CLOUD, USER, USER_ID, Host
+from lab.base.topology import CLOUD, USER, USER_ID, LabHost
 from lab.host import volumes
 from lab.net import network
 
@@ -50,20 +50,20 @@ class HostState:
         return self.pid is not None
 
 
-def _part(host: Host) -> str:
+def _part(host: LabHost) -> str:
     return f"host-{host.name}"
 
 
-def _pid_file(lab: Lab, host: Host) -> Path:
+def _pid_file(lab: Lab, host: LabHost) -> Path:
     return lab.pid_file(_part(host))
 
 
-def supervisor(lab: Lab, host: Host) -> Process | None:
+def supervisor(lab: Lab, host: LabHost) -> Process | None:
     """The process that carries a host; None when the host is off."""
     return processes.alive(_pid_file(lab, host))
 
 
-def host_key(lab: Lab, host: Host) -> str | None:
+def host_key(lab: Lab, host: LabHost) -> str | None:
     """The public key that the host's sshd shows, read from the host's disk: `ssh-ed25519 AAAA…`."""
     try:
         text = (lab.host(host.name) / "upper/etc/ssh/ssh_host_ed25519_key.pub").read_text()
@@ -72,7 +72,7 @@ def host_key(lab: Lab, host: Host) -> str | None:
     return " ".join(text.split()[:2])
 
 
-def state(lab: Lab, host: Host) -> HostState:
+def state(lab: Lab, host: LabHost) -> HostState:
     """How a host stands."""
     process = supervisor(lab, host)
     return HostState(
@@ -80,7 +80,7 @@ def state(lab: Lab, host: Host) -> HostState:
     )
 
 
-def network_file(host: Host, addresses: Sequence[str] = ()) -> str:
+def network_file(host: LabHost, addresses: Sequence[str] = ()) -> str:
     """Text of the host's systemd-networkd file, with further addresses."""
     return (
         "[Match]\nName=host0\n\n"
@@ -90,7 +90,7 @@ def network_file(host: Host, addresses: Sequence[str] = ()) -> str:
     )
 
 
-def prepare(lab: Lab, host: Host, base: Path, machine: Machine | None = None) -> None:
+def prepare(lab: Lab, host: LabHost, base: Path, machine: Machine | None = None) -> None:
     """Make a host's disk unless it has one: name, address, keys; the rest is the base system's.
 
     Raises:
@@ -163,14 +163,14 @@ def account(user: str, number: int) -> dict[str, str]:
     }
 
 
-def discard(lab: Lab, host: Host) -> None:
+def discard(lab: Lab, host: LabHost) -> None:
     """Pull the plug and remove the disk; volumes are detached and stay. A host that is not there is fine."""
     kill(lab, host)
     volumes.release(lab, host)
     shutil.rmtree(lab.host(host.name), ignore_errors=True)
 
 
-def start(lab: Lab, host: Host, base: Path, fresh: bool = False) -> bool:
+def start(lab: Lab, host: LabHost, base: Path, fresh: bool = False) -> bool:
     """Start a host that is off, on its disk or on a new one over `base`; False when it runs already.
 
     In a `fresh` network nobody can have taken its address, so that is not looked at.
@@ -205,7 +205,7 @@ def start(lab: Lab, host: Host, base: Path, fresh: bool = False) -> bool:
     return True
 
 
-def init(lab: Lab, host: Host) -> Process:
+def init(lab: Lab, host: LabHost) -> Process:
     """The first process inside a host.
 
     Raises:
@@ -222,7 +222,7 @@ def init(lab: Lab, host: Host) -> Process:
     raise NotStandingError(f"{host.name} is off", f"python -m lab start {host.name}")
 
 
-def booted(lab: Lab, host: Host) -> bool:
+def booted(lab: Lab, host: LabHost) -> bool:
     """Whether a host has come so far that its system runs; before, what is put into it may land elsewhere."""
     try:
         return Path(f"/proc/{init(lab, host).pid}/comm").read_text() == "systemd\n"
@@ -230,7 +230,7 @@ def booted(lab: Lab, host: Host) -> bool:
         return False
 
 
-def stop(lab: Lab, host: Host, seconds: float) -> None:
+def stop(lab: Lab, host: LabHost, seconds: float) -> None:
     """Shut a host down; pull the plug when that takes longer than so many seconds."""
     process = supervisor(lab, host)
     if process:
@@ -242,7 +242,7 @@ def stop(lab: Lab, host: Host, seconds: float) -> None:
     kill(lab, host)
 
 
-def kill(lab: Lab, host: Host) -> None:
+def kill(lab: Lab, host: LabHost) -> None:
     """Pull the plug: nothing in the host gets to do or say anything any more. Its disk stays as it is."""
     network.unplug(lab, host)
     cgroups.kill(cgroups.of(lab, _part(host)))
@@ -251,7 +251,7 @@ def kill(lab: Lab, host: Host) -> None:
     _pid_file(lab, host).unlink(missing_ok=True)
 
 
-def console(lab: Lab, host: Host) -> list[str]:
+def console(lab: Lab, host: LabHost) -> list[str]:
     """What to write before a command to have it run inside a host as root, not through the network.
 
     Raises:

@@ -6,10 +6,10 @@ import os
 import threading
 
 from lab.base import cgroups, processes
-from lab.base.commands import run, succeeds
+from lab.base.commands import failure, run, succeeds
 from lab.base.errors import LabError
 from lab.base.folders import Lab
-from lab.base.topology import HOSTS, USER, Host
+from lab.base.topology import HOSTS, USER, LabHost
 from lab.host import hosts
 from lab.net import network
 
@@ -51,7 +51,7 @@ def known_hosts(lab: Lab) -> str:
 
 
 def command(
-    lab: Lab, host: Host, remote: str | None, *, terminal: bool = False, connect_seconds: int = 10
+    lab: Lab, host: LabHost, remote: str | None, *, terminal: bool = False, connect_seconds: int = 10
 ) -> list[str]:
     """The ssh command for a host, with its key pinned; an interactive shell when `remote` is None."""
     file = lab.ssh / "known_hosts"
@@ -80,18 +80,22 @@ def command(
     ]
 
 
-def wait(lab: Lab, host: Host, seconds: float) -> None:
+def wait(lab: Lab, host: LabHost, seconds: float) -> None:
     """Wait until a host lets the operator in.
 
     Raises:
-        LabError: it did not in that time, or the host ended; the message ends as its console does.
+        LabError: it did not in that time, or the host ended; the message has ssh's last word and ends as the host's
+            console does.
     """
     log = lab.host(host.name) / "console.log"
+    refusal: str | None = None
 
     def answers() -> bool:
+        nonlocal refusal
         if not hosts.supervisor(lab, host):
             raise LabError(f"{host.name} does not stay up; its console ends:\n{tail(log.read_text(errors='replace'))}")
-        return succeeds(command(lab, host, "true", connect_seconds=1), seconds=20)
+        refusal = failure(command(lab, host, "true", connect_seconds=1), seconds=20)
+        return refusal is None
 
     try:
         processes.until(f"SSH on {host.name}", seconds, answers, every=0.1)
@@ -99,7 +103,9 @@ def wait(lab: Lab, host: Host, seconds: float) -> None:
         if not hosts.supervisor(lab, host):
             raise
         said = tail(log.read_text(errors="replace"))
-        raise LabError(f"{error.problem}; its console ends:\n{said}", f"see {log}, or python -m lab console") from None
+        raise LabError(
+            f"{error.problem} ({refusal}); its console ends:\n{said}", f"see {log}, or python -m lab console"
+        ) from None
 
 
 def tail(text: str, lines: int = 12) -> str:

@@ -21,7 +21,7 @@ from lab.base.commands import run
 from lab.base.errors import LabError
 from lab.base.folders import Lab
 from lab.base.processes import until
-from lab.base.topology import Host
+from lab.base.topology import LabHost
 
 LOOP_MAJOR = 7
 LOOP_CTL_GET_FREE = 0x4C82
@@ -33,7 +33,7 @@ FREE_SECONDS = 15
 
 
 @dataclass(frozen=True)
-class Volume:
+class LabVolume:
     """A volume in a host: `device` is its name there (`vdb`), `loop` the number of the loop device on this machine."""
 
     serial: str
@@ -73,20 +73,20 @@ class Volume:
         return f"rm -f /dev/{self.device} {self.link}"
 
 
-def load(lab: Lab) -> dict[str, Volume]:
+def load(lab: Lab) -> dict[str, LabVolume]:
     """What is attached, by serial number."""
     try:
-        return {serial: Volume(**entry) for serial, entry in json.loads(lab.volumes.read_text()).items()}
+        return {serial: LabVolume(**entry) for serial, entry in json.loads(lab.volumes.read_text()).items()}
     except FileNotFoundError:
         return {}
 
 
-def of_host(lab: Lab, host: Host) -> list[Volume]:
+def of_host(lab: Lab, host: LabHost) -> list[LabVolume]:
     """What is attached to a host."""
     return [volume for volume in load(lab).values() if volume.host == host.name]
 
 
-def free_device(taken: list[Volume]) -> str:
+def free_device(taken: list[LabVolume]) -> str:
     """The first free name of a disk beside these.
 
     Raises:
@@ -99,7 +99,7 @@ def free_device(taken: list[Volume]) -> str:
     raise LabError("a host has room for 25 volumes")
 
 
-def attach(lab: Lab, host: Host, image: Path, serial: str) -> Volume:
+def attach(lab: Lab, host: LabHost, image: Path, serial: str) -> LabVolume:
     """Note that a volume belongs to a host and give it a loop device.
 
     Raises:
@@ -114,26 +114,26 @@ def attach(lab: Lab, host: Host, image: Path, serial: str) -> Volume:
             raise LabError(f"{host.name} could not tell volume {serial} from {other.serial}")
     if not image.is_file():
         raise LabError(f"there is no file {image}")
-    volume = Volume(serial, file, host.name, free_device(of_host(lab, host)), take_loop(file))
+    volume = LabVolume(serial, file, host.name, free_device(of_host(lab, host)), take_loop(file))
     _save(lab, {**volumes, serial: volume})
     _describe(lab, host.name)
     return volume
 
 
-def detach(lab: Lab, volume: Volume) -> None:
+def detach(lab: Lab, volume: LabVolume) -> None:
     """Free a volume's loop device and forget that it was attached."""
     free_loop(volume)
     _save(lab, {serial: other for serial, other in load(lab).items() if serial != volume.serial})
     _describe(lab, volume.host)
 
 
-def release(lab: Lab, host: Host) -> None:
+def release(lab: Lab, host: LabHost) -> None:
     """Detach all that a host has; it must be off."""
     for volume in of_host(lab, host):
         detach(lab, volume)
 
 
-def restore(lab: Lab, host: Host) -> None:
+def restore(lab: Lab, host: LabHost) -> None:
     """Have what is attached to a host ready for its boot, whatever became of the loop devices meanwhile."""
     volumes = load(lab)
     for volume in of_host(lab, host):
@@ -144,12 +144,12 @@ def restore(lab: Lab, host: Host) -> None:
     _describe(lab, host.name)
 
 
-def grow(volume: Volume) -> None:
+def grow(volume: LabVolume) -> None:
     """Take the size of a volume's file anew."""
     run(["losetup", "--set-capacity", f"/dev/loop{volume.loop}"])
 
 
-def busy(volume: Volume) -> bool:
+def busy(volume: LabVolume) -> bool:
     """Whether something has a volume open for itself alone: a mount, or a device on top of it."""
     try:
         os.close(os.open(f"/dev/loop{volume.loop}", os.O_RDONLY | os.O_EXCL))
@@ -189,7 +189,7 @@ def take_loop(image: str) -> int:
     raise taken
 
 
-def free_loop(volume: Volume) -> None:
+def free_loop(volume: LabVolume) -> None:
     """Give a volume's loop device back; one that has another file by now is left alone.
 
     Raises:
@@ -214,13 +214,13 @@ def _free_number() -> int:
         os.close(control)
 
 
-def _save(lab: Lab, volumes: dict[str, Volume]) -> None:
+def _save(lab: Lab, volumes: dict[str, LabVolume]) -> None:
     written = lab.volumes.with_suffix(".new")
     written.write_text(json.dumps({serial: asdict(volume) for serial, volume in volumes.items()}, indent=2) + "\n")
     written.rename(lab.volumes)
 
 
-def uuid_of(volume: Volume) -> str:
+def uuid_of(volume: LabVolume) -> str:
     """The UUID of the file system or the like on a volume; empty for none."""
     words = ["blkid", "--probe", "--output", "value", "--match-tag", "UUID", f"/dev/loop{volume.loop}"]
     return subprocess.run(words, capture_output=True, text=True, check=False).stdout.strip()

@@ -21,7 +21,7 @@ QUEUE_PACKETS = 100_000
 
 
 @dataclass(frozen=True)
-class Settings:
+class LinkSettings:
     """How the link behaves: round trip in ms, loss in percent of packets each way, Mbit/s each way (0: no limit)."""
 
     rtt_ms: float = 22.0
@@ -29,7 +29,7 @@ class Settings:
     rate_mbit: float = 0.0
     cut: bool = False
 
-    def check(self) -> Settings:
+    def check(self) -> LinkSettings:
         """Itself.
 
         Raises:
@@ -62,15 +62,15 @@ class Settings:
         ]
 
 
-def load(lab: Lab) -> Settings:
+def load(lab: Lab) -> LinkSettings:
     """What the link is set to; the lab's usual when nobody changed it."""
     try:
-        return Settings(**json.loads(lab.link.read_text()))
+        return LinkSettings(**json.loads(lab.link.read_text()))
     except FileNotFoundError:
-        return Settings()
+        return LinkSettings()
 
 
-def save(lab: Lab, settings: Settings) -> None:
+def save(lab: Lab, settings: LinkSettings) -> None:
     """Keep the settings for the next start of the link."""
     written = lab.link.with_suffix(".new")
     written.write_text(json.dumps(asdict(settings)) + "\n")
@@ -147,7 +147,7 @@ def up(lab: Lab, netem: bool) -> None:
     change(lab, settings)
 
 
-def change(lab: Lab, settings: Settings) -> None:
+def change(lab: Lab, settings: LinkSettings) -> None:
     """Set the link; connections over it stand.
 
     Raises:
@@ -163,7 +163,7 @@ def change(lab: Lab, settings: Settings) -> None:
     save(lab, settings)
 
 
-def changed(lab: Lab, **values: float | bool | None) -> Settings:
+def changed(lab: Lab, **values: float | bool | None) -> LinkSettings:
     """The link's settings with those changed that are not None."""
     return replace(load(lab), **{name: value for name, value in values.items() if value is not None})  # type: ignore[arg-type]
 

@@ -15,7 +15,7 @@ from lab.base.commands import run, succeeds
 from lab.base.errors import NotStandingError
 from lab.base.folders import Lab
 from lab.base.processes import Process
-from lab.base.topology import FRANKFURT, NAMESPACES, OPERATOR, OSLO, OUTSIDE, OUTSIDE_GATEWAYS, SITES, Host
+from lab.base.topology import FRANKFURT, NAMESPACES, OPERATOR, OSLO, OUTSIDE, OUTSIDE_GATEWAYS, SITES, LabHost
 
 # A fixed hardware address for each gateway: a bridge takes the lowest of its ports' otherwise, and every host would
 # have to learn its gateway anew whenever another host comes or goes.
@@ -111,7 +111,7 @@ def answers(lab: Lab, address: object) -> bool:
     return succeeds([*enter(lab, "operator"), "ping", "-q", "-c1", "-W0.5", str(address)])
 
 
-def unplug(lab: Lab, host: Host) -> None:
+def unplug(lab: Lab, host: LabHost) -> None:
     """Take a host's wire away, if it has one.
 
     It does not go with the host's last process: connections that were still open keep a killed host's kernel side

@@ -16,7 +16,7 @@ import pytest
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.engine import outputs
 from fortress.cli.engine import run as engine
-from fortress.cli.hosts.ssh import Credentials, HostKeyError, LoginError, Target, connect, prepare
+from fortress.cli.hosts.ssh import Credentials, HostKeyError, Login, LoginError, connect, prepare
 from fortress.host_keys import fingerprint
 from tests.engine.command_stack import Stack
 from tests.engine.openssh import Server, generate_key, sshd
@@ -187,8 +187,8 @@ def test_what_the_engine_says_of_stacks(
 def test_ssh_to_a_real_sshd(tmp_path: Path) -> None:
     with sshd(tmp_path / "one") as server, sshd(tmp_path / "two") as other:
 
-        def target(host_key: str = server.host_key) -> Target:
-            return Target("fra-1", server.host, server.port, server.user, host_key)
+        def target(host_key: str = server.host_key) -> Login:
+            return Login("fra-1", server.host, server.port, server.user, host_key)
 
         access = prepare(server.private_key, {})
         session = connect(target(), access, 10)
@@ -218,7 +218,7 @@ def test_ssh_to_a_real_sshd(tmp_path: Path) -> None:
 
         # `other` as the bastion: its keys are its own.
         jump = connect(
-            Target("the bastion", other.host, other.port, other.user, other.host_key),
+            Login("the bastion", other.host, other.port, other.user, other.host_key),
             prepare(other.private_key, {}),
             10,
         )
@@ -236,7 +236,7 @@ def test_the_agent_opens_a_real_sshd(tmp_path: Path, monkeypatch: pytest.MonkeyP
             generate_key(tmp_path / "stranger")
             for key in (tmp_path / "stranger", server.private_key):
                 subprocess.run(["ssh-add", "-q", key], check=True)
-            target = Target("fra-1", server.host, server.port, server.user, server.host_key)
+            target = Login("fra-1", server.host, server.port, server.user, server.host_key)
             assert connect(target, prepare(None, os.environ), 10).run("echo in").stdout == "in\n"
         finally:
             agent.terminate()

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 
 from fortress.cli.check.check import Check
-from fortress.cli.check.history import Run
+from fortress.cli.check.history import PastRun
 from fortress.cli.check.kinds import Kind
 from fortress.cli.report.page import ReportData
 from fortress.cli.report.up import Touched, Up
@@ -126,8 +126,8 @@ def replaced(checks: tuple[Check, ...], *instead: Check) -> tuple[Check, ...]:
 def facts(workers: Mapping[str, int] = LAB, *, runs: int = 24, instead: tuple[Check, ...] = ()) -> ReportData:
     """All that the page is made from, with so many runs; `instead` is what the last one found otherwise."""
     found = standing(workers)
-    past = [Run(NOW - (runs - number) * DAY_S, measured(found, number)) for number in range(1, runs)]
-    last = Run(NOW - 30, replaced(measured(found, runs), *instead))
+    past = [PastRun(NOW - (runs - number) * DAY_S, measured(found, number)) for number in range(1, runs)]
+    last = PastRun(NOW - 30, replaced(measured(found, runs), *instead))
     up = Up(
         began=NOW - 3 * DAY_S,
         took_s=12.0,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from fortress.cli.report import drawing
-from fortress.cli.report.drawing import Box, Drawing, Link, Place, lay_out
+from fortress.cli.report.drawing import Box, Drawing, Link, Spot, lay_out
 from fortress.cli.report.pairs import draw, pairs
 from tests.unit import example_report
 
@@ -88,14 +88,14 @@ def corners(path: str) -> list[Box]:
 
 
 def test_the_edges_site_comes_first() -> None:
-    places = [Place("a", "aaa", "worker"), Place("z", "zzz", "edge"), Place("d", "zzz", "database")]
+    places = [Spot("a", "aaa", "worker"), Spot("z", "zzz", "edge"), Spot("d", "zzz", "database")]
     found = lay_out(places, [], "z")
     assert list(found.lanes) == ["zzz", "aaa"]
     assert found.outside.middle == found.hosts["z"].middle
 
 
 def test_a_pair_without_a_place_between_columns_is_left_to_the_table() -> None:
-    places = [Place("z", "s", "edge"), Place("d", "s", "database"), Place("w", "s", "worker")]
+    places = [Spot("z", "s", "edge"), Spot("d", "s", "database"), Spot("w", "s", "worker")]
     through = Link("z", "d", "", None, None)
     found = lay_out(places, [through, Link("z", "w", "", None, None)], "z")
     assert found.left_out == (through,)

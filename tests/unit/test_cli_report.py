@@ -18,7 +18,7 @@ from fortress.cli import main
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.check import history
 from fortress.cli.check.check import Check, Status
-from fortress.cli.check.history import Run
+from fortress.cli.check.history import PastRun
 from fortress.cli.check.kinds import Kind
 from fortress.cli.preview import run as preview
 from fortress.cli.report import page as report
@@ -237,7 +237,7 @@ def test_an_engine_without_a_history_leaves_that_unknown(
     engine.write_text(f"#!/bin/sh\n{trouble}\n")
     engine.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
-    facts = report.collect("lab", example_report.standing({"oslo": 1}), [Run(1.0, ())], [], STATE)
+    facts = report.collect("lab", example_report.standing({"oslo": 1}), [PastRun(1.0, ())], [], STATE)
     assert facts.up is None
     assert "pulumi" in facts.no_up
 

@@ -10,7 +10,7 @@ import pytest
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.check import history
 from fortress.cli.check.check import Check
-from fortress.cli.check.history import Run
+from fortress.cli.check.history import PastRun
 from fortress.cli.check.kinds import Kind
 
 ROUND_TRIP = Check(Kind.ROUND_TRIP, "a", "b", limit=(20.0, 30.0))
@@ -19,8 +19,8 @@ ANSWERS = Check(Kind.HTTPS_ANSWER, "a", limit=200)
 
 
 def test_what_is_kept_reads_as_it_was(tmp_path: Path) -> None:
-    first = Run(1.0, (ROUND_TRIP.ok(22.5, "10 of 10 answered"), ANSWERS.fail(None, "refused")))
-    second = Run(2.0, (ROUND_TRIP.unknown("b is silent"),))
+    first = PastRun(1.0, (ROUND_TRIP.ok(22.5, "10 of 10 answered"), ANSWERS.fail(None, "refused")))
+    second = PastRun(2.0, (ROUND_TRIP.unknown("b is silent"),))
     history.keep("lab", first, tmp_path)
     history.keep("lab", second, tmp_path)
     assert history.kept("lab", tmp_path) == [first, second]
@@ -28,29 +28,29 @@ def test_what_is_kept_reads_as_it_was(tmp_path: Path) -> None:
 
 
 def test_a_stacks_name_stays_in_the_folder(tmp_path: Path) -> None:
-    history.keep("../../etc/lab", Run(1.0, ()), tmp_path)
+    history.keep("../../etc/lab", PastRun(1.0, ()), tmp_path)
     (file,) = (tmp_path / history.FOLDER).iterdir()
-    assert history.kept("../../etc/lab", tmp_path) == [Run(1.0, ())]
+    assert history.kept("../../etc/lab", tmp_path) == [PastRun(1.0, ())]
     assert file.parent == tmp_path / history.FOLDER
 
 
 def test_the_oldest_runs_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "MOST_RUNS", 3)
     for when in range(5):
-        history.keep("lab", Run(when, ()), tmp_path)
+        history.keep("lab", PastRun(when, ()), tmp_path)
     assert [run.when for run in history.kept("lab", tmp_path)] == [2.0, 3.0, 4.0]
 
 
 def test_a_line_that_was_cut_costs_only_itself(tmp_path: Path) -> None:
-    history.keep("lab", Run(1.0, ()), tmp_path)
+    history.keep("lab", PastRun(1.0, ()), tmp_path)
     with history.path("lab", tmp_path).open("a") as file:
         file.write('{"when": 2.0, "che')
-    history.keep("lab", Run(3.0, ()), tmp_path)
+    history.keep("lab", PastRun(3.0, ()), tmp_path)
     assert [run.when for run in history.kept("lab", tmp_path)] == [1.0, 3.0]
 
 
 def test_a_file_that_is_no_text_is_said(tmp_path: Path) -> None:
-    history.keep("lab", Run(1.0, ()), tmp_path)
+    history.keep("lab", PastRun(1.0, ()), tmp_path)
     history.path("lab", tmp_path).write_bytes(b"\xff\xfe")
     with pytest.raises(CannotAskError, match="move it away"):
         history.kept("lab", tmp_path)
@@ -65,7 +65,7 @@ def test_results_stand_beside_pulumi_yaml(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_a_run_that_was_kept_without_kinds_is_read(tmp_path: Path) -> None:
     """As earlier versions wrote it: a check was its name."""
-    run = Run(1.0, (ROUND_TRIP.ok(22.5), BACKEND.ok("UP"), ANSWERS.fail(None, "refused")))
+    run = PastRun(1.0, (ROUND_TRIP.ok(22.5), BACKEND.ok("UP"), ANSWERS.fail(None, "refused")))
     checks = [
         {key: value for key, value in check.as_json().items() if key not in ("kind", "about")} for check in run.checks
     ]
@@ -79,7 +79,7 @@ def test_a_run_with_a_kind_that_nobody_knows_is_left_out(tmp_path: Path, changes
     if "name" in changes:
         del check["kind"]
     written(tmp_path, {"when": 1.0, "checks": [{**check, **changes}]})
-    history.keep("lab", Run(2.0, ()), tmp_path)
+    history.keep("lab", PastRun(2.0, ()), tmp_path)
     assert [run.when for run in history.kept("lab", tmp_path)] == [2.0]
 
 

@@ -15,7 +15,7 @@ import paramiko
 import pytest
 
 from fortress.cli.base.errors import CannotAskError
-from fortress.cli.hosts.ssh import Credentials, HostKeyError, LoginError, SshError, Target, connect, prepare
+from fortress.cli.hosts.ssh import Credentials, HostKeyError, Login, LoginError, SshError, connect, prepare
 from fortress.host_keys import fingerprint
 from tests.doubles.ssh_server import Behaviour, SshServer, public, silent_server, ssh_server, write_key
 
@@ -34,8 +34,8 @@ def server(key: tuple[Path, str]) -> Iterator[SshServer]:
         yield running
 
 
-def target(server: SshServer, host_key: str | None = None, name: str = "fra-1", user: str = "ops") -> Target:
-    return Target(name, server.address, server.port, user, host_key or server.host_key)
+def target(server: SshServer, host_key: str | None = None, name: str = "fra-1", user: str = "ops") -> Login:
+    return Login(name, server.address, server.port, user, host_key or server.host_key)
 
 
 def test_runs_a_command_with_its_input_and_gives_what_it_printed(server: SshServer, key: tuple[Path, str]) -> None:
@@ -117,7 +117,7 @@ def test_a_closed_port_says_so(key: tuple[Path, str]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(SshError, match=rf"^does not answer on 127\.0\.0\.1:{port} \(connection refused\)$"):
-        connect(Target("fra-1", "127.0.0.1", port, "ops", KNOWN_KEY), prepare(key[0], {}), 5)
+        connect(Login("fra-1", "127.0.0.1", port, "ops", KNOWN_KEY), prepare(key[0], {}), 5)
 
 
 def test_a_host_that_freezes_after_the_login_is_given_up_in_time(key: tuple[Path, str]) -> None:
@@ -158,7 +158,7 @@ def test_a_bastion_that_reaches_nobody_is_named(key: tuple[Path, str]) -> None:
     with ssh_server(Behaviour((key[1],), forwards=True)) as jump:
         bastion = connect(target(jump, name="the bastion"), access, 5)
         with pytest.raises(SshError, match=f"does not answer on 127.0.0.1:{port} through the bastion"):
-            connect(Target("fra-1", "127.0.0.1", port, "ops", KNOWN_KEY), access, 5, bastion)
+            connect(Login("fra-1", "127.0.0.1", port, "ops", KNOWN_KEY), access, 5, bastion)
 
 
 @pytest.fixture

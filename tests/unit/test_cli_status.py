@@ -102,7 +102,7 @@ def test_a_host_says_it_itself(tmp_path: Path) -> None:
     machine.push("put", one, "0644", "root:root", "--unit", "app", text=b"x\n")
     machine.push("put", other, "0644", "root:root", text=b"x\n")
 
-    def answer() -> status.Answer:
+    def answer() -> status.HostAnswer:
         done = machine.run("/usr/bin/dash", "-c", text.script("host-state"), "host-state", "wg0")
         assert (done.returncode, done.stderr) == (0, "")
         return status.read(done.stdout)

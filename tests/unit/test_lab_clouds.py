@@ -21,8 +21,8 @@ disable_root: true
 """
 
 
-def volume(device: str = "vdb", serial: str = "0123456789-0123456789-012345") -> volumes.Volume:
-    return volumes.Volume(serial, "/image", "cloud-o1", device, 12)
+def volume(device: str = "vdb", serial: str = "0123456789-0123456789-012345") -> volumes.LabVolume:
+    return volumes.LabVolume(serial, "/image", "cloud-o1", device, 12)
 
 
 def test_the_pool_has_fixed_addresses_and_is_not_started_by_itself() -> None:

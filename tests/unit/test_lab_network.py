@@ -68,7 +68,7 @@ def test_a_host_has_one_static_address() -> None:
 
 
 def test_both_kinds_of_link_get_half_the_round_trip_each_way() -> None:
-    settings = link.Settings(rtt_ms=22, loss=1.5, rate_mbit=20)
+    settings = link.LinkSettings(rtt_ms=22, loss=1.5, rate_mbit=20)
     assert json.loads(settings.for_delay_line()) == {
         "delay_us": 11000,
         "loss": 1.5,
@@ -80,11 +80,11 @@ def test_both_kinds_of_link_get_half_the_round_trip_each_way() -> None:
 
 def test_netem_forgets_nothing_that_is_not_named() -> None:
     """netem keeps a rate that is not given; so no limit must be said, too."""
-    assert " ".join(link.Settings().for_netem()) == "netem limit 100000 delay 11000us loss 0% rate 0bit"
+    assert " ".join(link.LinkSettings().for_netem()) == "netem limit 100000 delay 11000us loss 0% rate 0bit"
 
 
 def test_a_cut_keeps_the_loss_for_later() -> None:
-    cut = link.Settings(loss=2, cut=True)
+    cut = link.LinkSettings(loss=2, cut=True)
     assert "loss 100%" in " ".join(cut.for_netem())
     assert json.loads(cut.for_delay_line())["cut"] is True
     assert json.loads(cut.for_delay_line())["loss"] == 2
@@ -93,13 +93,13 @@ def test_a_cut_keeps_the_loss_for_later() -> None:
 @pytest.mark.parametrize(
     ("settings", "said"),
     [
-        (link.Settings(rtt_ms=-1), "a round trip of -1 ms is out of range"),
-        (link.Settings(rtt_ms=20_001), "a round trip of 20001 ms is out of range"),
-        (link.Settings(loss=100.5), "a loss of 100.5 % is out of range"),
-        (link.Settings(rate_mbit=0.001), "a rate of 0.001 Mbit/s is out of range"),
-        (link.Settings(rate_mbit=float("nan")), "a rate of nan Mbit/s is out of range"),
+        (link.LinkSettings(rtt_ms=-1), "a round trip of -1 ms is out of range"),
+        (link.LinkSettings(rtt_ms=20_001), "a round trip of 20001 ms is out of range"),
+        (link.LinkSettings(loss=100.5), "a loss of 100.5 % is out of range"),
+        (link.LinkSettings(rate_mbit=0.001), "a rate of 0.001 Mbit/s is out of range"),
+        (link.LinkSettings(rate_mbit=float("nan")), "a rate of nan Mbit/s is out of range"),
     ],
 )
-def test_settings_that_make_no_sense(settings: link.Settings, said: str) -> None:
+def test_settings_that_make_no_sense(settings: link.LinkSettings, said: str) -> None:
     with pytest.raises(LabError, match=re.escape(said)):
         settings.check()

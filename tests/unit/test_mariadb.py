@@ -238,7 +238,7 @@ def test_privileges_that_no_application_gets(privileges: list[str]) -> None:
 
 def test_the_settings_defaults_are_accepted() -> None:
     """A stack that says nothing about its database gets one."""
-    said = settings.Database()
+    said = settings.DatabaseSettings()
     access = Access(database=said.name, user=said.user, network="10.100.0.0/24", privileges=said.privileges)
     assert access == APP
     server = Server(

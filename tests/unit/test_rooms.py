@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import graphlib
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
@@ -95,6 +96,27 @@ def test_modules_import_each_other_in_no_circle() -> None:
     known = modules(ROOT)
     order = graphlib.TopologicalSorter({name: set(imports(name, known)) for name in known}).static_order()
     assert set(order) == set(known)
+
+
+def test_a_class_name_means_one_thing() -> None:
+    known = modules(ROOT)
+    places: dict[str, list[str]] = {}
+    for name, file in known.items():
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.ClassDef):
+                places.setdefault(node.name, []).append(name)
+    assert {name: found for name, found in places.items() if len(found) > 1} == {}
+
+
+def test_what_a_function_raises_is_said_in_a_section_of_its_docstring() -> None:
+    prose = re.compile(r"\bRaises? [A-Z]\w+|\bRaises:[^\n]*\S")
+    found = [
+        f"{name}: {node.name}"
+        for name, file in modules(ROOT).items()
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and prose.search(ast.get_docstring(node) or "")
+    ]
+    assert found == []
 
 
 def test_fortress_and_the_command_import_no_sdk_of_the_engine() -> None:

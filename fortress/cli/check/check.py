@@ -43,7 +43,11 @@ class Check:
         return self.kind.unit
 
     def ok(self, value: float | str | None, detail: str = "") -> Check:
-        """It holds. Raises ValueError for a number that is none, as `fail` does: a host may print anything."""
+        """It holds.
+
+        Raises:
+            ValueError: it is no number, as `fail` does: a host may print anything.
+        """
         return replace(self, status=Status.OK, value=_value(value), detail=clipped(detail))
 
     def fail(self, value: float | str | None, detail: str) -> Check:

@@ -20,7 +20,7 @@ MOST_RUNS = 500
 
 
 @dataclass(frozen=True)
-class Run:
+class PastRun:
     """One `fortress verify` of a stack."""
 
     when: float
@@ -33,8 +33,12 @@ def path(stack: str, project: Path | None = None) -> Path:
     return (project or project_folder()) / FOLDER / f"verify-{quote(stack, safe='')}.jsonl"
 
 
-def keep(stack: str, run: Run, project: Path | None = None) -> None:
-    """Add a run to those that are kept. Raises OSError if the file cannot be written."""
+def keep(stack: str, run: PastRun, project: Path | None = None) -> None:
+    """Add a run to those that are kept.
+
+    Raises:
+        OSError: the file cannot be written.
+    """
     file = path(stack, project)
     file.parent.mkdir(exist_ok=True)
     line = json.dumps({"when": run.when, "checks": [check.as_json() for check in run.checks]}) + "\n"
@@ -48,10 +52,11 @@ def keep(stack: str, run: Run, project: Path | None = None) -> None:
     new.replace(file)
 
 
-def kept(stack: str, project: Path | None = None) -> list[Run]:
+def kept(stack: str, project: Path | None = None) -> list[PastRun]:
     """The stored runs, oldest first; none if there is no file. A truncated line is left out.
 
-    Raises CannotAskError where the file cannot be read.
+    Raises:
+        CannotAskError: the file cannot be read.
     """
     file = path(stack, project)
     try:
@@ -63,16 +68,21 @@ def kept(stack: str, project: Path | None = None) -> list[Run]:
     return sorted((run for line in lines if (run := _run(line))), key=lambda run: run.when)
 
 
-def _run(line: str) -> Run | None:
+def _run(line: str) -> PastRun | None:
     try:
         found = json.loads(line)
-        return Run(float(found["when"]), tuple(_check(each) for each in found["checks"]))
+        return PastRun(float(found["when"]), tuple(_check(each) for each in found["checks"]))
     except (ValueError, KeyError, TypeError):
         return None
 
 
 def _check(found: Mapping[str, Any]) -> Check:
-    """Raises ValueError or KeyError for what is no check, or of a kind that this version does not know."""
+    """A check as a line of the file has it.
+
+    Raises:
+        ValueError: it is no check.
+        KeyError: it is no check, or of a kind that this version does not know.
+    """
     kind, about = (Kind[str(found["kind"]).upper()], found["about"]) if "kind" in found else _older(found["name"])
     limit = found["limit"]
     return Check(

@@ -308,7 +308,11 @@ class _Visit:
 
 
 def answers(text: str, paths: Sequence[str]) -> Answer:
-    """What read-back printed of these files. Raises ValueError for anything else."""
+    """What read-back printed of these files.
+
+    Raises:
+        ValueError: anything else.
+    """
     stood: list[Read] = []
     found: dict[str, Record] = {}
     texts: dict[str, str] = {}

@@ -82,7 +82,10 @@ def repair(
     `readable` is the state, with its secrets, that the findings were made from: where it changed since, nothing is
     written. Hosts are told first what to apply again when it is next put, which changes nothing by itself. So until the
     state is written all is as it was, and another repair does it all; from then on the next `pulumi up` does the rest,
-    or another repair. Raises NotRepairedError.
+    or another repair.
+
+    Raises:
+        NotRepairedError: a host could not be told, or the state not be written.
     """
     # If push.sh itself is put back, it cannot be asked beforehand to apply files again: another repair does that.
     without_tool = {each.check.host for each in findings if each.urns and each.file and not each.file.by_push}

@@ -29,7 +29,11 @@ class Drift:
         self._readable: dict[str, Any] = {}
 
     def look(self, tell: Tell) -> list[Finding]:
-        """Read everything. Raises CannotAskError."""
+        """Read everything.
+
+        Raises:
+            CannotAskError: the engine or the hosts cannot be asked.
+        """
         self._readable = engine.export(self._name, "--show-secrets")
         self._outputs = of_state(self._readable, self._name)
         hosts = len(self._outputs.hosts)

@@ -13,12 +13,20 @@ from fortress.facts import StackOutputs
 
 
 def read(stack: str) -> StackOutputs:
-    """What a stack that is up exports. Raises CannotAskError: no such stack, not up, no engine."""
+    """What a stack that is up exports.
+
+    Raises:
+        CannotAskError: no such stack, not up, no engine.
+    """
     return of_state(engine.export(stack), stack)
 
 
 def of_state(exported: Mapping[str, Any], stack: str) -> StackOutputs:
-    """The same from an exported state, secrets readable or not. Raises CannotAskError."""
+    """The same from an exported state, secrets readable or not.
+
+    Raises:
+        CannotAskError: the stack has no such output, or one of another version.
+    """
     resources = exported["deployment"]["resources"]
     outputs = next((resource.get("outputs") for resource in resources if resource["type"] == STACK), None) or {}
     if facts.OUTPUT not in outputs:

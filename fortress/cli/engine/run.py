@@ -53,7 +53,9 @@ def find() -> str:
 def run(*arguments: str, stack: str, text: str | None = None) -> str:
     """What `pulumi ARGUMENTS --stack STACK` prints, with `text` as its standard input.
 
-    Raises EngineError with the engine's own words where it fails, CannotAskError where there is no engine.
+    Raises:
+        EngineError: it fails; the message is the engine's own.
+        CannotAskError: there is no engine.
     """
     result = ask(*arguments, stack=stack, text=text)
     if result.status != 0:
@@ -62,7 +64,11 @@ def run(*arguments: str, stack: str, text: str | None = None) -> str:
 
 
 def ask(*arguments: str, stack: str, text: str | None = None, longest_s: float | None = None) -> Result:
-    """The same if a failure is an answer too. Raises CannotAskError: no engine, or no answer within `longest_s`."""
+    """The same if a failure is an answer too.
+
+    Raises:
+        CannotAskError: no engine, or no answer within `longest_s`.
+    """
     longest_s = LONGEST_S if longest_s is None else longest_s
     command = [find(), *arguments, "--stack", stack, "--non-interactive", "--color", "never"]
     try:
@@ -93,7 +99,11 @@ def ask(*arguments: str, stack: str, text: str | None = None, longest_s: float |
 
 
 def export(stack: str, *options: str) -> dict[str, Any]:
-    """The state of a stack that is up, secrets encrypted unless an option says otherwise. Raises CannotAskError."""
+    """The state of a stack that is up, secrets encrypted unless an option says otherwise.
+
+    Raises:
+        CannotAskError: there is no engine, or it cannot give the state.
+    """
     try:
         found = json.loads(run("stack", "export", *options, stack=stack))
     except ValueError:

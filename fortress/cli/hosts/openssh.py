@@ -14,10 +14,13 @@ _PRINT = "/bin/echo"
 
 
 def command(outputs: StackOutputs, host: str, words: Sequence[str], key: Path | None = None) -> list[str]:
-    """The `ssh` that reaches a host, and runs `words` there as `ssh` does. Raises CannotAskError.
+    """The `ssh` that reaches a host, and runs `words` there as `ssh` does.
 
     The pinned key goes in the command line (KnownHostsCommand, OpenSSH 8.5): no file is written that could be left
     behind. No known_hosts file is read, so that none can add another key.
+
+    Raises:
+        CannotAskError: there is no `ssh`, or one that is too old.
     """
     if key:
         try:

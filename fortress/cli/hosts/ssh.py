@@ -71,7 +71,7 @@ class LoginError(SshError):
 
 
 @dataclass(frozen=True)
-class Target:
+class Login:
     """Where a host answers and who it must be. `host_key` is a line of a known_hosts file without its address."""
 
     name: str
@@ -97,7 +97,8 @@ class Credentials:
 def prepare(key_file: Path | None, environment: Mapping[str, str]) -> Credentials:
     """Find what opens the hosts before any of them is asked.
 
-    Raises CannotAskError: neither an agent with a key in it nor a key file, or one that cannot be read.
+    Raises:
+        CannotAskError: neither an agent with a key in it nor a key file, or one that cannot be read.
     """
     keys = (_load(key_file),) if key_file else ()
     path = environment.get("SSH_AUTH_SOCK")
@@ -119,7 +120,11 @@ def prepare(key_file: Path | None, environment: Mapping[str, str]) -> Credential
 
 
 def _agent_keys(path: str) -> int:
-    """How many keys an agent holds. Raises OSError where none answers in time."""
+    """How many keys an agent holds.
+
+    Raises:
+        OSError: none answers in time.
+    """
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(AGENT_ANSWERS_S)
         connection.connect(path)
@@ -165,7 +170,7 @@ class Deadline:
 class Session:
     """An open connection to one host. Not shared between threads."""
 
-    def __init__(self, target: Target, transport: paramiko.Transport, timeout: float) -> None:
+    def __init__(self, target: Login, transport: paramiko.Transport, timeout: float) -> None:
         self.name = target.name
         self.sudo = [] if target.user == "root" else ["sudo", "-n"]
         """Words in front of a command that needs root."""
@@ -199,7 +204,9 @@ class Session:
         """Run a command of a few lines of output on the host, with `text` as its standard input.
 
         `takes` is how many seconds the command itself needs beside the time that an answer may take.
-        Raises SshError where the host does not answer.
+
+        Raises:
+            SshError: the host does not answer.
         """
         with self._limit(self._timeout + takes):
             channel = self.transport.open_session()
@@ -219,8 +226,10 @@ class Session:
     def lines(self, command: str, count: int) -> Iterator[bytes]:
         """Run a command that answers each line it is sent with one line, `count` times.
 
-        Each time a line is sent when the next one is asked for. Raises SshError as `run` does, and when the command
-        ends early.
+        Each time a line is sent when the next one is asked for.
+
+        Raises:
+            SshError: as `run` does, and when the command ends early.
         """
         with self._limit(self._timeout), contextlib.closing(self.transport.open_session()) as channel:
             channel.exec_command(command)
@@ -241,17 +250,23 @@ class Session:
 
 
 def _bounded(stream: paramiko.ChannelFile) -> bytes:
-    """All of a stream. Raises SshError, and the connection is of no more use, where it does not end."""
+    """All of a stream.
+
+    Raises:
+        SshError: it does not end; the connection is of no more use then.
+    """
     text: bytes = stream.read(LONGEST_ANSWER + 1)
     if len(text) > LONGEST_ANSWER:
         raise SshError(f"answered with more than {LONGEST_ANSWER >> 20} MiB")
     return text
 
 
-def connect(target: Target, credentials: Credentials, timeout: float, through: Session | None = None) -> Session:
+def connect(target: Login, credentials: Credentials, timeout: float, through: Session | None = None) -> Session:
     """Open one connection, within `timeout` seconds in all, directly or through a bastion.
 
-    Raises HostKeyError before anything is sent to a host that is not the pinned one, SshError otherwise.
+    Raises:
+        HostKeyError: the host is not the pinned one; nothing was sent to it.
+        SshError: the host cannot be reached, or lets nobody in.
     """
     deadline = Deadline(timeout)
     where = target.where
@@ -280,7 +295,7 @@ def connect(target: Target, credentials: Credentials, timeout: float, through: S
     return Session(target, transport, timeout)
 
 
-def _dial(target: Target, deadline: Deadline, through: Session | None) -> socket.socket | paramiko.Channel:
+def _dial(target: Login, deadline: Deadline, through: Session | None) -> socket.socket | paramiko.Channel:
     where = target.where
     try:
         if through is None:

@@ -87,7 +87,7 @@ def converse(
 def _bastion(outputs: StackOutputs, credentials: ssh.Credentials, timeout: float) -> Through:
     if (bastion := outputs.bastion) is None:
         return None
-    target = ssh.Target("the bastion", bastion.address, bastion.port, bastion.user, bastion.host_key)
+    target = ssh.Login("the bastion", bastion.address, bastion.port, bastion.user, bastion.host_key)
     try:
         return ssh.connect(target, credentials, timeout)
     except ssh.SshError as error:
@@ -97,11 +97,15 @@ def _bastion(outputs: StackOutputs, credentials: ssh.Credentials, timeout: float
 def _connect(
     outputs: StackOutputs, name: str, credentials: ssh.Credentials, timeout: float, through: Through
 ) -> ssh.Session:
-    """A connection to a host, by what `_bastion` gave. Raises SshError."""
+    """A connection to a host, by what `_bastion` gave.
+
+    Raises:
+        SshError: the host or the bastion lets nobody in.
+    """
     if isinstance(through, ssh.HostKeyError):
         raise ssh.SshError(f"is not asked: the bastion shows {through.shown}, pinned is {through.pinned}")
     if isinstance(through, ssh.SshError):
         raise ssh.SshError(f"is not asked: the bastion {through}")
     host = outputs.hosts[name]
-    target = ssh.Target(name, host.address, host.port, host.user, host.host_key)
+    target = ssh.Login(name, host.address, host.port, host.user, host.host_key)
     return ssh.connect(target, credentials, timeout, through)

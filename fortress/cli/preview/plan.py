@@ -162,7 +162,11 @@ def clean(value: Any) -> Any:
 
 
 def parse(said: Any, status: int) -> Plan:
-    """The engine's JSON as a plan. Raises CannotAskError for anything else."""
+    """The engine's JSON as a plan.
+
+    Raises:
+        CannotAskError: anything else.
+    """
     if not isinstance(said, dict):
         raise CannotAskError("`pulumi preview --json` did not print a preview")
     said = clean(said)

@@ -22,7 +22,8 @@ LONGEST_S = 1800.0
 def read(stack: str) -> plan.Plan:
     """The engine's plan, including its errors.
 
-    Raises CannotAskError where it cannot even begin: no engine, no such stack, no passphrase.
+    Raises:
+        CannotAskError: it cannot even begin: no engine, no such stack, no passphrase.
     """
     result = engine.ask("preview", "--json", "--show-sames", "--suppress-progress", stack=stack, longest_s=LONGEST_S)
     text = result.stdout
@@ -45,7 +46,11 @@ def render(stack: str, found: plan.Plan, forge: Forge, *, as_object: bool = Fals
 
 
 def save(file: Path, text: str) -> None:
-    """Write it to a file atomically. Raises CannotAskError if that fails."""
+    """Write it to a file atomically.
+
+    Raises:
+        CannotAskError: that fails.
+    """
     try:
         if file.exists() and not file.is_file():  # a pipe or a device cannot be replaced by a file
             file.write_text(text, encoding="utf-8")

@@ -65,7 +65,10 @@ def read_greeting(payload: bytes) -> tuple[str, int]:
 def probe(address: str, port: int, ca_pem: str) -> dict[str, object]:
     """Connect, start TLS, check the server's certificate for this address, and leave in an orderly way.
 
-    Raises Refused, OSError and ssl.SSLError.
+    Raises:
+        Refused: the server answers with an error.
+        OSError: the connection fails.
+        ssl.SSLError: its certificate is not for this address, or not from this CA.
     """
     start = struct.pack("<IIB23x", CAPABILITIES, 1 << 24, UTF8MB4)
     context = ssl.create_default_context(cadata=ca_pem)

@@ -31,9 +31,12 @@ RUNS = {
 
 
 def fio(file: str, *options: str) -> dict[str, Any]:
-    """One run of fio on the file, past the page cache; its only job's figures. Raises RuntimeError with its words.
+    """One run of fio on the file, past the page cache; its only job's figures.
 
     It ends at once where nobody listens any more: sshd does not end what it started.
+
+    Raises:
+        RuntimeError: it fails; the message has its words.
     """
     words = ["fio", "--name=fortress", f"--filename={file}", f"--size={SIZE}", "--direct=1", "--ioengine=libaio"]
     listener = select.poll()

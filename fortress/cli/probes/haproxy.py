@@ -10,7 +10,11 @@ LONGEST_S = 5.0
 
 
 def show_stat(path: str) -> str:
-    """The CSV of `show stat`. Raises OSError where nothing answers on the socket."""
+    """The CSV of `show stat`.
+
+    Raises:
+        OSError: nothing answers on the socket.
+    """
     answer = bytearray()
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(LONGEST_S)

@@ -57,7 +57,7 @@ class Box:
 
 
 @dataclass(frozen=True)
-class Place:
+class Spot:
     """What the layout needs to know of a host."""
 
     name: str
@@ -112,7 +112,7 @@ class Drawing:
     width: float = WIDTH
 
 
-def lay_out(places: Sequence[Place], links: Sequence[Link], edge: str) -> Drawing:
+def lay_out(places: Sequence[Spot], links: Sequence[Link], edge: str) -> Drawing:
     """Compute the layout. `edge` is the host that serves clients outside; its site comes first."""
     home = next((place.site for place in places if place.name == edge), "")
     sites = sorted({place.site for place in places}, key=lambda site: (site != home, site))

@@ -15,7 +15,7 @@ from typing import Any
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.check import show
 from fortress.cli.check.check import Check, Status
-from fortress.cli.check.history import Run
+from fortress.cli.check.history import PastRun
 from fortress.cli.check.kinds import Kind
 from fortress.cli.report import plots
 from fortress.cli.report.drawing import shortened
@@ -44,7 +44,7 @@ class ReportData:
     """Those of `fortress verify`."""
     looked: tuple[Check, ...] = ()
     """Those of `fortress status`; none where hosts were not asked."""
-    runs: tuple[Run, ...] = ()
+    runs: tuple[PastRun, ...] = ()
     """All runs that were kept, the one shown among them, oldest first."""
     up: Up | None = None
     no_up: str = ""
@@ -61,11 +61,12 @@ class ReportData:
 
 
 def collect(
-    stack: str, outputs: StackOutputs, runs: Sequence[Run], looked: Sequence[Check], exported: Mapping[str, Any]
+    stack: str, outputs: StackOutputs, runs: Sequence[PastRun], looked: Sequence[Check], exported: Mapping[str, Any]
 ) -> ReportData:
     """All about the newest run; `exported` is the stack's state. An unknown history of `up` is a fact too.
 
-    Raises CannotAskError where no run was kept.
+    Raises:
+        CannotAskError: no run was kept.
     """
     if not runs:
         raise CannotAskError(f"no run of stack {stack!r} was kept; run `fortress verify --stack {stack}` first")

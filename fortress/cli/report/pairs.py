@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from fortress.cli.check import show
 from fortress.cli.check.check import Check, Status
 from fortress.cli.check.kinds import Kind
-from fortress.cli.report.drawing import Drawing, Link, Place, lay_out
+from fortress.cli.report.drawing import Drawing, Link, Spot, lay_out
 from fortress.facts import StackOutputs
 
 BETWEEN_PEERS = (Kind.HANDSHAKE, Kind.ROUND_TRIP, Kind.TUNNEL_MTU, Kind.PATH_MTU)
@@ -97,7 +97,7 @@ def link(pair: Pair) -> Link:
 
 def draw(outputs: StackOutputs, found: Sequence[Pair]) -> Drawing:
     """The diagram of a running fortress."""
-    places = [Place(name, host.site, host.role) for name, host in outputs.hosts.items()]
+    places = [Spot(name, host.site, host.role) for name, host in outputs.hosts.items()]
     return lay_out(places, [link(pair) for pair in found], outputs.edge.host)
 
 

@@ -66,7 +66,11 @@ class Up:
 
 
 def last_up(stack: str, exported: Mapping[str, Any]) -> Up | None:
-    """The last `up` of a stack by the engine's history and state, None where there is none. Raises CannotAskError."""
+    """The last `up` of a stack by the engine's history and state, None where there is none.
+
+    Raises:
+        CannotAskError: the engine cannot be asked.
+    """
     try:
         entries = json.loads(engine.run("stack", "history", "--json", stack=stack))
         return read_up(entries, exported)

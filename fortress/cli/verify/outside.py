@@ -83,7 +83,11 @@ class HttpsAnswer:
 def https(url: str, server_name: str, path: str, timeout: float) -> HttpsAnswer:
     """GET the path from the edge's own address, asking for `server_name`.
 
-    The chain is not verified: the lab's edge signs for itself. Raises SilentError and WrongAnswerError.
+    The chain is not verified: the lab's edge signs for itself.
+
+    Raises:
+        SilentError: nothing answers.
+        WrongAnswerError: something else than HTTP answers.
     """
     context = ssl.create_default_context()
     context.check_hostname = False
@@ -125,7 +129,8 @@ def _dial(address: str, port: int, timeout: float) -> socket.socket:
 def _within(seconds: float, connection: socket.socket) -> Iterator[None]:
     """Cut a conversation that takes longer overall: a server that sends a byte now and then never times out.
 
-    Raises WrongAnswerError for whatever goes wrong in it.
+    Raises:
+        WrongAnswerError: whatever goes wrong in it.
     """
     late = threading.Event()
 

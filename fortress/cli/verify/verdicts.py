@@ -17,7 +17,11 @@ from fortress.cli.check.check import DAY_S, Check
 
 
 def read_json(text: str) -> Any:
-    """JSON without the numbers that are none. Raises ValueError."""
+    """JSON without the numbers that are none.
+
+    Raises:
+        ValueError: it is not JSON, or has such a number.
+    """
     return json.loads(text, parse_constant=_refuse)
 
 
@@ -43,7 +47,11 @@ class Tunnel:
 
 
 def read_tunnel(text: str) -> Tunnel:
-    """What scripts/tunnel-state prints. Raises ValueError for anything else."""
+    """What scripts/tunnel-state prints.
+
+    Raises:
+        ValueError: anything else.
+    """
     lines = [line.split() for line in text.splitlines()]
     found: dict[str, list[list[str]]] = {kind: [] for kind in ("now", "key", "peer", "pushed", "unread")}
     for line in lines:
@@ -71,7 +79,11 @@ class Pings:
 
 
 def read_pings(text: str) -> Pings:
-    """What iputils' ping prints, whether it was answered or not. Raises ValueError for anything else."""
+    """What iputils' ping prints, whether it was answered or not.
+
+    Raises:
+        ValueError: anything else.
+    """
     sent = re.search(r"^(\d+) packets transmitted", text, re.MULTILINE)
     if not sent:
         raise ValueError("ping printed no statistics")
@@ -80,7 +92,11 @@ def read_pings(text: str) -> Pings:
 
 
 def read_servers(text: str) -> dict[tuple[str, str], dict[str, str]]:
-    """The CSV of HAProxy's `show stat`: (backend, server) to its columns. Raises ValueError for anything else."""
+    """The CSV of HAProxy's `show stat`: (backend, server) to its columns.
+
+    Raises:
+        ValueError: anything else.
+    """
     if not text.startswith("# pxname,svname,"):
         raise ValueError("HAProxy's statistics have no header")
     rows = csv.DictReader(text.removeprefix("# ").splitlines())
@@ -107,7 +123,11 @@ class DatabaseAnswer:
 
 
 def read_database(text: str) -> DatabaseAnswer:
-    """The JSON that probes/database.py prints. Raises ValueError for anything else."""
+    """The JSON that probes/database.py prints.
+
+    Raises:
+        ValueError: anything else.
+    """
     found = read_json(text)
     try:
         answer = DatabaseAnswer(**found)
@@ -187,7 +207,11 @@ def round_trip(check: Check, result: Result, limit: tuple[float, float] | None) 
 
 
 def read_path(text: str) -> int:
-    """What probes/path.py prints: bytes of the largest packet that passed, 0 for none. Raises ValueError otherwise."""
+    """What probes/path.py prints: bytes of the largest packet that passed, 0 for none.
+
+    Raises:
+        ValueError: otherwise.
+    """
     try:
         return int(read_json(text)["largest"])
     except (KeyError, TypeError, OverflowError):
