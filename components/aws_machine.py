@@ -5,7 +5,10 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
+from fortress import cloud
+
 from . import sdk
+from .checking import Facts, arguments, check, wrong
 from .remote import child_options
 
 
@@ -48,9 +51,11 @@ class AwsMachine(pulumi.ComponentResource):
         Raises:
             ValueError: no security group is given.
         """
-        super().__init__("fortress:index:AwsMachine", name, {}, opts)
+        args = arguments("AwsMachine", name, AwsMachineArgs, args)
+        check("AwsMachine", name, Facts(cloud.AwsDisk, {"disk_gb": args.get("disk_gb")}))
         if not args["group_ids"]:
-            raise ValueError(f"machine {name}: group_ids: at least one is needed; a machine without any gets `default`")
+            raise wrong("AwsMachine", name, "group_ids", "must not be empty: a machine without any gets `default`")
+        super().__init__("fortress:index:AwsMachine", name, {}, opts)
         pinned, spot = bool(args.get("image_pinned", True)), bool(args.get("spot", False))
         self.instance = sdk.aws.ec2.Instance(
             f"{name}-instance",
@@ -68,7 +73,7 @@ class AwsMachine(pulumi.ComponentResource):
             # The provider's default tags reach the disk too; `volume_tags` beside them would differ from them.
             root_block_device=sdk.aws.ec2.InstanceRootBlockDeviceArgs(
                 volume_type="gp3",
-                volume_size=int(args.get("disk_gb", 20)),
+                volume_size=args.get("disk_gb", 20),
                 encrypted=True,
                 delete_on_termination=True,
             ),

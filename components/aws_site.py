@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from ipaddress import IPv4Network
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
 from fortress import cloud
 
 from . import sdk
-from .checking import Facts, build
+from .checking import Facts, arguments, build, wrong
 from .remote import child_options
 
 WORLD_IPV4, WORLD_IPV6 = "0.0.0.0/0", "::/0"
@@ -69,12 +69,15 @@ class AwsSite(pulumi.ComponentResource):
             ValueError: not exactly one network is given, a zone has no subnet or does not exist, or operators are
                 the whole world.
         """
-        ssh = build("AwsSite", name, Facts(cloud.SshAccess, {"operators": args["operators"]}))
+        args = arguments("AwsSite", name, AwsSiteArgs, args)
+        network, existing = args.get("network"), args.get("existing")
+        plan = build("AwsSite", name, _plan(args))
+        if (network is None) == (existing is None):
+            raise wrong("AwsSite", name, "network", "set either network, to create one, or existing, to use one")
+        if missing := [zone for zone in plan.zones if existing and zone not in existing["subnets"]]:
+            raise wrong("AwsSite", name, "existing.subnets", f"none for {', '.join(missing)}")
         super().__init__("fortress:index:AwsSite", name, {}, opts)
         options = child_options(self, opts)
-        network, existing = args.get("network"), args.get("existing")
-        if (network is None) == (existing is None):
-            raise ValueError(f"site {name}: set either network, to create one, or existing, to use one")
         self.subnet_ids: dict[str, pulumi.Output[str]] = {}
         """Subnets by zone."""
         ipv6 = False
@@ -82,8 +85,6 @@ class AwsSite(pulumi.ComponentResource):
             ipv6 = network.get("ipv6", False)
             self._make_network(name, network, args["zones"], options)
         elif existing is not None:
-            if missing := [zone for zone in args["zones"] if zone not in existing["subnets"]]:
-                raise ValueError(f"site {name}: existing.subnets: none for {', '.join(missing)}")
             self.vpc_id = pulumi.Output.from_input(existing["vpc_id"])
             self.subnet_ids = {zone: pulumi.Output.from_input(existing["subnets"][zone]) for zone in args["zones"]}
 
@@ -94,15 +95,14 @@ class AwsSite(pulumi.ComponentResource):
             vpc_id=self.vpc_id,
             opts=options,
         )
-        ssh_port = int(args.get("ssh_port", 22))
-        for operators in cloud.operator_ranges(ssh):
+        for operators in cloud.operator_ranges(plan):
             sdk.aws.vpc.SecurityGroupIngressRule(
                 f"{name}-ssh-{cloud.label(operators)}",
                 security_group_id=group.id,
                 description="SSH from operators",
                 ip_protocol="tcp",
-                from_port=ssh_port,
-                to_port=ssh_port,
+                from_port=plan.ssh_port,
+                to_port=plan.ssh_port,
                 cidr_ipv4=str(operators) if operators.version == 4 else None,
                 cidr_ipv6=str(operators) if operators.version == 6 else None,
                 opts=options,
@@ -186,6 +186,17 @@ class AwsSite(pulumi.ComponentResource):
             )
             self.subnet_ids[zone] = subnet.id
         self.vpc_id = network.id
+
+
+def _plan(args: AwsSiteArgs) -> Facts[cloud.AwsPlan]:
+    network: Mapping[str, Any] = args.get("network") or {}
+    values = {
+        "operators": args["operators"],
+        "ssh_port": args.get("ssh_port"),
+        "cidr": network.get("cidr"),
+        "zones": args["zones"],
+    }
+    return Facts(cloud.AwsPlan, values, {"cidr": "network.cidr"})
 
 
 def _ipv6_subnet(network: "sdk.aws.ec2.Vpc", zone: str) -> pulumi.Output[str]:

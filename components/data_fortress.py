@@ -6,8 +6,8 @@ import pulumi
 
 from fortress import firewall, mariadb, push, wireguard
 
-from .checking import Facts, build, check
-from .data_volume import VolumeArgs, mount
+from .checking import Facts, arguments, build, check
+from .data_volume import VolumeArgs, check_volume, mount
 from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, child_options, command, with_depends_on
 
@@ -52,12 +52,16 @@ class DataFortress(pulumi.ComponentResource):
     """True once the account can be used."""
 
     def __init__(self, name: str, args: DataFortressArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = arguments("DataFortress", name, DataFortressArgs, args)
         host = args["host"]
         ram_mb = host["ram_mb"]
         # What does not fit the largest host is refused before this one has been asked.
         server = _server(args, ram_mb if isinstance(ram_mb, int | float) else mariadb.MOST_MEMORY_MB)
         check("DataFortress", name, _access(args), _authority(host), server)
         access = build("DataFortress", name, _access(args))
+        volume = args.get("volume")
+        if volume is not None:
+            check_volume("DataFortress", name, volume)
         super().__init__("fortress:index:DataFortress", name, {}, opts)
         target: Target = {"member": host, "private_key": args.get("private_key")}
         options = child_options(self, opts)
@@ -65,7 +69,6 @@ class DataFortress(pulumi.ComponentResource):
         account_facts = mariadb.access_arguments(access)
         names = mariadb.authority_arguments(build("DataFortress", name, _authority(host)))
 
-        volume = args.get("volume")
         mounted = [mount(name, volume, target, options, keep_data=keep_data)] if volume is not None else []
         packages = command(
             f"{name}-packages",

@@ -5,8 +5,10 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from fortress import mariadb, push
+from fortress.values import DataDisk
 
 from . import sdk
+from .checking import Facts, check, wrong
 from .host_file import put_script
 from .remote import Target, command, with_depends_on
 
@@ -39,22 +41,28 @@ class VolumeArgs(TypedDict):
     """The key, text of at least 20 characters; secret, needed when encrypted. Without it the data is lost."""
 
 
-def mount(
-    name: str, args: VolumeArgs, target: Target, opts: pulumi.ResourceOptions, *, keep_data: bool
-) -> pulumi.Resource:
-    """The volume, mounted where MariaDB keeps its data: what MariaDB's installation must wait for.
+def check_volume(component: str, name: str, args: VolumeArgs) -> None:
+    """Refuse a volume that cannot be.
 
     Raises:
         ValueError: an argument is wrong; the message names it.
     """
+    made = args.get("openstack")
+    values = {"size_gb": made["size_gb"] if made else None, "device": args.get("device")}
+    check(component, name, Facts(DataDisk, values, {"": "volume", "size_gb": "volume.openstack.size_gb"}))
+    if (made is None) == (args.get("device") is None):
+        raise wrong(component, name, "volume", "set either openstack or device")
+    if args.get("encrypted") and args.get("key") is None:
+        raise wrong(component, name, "volume.key", "needed, since the volume is encrypted")
+
+
+def mount(
+    name: str, args: VolumeArgs, target: Target, opts: pulumi.ResourceOptions, *, keep_data: bool
+) -> pulumi.Resource:
+    """The volume, mounted where MariaDB keeps its data: what MariaDB's installation must wait for."""
     made, device = args.get("openstack"), args.get("device")
     encrypted = bool(args.get("encrypted", False))
     key = args.get("key")
-    if (made is None) == (device is None):
-        raise ValueError(f"{name}: volume: set either openstack or device")
-    if encrypted and key is None:
-        raise ValueError(f"{name}: volume.key: needed, since the volume is encrypted")
-
     needed: list[pulumi.Resource] = [put_script(f"{name}-volume-tool", target, "data-volume", opts)]
     if encrypted:
         needed.append(
@@ -70,7 +78,7 @@ def mount(
     if made is None:
         source = pulumi.Output.from_input(f"device:{device}")
     else:
-        size_gb = int(made["size_gb"])
+        size_gb = made["size_gb"]
         volume = sdk.openstack.blockstorage.Volume(
             f"{name}-data",
             name=f"{name}-data",

@@ -1,14 +1,15 @@
 """A worker: a workload that reaches the fortress through the tunnel, on a host that may be thrown away."""
 
 import hashlib
+import shlex
 from collections.abc import Mapping, Sequence
-from typing import NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
 from fortress import firewall, push, wireguard, workload
 
-from .checking import Facts, build, check
+from .checking import Facts, arguments, build, check, wrong
 from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, child_options, command, with_depends_on
 
@@ -58,10 +59,10 @@ class EphemeralWorkerArgs(TypedDict):
     """What runs."""
     clients: list[str]
     """Mesh addresses that may connect to it: the edge's."""
-    database: DatabaseArgs
-    """Where its data is."""
-    database_password: pulumi.Input[str]
-    """Secret; the workload reads it from $CREDENTIALS_DIRECTORY/database-password."""
+    database: NotRequired[DatabaseArgs | None]
+    """Where its data is; the workload has no database when not given."""
+    database_password: NotRequired[pulumi.Input[str] | None]
+    """Secret, needed with `database`; the workload reads it from $CREDENTIALS_DIRECTORY/database-password."""
     private_key: NotRequired[pulumi.Input[str] | None]
     """SSH private key; the SSH agent's when not given."""
 
@@ -73,16 +74,22 @@ class EphemeralWorker(pulumi.ComponentResource):
     """True once the workload has answered its health check."""
 
     def __init__(self, name: str, args: EphemeralWorkerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        host, work, database = args["host"], args["workload"], args["database"]
+        args = arguments("EphemeralWorker", name, EphemeralWorkerArgs, args)
+        host, work, database = args["host"], args["workload"], args.get("database")
+        password = args.get("database_password")
+        if (database is None) != (password is None):
+            raise wrong("EphemeralWorker", name, "database", "give it together with database_password, or neither")
         reach = _reach(args)
-        check("EphemeralWorker", name, Facts(workload.Workload, work, {"": "workload"}), reach)
+        place = [Facts(workload.Database, database, {"": "database"})] if database else []
+        check("EphemeralWorker", name, Facts(workload.Workload, work, {"": "workload"}), reach, *place)
         rule = build("EphemeralWorker", name, reach)
         super().__init__("fortress:index:EphemeralWorker", name, {}, opts)
         target: Target = {"member": host, "private_key": args.get("private_key")}
         options = child_options(self, opts)
         folder = _folder(args)
+        service_name = shlex.quote(work["name"])
         # Before the unit is there, files that it needs land without it.
-        restart = f"if systemctl -q is-active {work['name']}; then systemctl restart {work['name']}; fi"
+        restart = f"if systemctl -q is-active {service_name}; then systemctl restart {service_name}; fi"
 
         packages = command(
             f"{name}-packages",
@@ -95,18 +102,26 @@ class EphemeralWorker(pulumi.ComponentResource):
             put(f"{name}{path}", target, path, content, options, apply=restart)
             for path, content in work.get("files", {}).items()
         ]
-        ca = put(
-            f"{name}-database-ca.pem", target, f"{folder}/database-ca.pem", database["ca_pem"], options, apply=restart
-        )
-        password = put(
-            f"{name}-database-password",
-            target,
-            f"{folder}/database-password",
-            pulumi.Output.secret(args["database_password"]),
-            options,
-            mode="0400",
-            apply=restart,
-        )
+        if database is not None and password is not None:
+            files += [
+                put(
+                    f"{name}-database-ca.pem",
+                    target,
+                    f"{folder}/database-ca.pem",
+                    database["ca_pem"],
+                    options,
+                    apply=restart,
+                ),
+                put(
+                    f"{name}-database-password",
+                    target,
+                    f"{folder}/database-password",
+                    pulumi.Output.secret(password),
+                    options,
+                    mode="0400",
+                    apply=restart,
+                ),
+            ]
         put_fragment(
             f"{name}-firewall",
             target,
@@ -114,7 +129,7 @@ class EphemeralWorker(pulumi.ComponentResource):
             firewall.Fragment(title="The workload, for the edge.", rules=[rule]),
             options,
         )
-        service = pulumi.Output.all(database["address"], work.get("environment", {})).apply(
+        service = pulumi.Output.all(database["address"] if database else None, work.get("environment", {})).apply(
             lambda known: workload.render(build("EphemeralWorker", name, _unit(args, *known)))
         )
         unit = put(
@@ -122,14 +137,14 @@ class EphemeralWorker(pulumi.ComponentResource):
             target,
             f"/etc/systemd/system/{work['name']}.service",
             service,
-            with_depends_on(options, packages, ca, password, *files),
-            apply=f"systemctl daemon-reload && systemctl -q enable {work['name']} && systemctl restart {work['name']}",
-            remove_apply=f"systemctl -q disable --now {work['name']}; systemctl daemon-reload",
+            with_depends_on(options, packages, *files),
+            apply=f"systemctl daemon-reload && systemctl -q enable {service_name} && systemctl restart {service_name}",
+            remove_apply=f"systemctl -q disable --now {service_name}; systemctl daemon-reload",
             unit=work["name"],
         )
         gate = put_script(f"{name}-wait-healthy", target, "wait-healthy", options)
         url = f"http://{host['mesh_address']}:{rule.port}{work['health']}"
-        limit = str(int(work.get("healthy_within_s", 60)))
+        limit = str(work.get("healthy_within_s") or 60)
         healthy = command(
             f"{name}-healthy",
             target,
@@ -159,9 +174,11 @@ def _folder(args: EphemeralWorkerArgs) -> str:
     return f"/etc/fortress/{args['workload']['name']}"
 
 
-def _unit(args: EphemeralWorkerArgs, database_address: str, environment: Mapping[str, str]) -> Facts[workload.Unit]:
-    host, work, database = args["host"], args["workload"], args["database"]
-    values = {
+def _unit(
+    args: EphemeralWorkerArgs, database_address: str | None, environment: Mapping[str, str]
+) -> Facts[workload.Unit]:
+    host, work, database = args["host"], args["workload"], args.get("database")
+    values: dict[str, Any] = {
         "name": work["name"],
         "command": work["command"],
         "port": work["port"],
@@ -169,15 +186,18 @@ def _unit(args: EphemeralWorkerArgs, database_address: str, environment: Mapping
             **environment,
             "FORTRESS_HOST": host["name"],
             "FORTRESS_SITE": host["site"],
-            "FORTRESS_LISTEN": f"{host['mesh_address']}:{int(work['port'])}",
+            "FORTRESS_LISTEN": f"{host['mesh_address']}:{work['port']}",
+        },
+    }
+    if database is not None:
+        values["environment"] |= {
             "FORTRESS_DATABASE_ADDRESS": database_address,
-            "FORTRESS_DATABASE_PORT": str(int(database["port"])),
+            "FORTRESS_DATABASE_PORT": str(database["port"]),
             "FORTRESS_DATABASE_NAME": database["name"],
             "FORTRESS_DATABASE_USER": database["user"],
             "FORTRESS_DATABASE_CA": f"{_folder(args)}/database-ca.pem",
-        },
-        "credentials": {"database-password": f"{_folder(args)}/database-password"},
-    }
+        }
+        values["credentials"] = {"database-password": f"{_folder(args)}/database-password"}
     return Facts(workload.Unit, values, {"": "workload"})
 
 

@@ -8,7 +8,7 @@ import pulumi
 
 from fortress import firewall, haproxy, push
 
-from .checking import Facts, build
+from .checking import Facts, arguments, build, wrong
 from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, child_options, command, with_depends_on
 
@@ -37,19 +37,19 @@ class TlsArgs(TypedDict):
 
 
 class ChecksArgs(TypedDict):
-    """Health checks; see `fortress.haproxy.Checks` for what each costs."""
+    """Health checks; see `fortress.haproxy.Checks` for what each costs, and for what holds where one is not given."""
 
-    inter_ms: int
+    inter_ms: NotRequired[int]
     """Between two checks."""
-    fastinter_ms: int
+    fastinter_ms: NotRequired[int]
     """The same while a server's state changes."""
-    timeout_ms: int
+    timeout_ms: NotRequired[int]
     """For an answer."""
-    connect_ms: int
+    connect_ms: NotRequired[int]
     """For a connection."""
-    rise: int
+    rise: NotRequired[int]
     """Checks passed until a server is up."""
-    fall: int
+    fall: NotRequired[int]
     """Checks failed until it is down."""
 
 
@@ -87,7 +87,10 @@ class HAProxyEdge(pulumi.ComponentResource):
     """Where clients reach it."""
 
     def __init__(self, name: str, args: HAProxyEdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = arguments("HAProxyEdge", name, HAProxyEdgeArgs, args)
         primary, overflow = args["primary"], args.get("overflow", _NOWHERE)
+        if not primary["servers"]:
+            raise wrong("HAProxyEdge", name, "primary.servers", "must not be empty: nothing would answer")
         # Refused at once, but for what is not known before addresses are.
         edge = _edge(name, args, _plain(primary["servers"]), _plain(overflow["servers"]))
         super().__init__("fortress:index:HAProxyEdge", name, {}, opts)

@@ -5,16 +5,20 @@ The machine exists, or is made on OpenStack or AWS; from its address onward noth
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
-from typing import NotRequired, TypedDict
+from typing import Annotated, Any, NotRequired, TypedDict
 
 import pulumi
 from pulumi_command import local
+from pydantic import TypeAdapter, ValidationError
 
 from fortress import firewall, push, text, wireguard
+from fortress.explain import shown
+from fortress.host import HostPlan
 from fortress.machine import Incarnation
+from fortress.values import HostKey, WireGuardKey, matching
 
 from .aws_machine import AwsMachine, AwsMachineArgs
-from .checking import Facts, build, check
+from .checking import Facts, arguments, build, check, wrong
 from .host_file import confirm, put, put_script
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
 from .remote import Bastion, Member, Target, child_options, command, with_depends_on
@@ -82,7 +86,10 @@ class Host(pulumi.ComponentResource):
     """The host as other components take it."""
 
     def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
-        check("Host", name, _ssh(args["operators"], args.get("port", 22)))
+        args = arguments("Host", name, HostArgs, args)
+        plan = {key: value for key, value in args.items() if key in HostPlan.model_fields}
+        check("Host", name, Facts(HostPlan, {"name": name, **plan}))
+        _check_origin(name, args)
         super().__init__("fortress:index:Host", name, {}, opts)
         options = child_options(self, opts)
         port = int(args.get("port", 22))
@@ -94,8 +101,6 @@ class Host(pulumi.ComponentResource):
         elif existing is not None:
             address, machine_id = existing, str(Incarnation(name, int(args.get("incarnation", 1))))
         given_key = args.get("host_key")
-        if args.get("bastion") and given_key is None:
-            raise ValueError(f"host {name}: host_key is needed with a bastion; it cannot be learnt through one")
         host_key = (
             pulumi.Output.from_input(given_key)
             if given_key is not None
@@ -184,7 +189,7 @@ class Host(pulumi.ComponentResource):
             delete=lambda machine: push.for_machine(machine, *push.script("wireguard", "stop", wireguard.INTERFACE)),
             ignore_changes=_CONNECTION_HABITS,
         )
-        self.public_key = key.stdout.apply(str.strip)
+        self.public_key = key.stdout.apply(lambda printed: _answer(name, "public_key", WireGuardKey, printed))
         memory = args.get("memory_mb")
         if memory is None:
             facts = command(
@@ -198,7 +203,7 @@ class Host(pulumi.ComponentResource):
                 stdin=_size(args),
                 ignore_changes=_CONNECTION_HABITS,
             )
-            self.ram_mb = facts.stdout.apply(int)
+            self.ram_mb = facts.stdout.apply(lambda printed: int(_answer(name, "ram_mb", _Number, printed)))
         else:
             self.ram_mb = pulumi.Output.from_input(int(memory))
         self.address = pulumi.Output.from_input(address)
@@ -225,15 +230,22 @@ class Host(pulumi.ComponentResource):
         )
 
 
-def _made(name: str, args: HostArgs, opts: pulumi.ResourceOptions) -> OpenStackMachine | AwsMachine | None:
-    """The machine, where it does not exist yet.
+def _check_origin(name: str, args: HostArgs) -> None:
+    """Refuse a machine of no origin, or of several.
 
     Raises:
-        ValueError: the arguments name no origin, or several.
+        ValueError: the arguments name none, or several, or a bastion without the host's key.
     """
+    given = [origin for origin in ("address", "openstack", "aws") if origin in args]
+    if len(given) != 1:
+        raise wrong("Host", name, "address", f"set exactly one of address, openstack and aws, not {len(given)} of them")
+    if "bastion" in args and "host_key" not in args:
+        raise wrong("Host", name, "host_key", "needed with a bastion, through which it cannot be learnt")
+
+
+def _made(name: str, args: HostArgs, opts: pulumi.ResourceOptions) -> OpenStackMachine | AwsMachine | None:
+    """The machine, where it does not exist yet."""
     openstack, aws = args.get("openstack"), args.get("aws")
-    if sum(origin is not None for origin in (args.get("address"), openstack, aws)) != 1:
-        raise ValueError(f"host {name}: set exactly one of address, openstack and aws")
     if openstack is not None:
         return OpenStackMachine(f"{name}-machine", openstack, opts)
     if aws is not None:
@@ -301,4 +313,27 @@ def _learn(
             ),
         ),
     )
-    return learnt.stdout.apply(str.strip)
+    return learnt.stdout.apply(lambda printed: _answer(name.removesuffix("-host-key"), "host_key", HostKey, printed))
+
+
+_Number = Annotated[str, matching("[1-9][0-9]{0,8}", "a number of MB")]
+
+
+def _answer(host: str, fact: str, kind: Any, printed: str) -> str:
+    """What a host printed, where it is what was asked for: it becomes part of files on other hosts.
+
+    Raises:
+        ValueError: it is anything else.
+    """
+    try:
+        return str(TypeAdapter(kind).validate_python(printed.strip()))
+    except ValidationError as bad:
+        why = bad.errors()[0]["ctx"]["error"]
+        raise wrong(
+            "Host",
+            host,
+            fact,
+            f"the host answered {shown(printed.strip())}, which {why}. If its login shell prints something of its own, "
+            "such as an echo in .bashrc, silence it where there is no terminal. Then have the host asked again: raise "
+            f"its incarnation, or name the resource of this answer to `pulumi up --replace`",
+        ) from None

@@ -7,7 +7,9 @@ import pulumi
 from pulumi_command import remote
 
 from fortress import firewall, push, text
+from fortress.values import FileFacts
 
+from .checking import Facts, arguments, check
 from .remote import Member, Target, child_options, command
 
 
@@ -41,6 +43,9 @@ class HostFile(pulumi.ComponentResource):
     """Where it stands."""
 
     def __init__(self, name: str, args: HostFileArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = arguments("HostFile", name, HostFileArgs, args)
+        values = {key: args.get(key) for key in FileFacts.model_fields}
+        check("HostFile", name, Facts(FileFacts, values))
         super().__init__("fortress:index:HostFile", name, {}, opts)
         pushed = put(
             f"{name}-push",

@@ -8,6 +8,7 @@ import pulumi
 from fortress import cloud
 
 from . import sdk
+from .checking import Facts, arguments, check, wrong
 from .remote import child_options, with_depends_on
 
 
@@ -60,9 +61,11 @@ class OpenStackMachine(pulumi.ComponentResource):
         Raises:
             ValueError: no security group is given.
         """
-        super().__init__("fortress:index:OpenStackMachine", name, {}, opts)
+        args = arguments("OpenStackMachine", name, OpenStackMachineArgs, args)
+        check("OpenStackMachine", name, Facts(cloud.FixedAddress, {"fixed_address": args.get("fixed_address")}))
         if not args["group_ids"]:
-            raise ValueError(f"machine {name}: group_ids: at least one is needed; a port without any gets `default`")
+            raise wrong("OpenStackMachine", name, "group_ids", "must not be empty: a port without any gets `default`")
+        super().__init__("fortress:index:OpenStackMachine", name, {}, opts)
         options = child_options(self, opts)
         instance_name = args.get("instance_name", name)
         fixed = args.get("fixed_address")

@@ -1,13 +1,14 @@
 """What an OpenStack project holds for the machines of one site: network, security groups, key pair."""
 
-from typing import Literal, NotRequired, TypedDict
+from collections.abc import Mapping
+from typing import Any, Literal, NotRequired, TypedDict
 
 import pulumi
 
-from fortress import cloud, haproxy, wireguard
+from fortress import cloud, haproxy
 
 from . import sdk
-from .checking import Facts, build
+from .checking import Facts, arguments, build, wrong
 from .remote import child_options
 
 WORLD = {4: "0.0.0.0/0", 6: "::/0"}
@@ -77,12 +78,13 @@ class OpenStackSite(pulumi.ComponentResource):
         Raises:
             ValueError: not exactly one network is given, or operators are the whole world.
         """
-        ssh = build("OpenStackSite", name, Facts(cloud.SshAccess, {"operators": args["operators"]}))
+        args = arguments("OpenStackSite", name, OpenStackSiteArgs, args)
+        network, existing = args.get("network"), args.get("existing")
+        plan = build("OpenStackSite", name, _plan(args))
+        if (network is None) == (existing is None):
+            raise wrong("OpenStackSite", name, "network", "set either network, to create one, or existing, to use one")
         super().__init__("fortress:index:OpenStackSite", name, {}, opts)
         options = child_options(self, opts)
-        network, existing = args.get("network"), args.get("existing")
-        if (network is None) == (existing is None):
-            raise ValueError(f"site {name}: set either network, to create one, or existing, to use one")
         self.routed: pulumi.Resource | None = None
         """The router's interface: without it no floating address reaches the network. None where none is made."""
         if network is not None:
@@ -90,10 +92,10 @@ class OpenStackSite(pulumi.ComponentResource):
         elif existing is not None:
             self.network_id = pulumi.Output.from_input(existing["network_id"])
             self.subnet_id = pulumi.Output.from_input(existing["subnet_id"])
-        ssh_port, mesh_port = int(args.get("ssh_port", 22)), int(args.get("mesh_port", wireguard.PORT))
+        ssh_port, mesh_port = plan.ssh_port, plan.mesh_port
 
         internal = _group(f"{name}-internal", "secure-internal", "Every machine: SSH from operators, ICMP", options)
-        for operators in cloud.operator_ranges(ssh):
+        for operators in cloud.operator_ranges(plan):
             _open(
                 f"{name}-internal-ssh-{cloud.label(operators)}",
                 internal,
@@ -176,6 +178,18 @@ class OpenStackSite(pulumi.ComponentResource):
             f"{name}-routed", router_id=router.id, subnet_id=subnet.id, opts=opts
         )
         self.network_id, self.subnet_id = network.id, subnet.id
+
+
+def _plan(args: OpenStackSiteArgs) -> Facts[cloud.OpenStackPlan]:
+    network: Mapping[str, Any] = args.get("network") or {}
+    values = {
+        "operators": args["operators"],
+        "ssh_port": args.get("ssh_port"),
+        "cidr": network.get("cidr"),
+        "mesh_port": args.get("mesh_port"),
+        "dns": network.get("dns"),
+    }
+    return Facts(cloud.OpenStackPlan, values, {"cidr": "network.cidr", "dns": "network.dns"})
 
 
 def _group(

@@ -4,7 +4,10 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
+from fortress import cloud
+
 from . import sdk
+from .checking import Facts, arguments, check
 from .remote import child_options
 
 
@@ -29,13 +32,16 @@ class PrivateContainer(pulumi.ComponentResource):
     """Its name."""
 
     def __init__(self, name: str, args: PrivateContainerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = arguments("PrivateContainer", name, PrivateContainerArgs, args)
+        values = {"container": args["container"], "expire_days": args.get("expire_days")}
+        check("PrivateContainer", name, Facts(cloud.ContainerFacts, values))
         super().__init__("fortress:index:PrivateContainer", name, {}, opts)
         days = args.get("expire_days")
         made = sdk.openstack.objectstorage.Container(
             f"{name}-container",
             name=args["container"],
             versioning=args["versioning"],
-            metadata=None if days is None else {"expire-days": str(int(days))},
+            metadata=None if days is None else {"expire-days": str(days)},
             # Objects are somebody's data: only an empty container can be deleted.
             force_destroy=False,
             opts=pulumi.ResourceOptions.merge(

@@ -9,7 +9,7 @@ import pulumi
 from fortress import firewall, push, wireguard
 from fortress.explain import path_of
 
-from .checking import Facts, build
+from .checking import Facts, arguments, build, wrong
 from .host_file import put, put_fragment
 from .remote import Member, Target, child_options
 
@@ -43,7 +43,9 @@ class WireGuardMeshArgs(TypedDict):
     elsewhere: NotRequired[list[str]]
     """Names of hubs whose mesh another stack makes: they get files for peers of this one, and nothing else."""
     mtu: int
-    """The tunnel's MTU in bytes, the same on all hosts."""
+    """The tunnel's MTU in bytes, the same on all hosts; at most `path_mtu` - 80."""
+    path_mtu: NotRequired[int]
+    """The smallest MTU between two hosts outside the tunnel, in bytes; 1500 when not given."""
     port: NotRequired[int]
     """UDP port of the hubs, 51820 when not given."""
     keepalive_s: NotRequired[int]
@@ -56,17 +58,19 @@ class WireGuardMesh(pulumi.ComponentResource):
     """The mesh; `members[name]` is what a service on that host waits for."""
 
     def __init__(self, name: str, args: WireGuardMeshArgs, opts: pulumi.ResourceOptions | None = None) -> None:
+        args = arguments("WireGuardMesh", name, WireGuardMeshArgs, args)
         facts = _facts(name, args)
-        super().__init__("fortress:index:WireGuardMesh", name, {}, opts)
         opened = [flow for flow, given in zip(facts.flows, args["flows"], strict=True) if given.get("open", False)]
         addresses = {host: IPv4Address(address) for host, address in facts.addresses.items()}
         plan = wireguard.topology(addresses, facts.hubs, facts.flows)
         elsewhere = args.get("elsewhere", [])
         _check_elsewhere(name, elsewhere, args["members"], plan, opened)
+        super().__init__("fortress:index:WireGuardMesh", name, {}, opts)
         self.members: dict[str, WireGuardMember] = {
             host: WireGuardMember(
                 f"{name}-{host}",
                 _MemberArgs(
+                    mesh=name,
                     target={"member": member, "private_key": args.get("private_key")},
                     others=args["members"],
                     peers=tuple(
@@ -88,6 +92,7 @@ class WireGuardMesh(pulumi.ComponentResource):
 
 
 class _MemberArgs(TypedDict):
+    mesh: str
     target: Target
     others: Mapping[str, Member]
     peers: tuple[wireguard.Peer, ...]
@@ -123,7 +128,7 @@ class WireGuardMember(pulumi.ComponentResource):
                 f"{name}-peer-{peer.name}",
                 target,
                 wireguard.peer_path(peer.name),
-                _peer_file(peer, other, args["port"], args["keepalive_s"]),
+                _peer_file(args["mesh"], peer, other, args["port"], args["keepalive_s"]),
                 options,
                 check=f'{push.LIBRARY}/wireguard check "$1"',
                 apply=SYNC,
@@ -159,6 +164,7 @@ def _facts(name: str, args: WireGuardMeshArgs) -> wireguard.Mesh:
         "hubs": list(args["hubs"]),
         "flows": [{key: value for key, value in flow.items() if key != "open"} for flow in args["flows"]],
         "mtu": args["mtu"],
+        "path_mtu": args.get("path_mtu"),
         "port": args.get("port"),
         "keepalive_s": args.get("keepalive_s"),
     }
@@ -179,23 +185,36 @@ def _check_elsewhere(
         ValueError: it would need more than files for peers on a host of another stack's mesh.
     """
     if unknown := [host for host in elsewhere if host not in members]:
-        raise ValueError(f"mesh {name}: elsewhere: {', '.join(unknown)}: not among the members")
+        known = ", ".join(members)
+        raise wrong("WireGuardMesh", name, "elsewhere", f"{', '.join(unknown)} is not a member; known: {known}")
     if any(plan.relays.get(host) for host in elsewhere) or any(flow.destination in elsewhere for flow in opened):
-        raise ValueError(
-            f"mesh {name}: flows: these would open the firewall of {', '.join(elsewhere)}, which is up to the stack "
-            "that makes their mesh; use only flows to ports that are already open there, to or from a hub"
+        raise wrong(
+            "WireGuardMesh",
+            name,
+            "flows",
+            f"these would open the firewall of {', '.join(elsewhere)}, which is up to the stack that makes their mesh; "
+            "use only flows to ports that are already open there, to or from a hub",
         )
 
 
-def _peer_file(peer: wireguard.Peer, other: Member, port: int, keepalive_s: int) -> pulumi.Output[str]:
+def _peer_file(mesh: str, peer: wireguard.Peer, other: Member, port: int, keepalive_s: int) -> pulumi.Output[str]:
     """One peer's text; the address of a peer that dials us stands in no file, so that it may change."""
+
+    def text(public_key: str, address: str | None) -> str:
+        values = {
+            "name": peer.name,
+            "allowed_ips": peer.allowed_ips,
+            "public_key": public_key,
+            "endpoint": None if address is None else wireguard.endpoint(address, port),
+            "keepalive_s": keepalive_s,
+        }
+        member = path_of(("members", peer.name))
+        paths = {"public_key": f"{member}.public_key", "endpoint": f"{member}.address"}
+        return wireguard.render_peer(build("WireGuardMesh", mesh, Facts(wireguard.PeerFile, values, paths)))
+
     if not peer.dial:
-        return pulumi.Output.from_input(other["public_key"]).apply(
-            lambda key: wireguard.render_peer(peer, key, None, keepalive_s)
-        )
-    return pulumi.Output.all(other["public_key"], other["address"]).apply(
-        lambda known: wireguard.render_peer(peer, known[0], wireguard.endpoint(known[1], port), keepalive_s)
-    )
+        return pulumi.Output.from_input(other["public_key"]).apply(lambda key: text(key, None))
+    return pulumi.Output.all(other["public_key"], other["address"]).apply(lambda known: text(*known))
 
 
 def _rules(

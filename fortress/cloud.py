@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from ipaddress import IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
+from pydantic import AfterValidator, Field, model_validator
+
+from fortress import values, wireguard
 from fortress.text import render
-from fortress.values import LABEL, USER, Model, Operators, Text, matching
+from fortress.values import LABEL, USER, Address, Model, Operators, Port, Text, distinct, matching, refusal
 
 ZONES = "abcdefgh"
 """Letters that end the name of an AWS zone; a VPC has one part for each."""
 _ZONE = rf"[a-z]{{2}}(-[a-z]+)+-[0-9][{ZONES[0]}-{ZONES[-1]}]"
 Zone = Annotated[str, matching(_ZONE, "a zone of AWS, such as eu-central-1a")]
+
+SMALLEST_VPC = 25
+"""Length of its prefix: eight subnets of at least 16 addresses."""
 
 TAGS = ["data-fortress"]
 """Tags for OpenStack resources, to find in a project what a fortress created there."""
@@ -24,6 +31,31 @@ class SshAccess(Model):
     """Who may open SSH connections to machines of a cloud."""
 
     operators: Operators
+    ssh_port: Port = 22
+
+
+class OpenStackPlan(SshAccess):
+    """What is asked of an OpenStack project."""
+
+    mesh_port: Port = wireguard.PORT
+    """UDP port of WireGuard."""
+    cidr: values.Network | None = None
+    """Of a network to make."""
+    dns: Sequence[Address] = ()
+
+
+class AwsPlan(SshAccess):
+    """What is asked of an AWS account."""
+
+    zones: Annotated[list[Zone], AfterValidator(distinct)]
+    cidr: values.Network | None = None
+    """Of a VPC to make."""
+
+    @model_validator(mode="after")
+    def _has_room_for_zones(self) -> AwsPlan:
+        if self.cidr and self.cidr.prefixlen > SMALLEST_VPC:
+            raise refusal(("cidr",), str(self.cidr), "is too small for subnets of eight zones; use a /25 or wider")
+        return self
 
 
 def operator_ranges(access: SshAccess) -> list[Network]:
@@ -42,7 +74,7 @@ def zone_subnet(vpc: IPv4Network, zone: str) -> IPv4Network:
     A zone keeps its part whichever others are in use. AWS wants subnets of /16 to /28
     (https://docs.aws.amazon.com/vpc/latest/userguide/subnet-sizing.html), so the VPC is a /16 to a /25.
     """
-    if not 16 <= vpc.prefixlen <= 25:
+    if not 16 <= vpc.prefixlen <= SMALLEST_VPC:
         raise ValueError(f"{vpc}: a VPC that is parted into eight subnets is a /16 to a /25")
     return list(vpc.subnets(3))[_position(zone)]
 
@@ -55,6 +87,29 @@ def zone_subnet_ipv6(vpc: str, zone: str) -> str:
 
 def _first_user(value: str) -> str | None:
     return value if re.fullmatch(USER, value) and value != "root" else None
+
+
+DiskSize = Annotated[int, Field(ge=8, le=16384)]
+"""Of a root disk, in GB (GiB)."""
+
+
+class FixedAddress(Model):
+    """The address of a machine in its own network."""
+
+    fixed_address: Annotated[str, matching(r"[0-9]+(\.[0-9]+){3}", "an IPv4 address")] | None = None
+
+
+class AwsDisk(Model):
+    """The disk of a machine on AWS."""
+
+    disk_gb: DiskSize = 20
+
+
+class ContainerFacts(Model):
+    """A private object container."""
+
+    container: Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "1 to 63 letters, digits, dots, _ and -")]
+    expire_days: Annotated[int, Field(ge=1)] | None = None
 
 
 class FirstBoot(Model):

@@ -133,6 +133,8 @@ def _explain(error: dict[str, Any], model: type[BaseModel], place: Place) -> lis
         return [place.line(location, place.missing)]
     if kind == "extra_forbidden":
         return [place.line(location, f"unknown {place.noun}{_nearest(location, model, place.others)}")]
+    if kind == "known_later":
+        return [place.line(location, str(error["msg"]))]
     if kind == "model_type":
         return [place.line(location, f"{shown(value)} must be a mapping with {', '.join(_fields(location, model))}")]
     if kind == "value_error":

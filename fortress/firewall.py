@@ -7,7 +7,7 @@ from ipaddress import ip_network
 from typing import Annotated
 
 from fortress.text import render
-from fortress.values import Model, OneLine, Port, Range, Source, matching
+from fortress.values import Model, OneLine, Operators, Port, Source, matching
 from fortress.wireguard import Protocol, Relay
 
 BASE = "/etc/nftables.conf"
@@ -19,7 +19,7 @@ APPLY = f"nft -f {BASE}"
 class Base(Model):
     """Who may open SSH connections to a host."""
 
-    operators: list[Range]
+    operators: Operators
     """Address ranges."""
     ssh_port: Port
 

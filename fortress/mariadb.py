@@ -65,11 +65,11 @@ Privilege = Literal[
     "REFERENCES",
     "SELECT",
     "SHOW VIEW",
-    "TRIGGER",
     "UPDATE",
 ]
 """What an application may be given, on its own database only. Left out are those that reach further (FILE, PROCESS,
-SUPER, GRANT OPTION, …) and those that leave code behind which runs without the application (EVENT, routines)."""
+SUPER, GRANT OPTION, …), those that leave code behind which runs without the application (EVENT, routines), and TRIGGER:
+with binary logs the server lets nobody use it who has not SUPER (error 1419)."""
 PRIVILEGES: tuple[Privilege, ...] = get_args(Privilege)
 DEFAULT_PRIVILEGES: tuple[Privilege, ...] = ("SELECT", "INSERT", "UPDATE", "DELETE")
 Privileges = Annotated[list[Privilege], Field(min_length=1), AfterValidator(distinct)]

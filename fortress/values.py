@@ -11,7 +11,7 @@ import binascii
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Address, IPv4Network, collapse_addresses, ip_address, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, collapse_addresses, ip_address, ip_network
 from typing import Annotated, Any, TypeVar
 
 from pydantic import (
@@ -68,10 +68,20 @@ def not_among(taken: Collection[str], why: str) -> AfterValidator:
     return AfterValidator(check)
 
 
-def refusal(path: tuple[str, ...], value: object, wrong: str) -> ValidationError:
+def refusal(path: tuple[str | int, ...], value: object, wrong: str) -> ValidationError:
     """The error for a whole model's validator to raise if one field conflicts with another. `path` leads to it."""
-    error = PydanticCustomError("refused", "{wrong}", {"wrong": wrong})
-    return ValidationError.from_exception_data("facts", [InitErrorDetails(type=error, loc=path, input=value)])
+    return refusals([(path, value, wrong)])
+
+
+def refusals(found: Sequence[tuple[tuple[str | int, ...], object, str]]) -> ValidationError:
+    """The same for several: path, value, and what is wrong with it."""
+    return ValidationError.from_exception_data(
+        "facts",
+        [
+            InitErrorDetails(type=PydanticCustomError("refused", "{wrong}", {"wrong": wrong}), loc=path, input=value)
+            for path, value, wrong in found
+        ],
+    )
 
 
 def _one_line(value: str) -> str | None:
@@ -84,7 +94,18 @@ def _address(value: str) -> str | None:
     except ValueError:
         return None
     # A zone such as %eth0 may hold any character, and means nothing on another machine.
-    return None if "%" in value or address.is_unspecified or address.is_multicast else str(address)
+    return str(address) if "%" not in value and _of_one_machine(address) else None
+
+
+def _of_one_machine(address: IPv4Address | IPv6Address) -> bool:
+    """Whether other machines reach one machine by it: RFC 6890 lists what they do not."""
+    return not (
+        address.is_unspecified
+        or address.is_loopback
+        or address.is_link_local
+        or address.is_multicast
+        or address.is_reserved
+    )
 
 
 def _endpoint(value: str) -> str | None:
@@ -119,9 +140,7 @@ def _tunnel_address(value: str) -> str | None:
         address = IPv4Address(value)
     except ValueError:
         return None
-    # 0.0.0.0 would listen everywhere; none of the others is a tunnel.
-    wrong = address.is_unspecified or address.is_loopback or address.is_multicast or address.is_reserved
-    return None if wrong else value
+    return value if _of_one_machine(address) else None
 
 
 def _ipv4_source(value: str) -> str | None:
@@ -152,8 +171,11 @@ def _network(value: object) -> IPv4Network:
     return network
 
 
+_THIS_NETWORK = IPv4Network("0.0.0.0/8")
+
+
 def _mesh_network(value: IPv4Network) -> IPv4Network:
-    if _tunnel_address(str(value[1])) is None:
+    if value[0] in _THIS_NETWORK or not _of_one_machine(value[1]):
         raise ValueError("must be a network whose addresses hosts can have, such as 10.100.0.0/24")
     return value
 
@@ -172,14 +194,28 @@ def is_public_key(value: str) -> bool:
 _KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
 
 
+def is_wireguard_key(value: str) -> bool:
+    """Whether a text is a key as `wg` prints it: 32 bytes, in the one way that base64 has for them."""
+    try:
+        key = base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return len(key) == 32 and base64.b64encode(key).decode() == value
+
+
 def _host_path(value: str) -> str | None:
     parts = value.split("/")[1:]
-    if not re.fullmatch(r"(/[A-Za-z0-9._@+-]+)+", value) or "." in parts or ".." in parts or len(value) > 200:
+    # Its record on the host is a file whose name has %2F for each slash, and a name has 255 bytes at most.
+    if not re.fullmatch(r"(/[A-Za-z0-9._@+-]+)+", value) or "." in parts or ".." in parts or _record_name(value) > 255:
         return None
     for owned in _OWNED_PATHS:
         if value == owned or value.startswith(f"{owned}/"):
             raise ValueError(f"must not be in {owned}, which the program itself manages")
     return value
+
+
+def _record_name(path: str) -> int:
+    return len(path) + 2 * path.count("/")
 
 
 _OWNED_PATHS = (
@@ -226,7 +262,10 @@ MemberName = Annotated[
 """Of a host in the mesh: with its generation, as in `fra-1.2`, where the next one will stand beside it."""
 USER = r"[a-z_][a-z0-9_-]{0,31}"
 User = Annotated[str, matching(USER, "the name of a Unix user")]
-Package = Annotated[str, matching(r"[a-z0-9][a-z0-9+.-]{1,127}", "the name of a Debian package")]
+# apt-get takes a minus at the end for a wish to remove, and a single plus for one to install.
+Package = Annotated[
+    str, matching(r"[a-z0-9]([a-z0-9+.-]{0,126}[a-z0-9]|[a-z0-9+.-]{0,125}\+\+)", "the name of a Debian package")
+]
 VariableName = Annotated[
     str,
     matching(r"[A-Z][A-Z0-9_]{0,63}", "the name of an environment variable: A-Z, 0-9 and _, starting with a letter"),
@@ -235,7 +274,8 @@ Variable = Annotated[VariableName, AfterValidator(_not_the_programs)]
 Printable = Annotated[str, Text("one line of printable text", lambda value: value if value.isprintable() else None)]
 OneLine = Annotated[str, Text("one line of printable text, at most 1000 characters", _one_line)]
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
-DnsName = Annotated[str, matching(rf"(?=.{{1,253}}$)({LABEL}\.)*{LABEL}", "a DNS name in lower case")]
+# A name whose last label has digits alone is read as an address (RFC 3696, section 2).
+DnsName = Annotated[str, matching(rf"(?=.{{1,253}}$)(?!(.*\.)?[0-9]+$)({LABEL}\.)*{LABEL}", "a DNS name in lower case")]
 UrlPath = Annotated[str, matching(r"/[A-Za-z0-9._~/-]{0,200}", "the path of a URL, such as /health")]
 HostKey = Annotated[
     str,
@@ -261,13 +301,41 @@ MeshNetwork = Annotated[Network, AfterValidator(_mesh_network)]
 Operators = Annotated[list[Range], Field(min_length=1), AfterValidator(_not_the_world)]
 """Ranges that may open SSH connections; never the whole world."""
 Source = Annotated[str, Text("an IPv4 address or range without host bits, such as 10.100.0.0/24", _ipv4_source)]
+WireGuardKey = Annotated[
+    str,
+    Text(
+        "a WireGuard public key: 32 bytes as 44 characters of base64, and nothing else",
+        lambda value: value if is_wireguard_key(value) else None,
+    ),
+]
 PLAIN_PATH = r"(/[A-Za-z0-9_-][A-Za-z0-9._@+-]*)+"
 PlainPath = Annotated[str, matching(PLAIN_PATH, "a plain absolute path, such as /etc/ssl/private/site.pem")]
 HostPath = Annotated[str, Text("a plain absolute path on the host, such as /opt/app/app.py", _host_path)]
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
+VolumeSize = Annotated[int, Field(ge=1, le=65536)]
+"""In GB (GiB)."""
+Device = Annotated[str, matching(r"/dev/[A-Za-z0-9._/:-]{1,200}", "a device such as /dev/nvme1n1")]
+
+
 class Model(BaseModel):
     """Strictly typed values: `"22"` is not a number and `yes` not a boolean, since YAML has both."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+
+
+class FileFacts(Model):
+    """Where a file is put, and how."""
+
+    path: PlainPath
+    mode: Annotated[str, matching("0?[0-7]{3}", "an octal mode, such as 0644")] | None = None
+    owner: Annotated[str, matching(f"{USER}:{USER}", "user:group, such as root:root")] | None = None
+    unit: Annotated[str, matching(r"[A-Za-z0-9:_.@-]{1,200}", "the name of a systemd unit")] | None = None
+
+
+class DataDisk(Model):
+    """The disk of a database: a volume of a cloud (`size_gb`), or a disk that the host has (`device`)."""
+
+    size_gb: VolumeSize | None = None
+    device: Device | None = None

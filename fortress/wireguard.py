@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from fortress.text import render
-from fortress.values import MemberName, Model, Port, Range, TunnelAddress
+from fortress.values import AddressAndPort, MemberName, Model, Port, Range, TunnelAddress, WireGuardKey, refusals
 
 PORT = 51820
 """UDP port that WireGuard listens on where no other is given (wg-quick(8) has it in its examples)."""
@@ -28,6 +28,17 @@ OVERHEAD = 80
 def tunnel_mtu(path_mtu: int) -> int:
     """The widest MTU inside a tunnel over a path of `path_mtu` bytes, whichever IP carries it."""
     return path_mtu - OVERHEAD
+
+
+def mtu_problem(mtu: int, path_mtu: int) -> str | None:
+    """What is wrong with a tunnel of `mtu` bytes over a path of `path_mtu` bytes."""
+    most = tunnel_mtu(path_mtu)
+    if mtu <= most:
+        return None
+    return (
+        f"does not fit: a path of {path_mtu} bytes carries at most {most} inside the tunnel ({OVERHEAD} bytes of "
+        "overhead); lower mtu, or raise path_mtu if the path is wider"
+    )
 
 
 def capacity(network: IPv4Network) -> int:
@@ -52,7 +63,10 @@ def mesh_address(network: IPv4Network, slot: int, generation: int = 1) -> IPv4Ad
 
 
 Protocol = Literal["tcp", "udp"]
-Mtu = Annotated[int, Field(ge=576)]
+WIDEST_PATH = 9216
+"""Bytes: no cloud's network carries larger packets."""
+PathMtu = Annotated[int, Field(ge=576, le=WIDEST_PATH)]
+Mtu = Annotated[int, Field(ge=576, le=WIDEST_PATH - OVERHEAD)]
 """In bytes."""
 Keepalive = Annotated[int, Field(ge=1, le=120)]
 """In seconds."""
@@ -81,10 +95,37 @@ class Mesh(Model):
     flows: list[Flow]
     mtu: Mtu
     """The tunnel's."""
+    path_mtu: PathMtu = 1500
+    """The smallest MTU between two hosts outside the tunnel; Ethernet's."""
     port: Port = PORT
     """UDP port of the hubs."""
     keepalive_s: Keepalive = 25
     """Between keepalives towards hubs."""
+
+    @model_validator(mode="after")
+    def _names_its_members(self) -> Mesh:
+        found: list[tuple[tuple[str | int, ...], object, str]] = []
+        owners: dict[str, str] = {}
+        for name, address in self.addresses.items():
+            if address in owners:
+                found.append((("addresses", name), address, f"is the address of {owners[address]} too"))
+            owners.setdefault(address, name)
+        named: list[tuple[tuple[str | int, ...], str]] = [(("hubs", index), hub) for index, hub in enumerate(self.hubs)]
+        for index, flow in enumerate(self.flows):
+            named += [(("flows", index, "source"), flow.source), (("flows", index, "destination"), flow.destination)]
+            if flow.source == flow.destination:
+                found.append((("flows", index, "destination"), flow.destination, "is the source too"))
+        known = ", ".join(self.addresses) or "none"
+        found += [
+            (path, name, f"is not a member; known: {known}") for path, name in named if name not in self.addresses
+        ]
+        if problem := mtu_problem(self.mtu, self.path_mtu):
+            found.append((("mtu",), self.mtu, problem))
+        if not self.hubs and self.flows:
+            found.append((("hubs",), self.hubs, "must not be empty: hosts that are no hubs cannot reach each other"))
+        if found:
+            raise refusals(found)
+        return self
 
 
 class Peer(Model):
@@ -95,6 +136,18 @@ class Peer(Model):
     """Mesh addresses that lie behind it, its own first."""
     dial: bool
     """Whether the host dials it."""
+
+
+class PeerFile(Model):
+    """What a peer's file says."""
+
+    name: MemberName
+    public_key: WireGuardKey
+    allowed_ips: tuple[Range, ...]
+    endpoint: AddressAndPort | None = None
+    """Where it is dialled; None for a peer that dials us."""
+    keepalive_s: Keepalive
+    """Towards a peer that is dialled."""
 
 
 @dataclass(frozen=True)
@@ -176,6 +229,6 @@ def peer_path(name: str) -> str:
     return f"{PARTS_FOLDER}/{name}.conf"
 
 
-def render_peer(peer: Peer, public_key: str, endpoint: str | None, keepalive_s: int) -> str:
-    """/etc/wireguard/wg0.d/NAME.conf: one peer. `endpoint` is None for a peer that dials us."""
-    return render("peer.conf.j2", peer=peer, public_key=public_key, endpoint=endpoint, keepalive_s=int(keepalive_s))
+def render_peer(peer: PeerFile) -> str:
+    """/etc/wireguard/wg0.d/NAME.conf: one peer."""
+    return render("peer.conf.j2", peer=peer)

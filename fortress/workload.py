@@ -12,9 +12,10 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from fortress import text
+from fortress import mariadb, text
 from fortress.values import (
     PLAIN_PATH,
+    Address,
     HostPath,
     Model,
     Name,
@@ -27,19 +28,35 @@ from fortress.values import (
     Variable,
     VariableName,
     matching,
+    refusal,
 )
 
-RESERVED = frozenset(
-    ["cron", "dbus", "getty", "haproxy", "mariadb", "mysql", "networking", "nftables", "rescue", "ssh", "sshd", "udev"]
-)
-"""Names of units that a host of the fortress needs or has: a unit in /etc/systemd/system takes their place."""
+_UNITS = """
+acpid anacron apparmor apport atd auditd autovt blk-availability chrony chronyd cron dbus dbus-broker debug-shell
+dhcpcd dmesg dnsmasq e2scrub-all emergency fail2ban fstrim fwupd getty grub-common haproxy halt hwclock ifup ifupd
+initrd-cleanup irqbalance iscsid keyboard-setup kexec kmod lvm2-lvmpolld lvm2-monitor lxd-agent man-db mariadb
+mdadm mdmonitor modprobe multipathd mysql mysqld needrestart netfilter-persistent networkd-dispatcher networking
+nftables nscd ntp ntpd ntpsec open-vm-tools packagekit plymouth polkit polkitd poweroff procps qemu-guest-agent
+quotaon rc rc-local rcs rdnssd reboot rescue resolvconf rpcbind rsync rsyslog screen-cleanup serial-getty snapd
+ssh sshd sshd-keygen ssh-agent sudo syslog system-update-cleanup sysstat ua-timer ubuntu-advantage ubuntu-fan udev
+udisks2 ufw unattended-upgrades upower user user-runtime-dir uuidd vgauth wpa-supplicant x11-common xinetd
+"""
+RESERVED = frozenset(_UNITS.split())
+"""Names of units that hosts of the fortress need or have, by the packages of Debian's and Ubuntu's cloud images: a unit
+in /etc/systemd/system takes their place."""
+_FAMILIES = """
+amazon- apt- cloud- console- container-getty dpkg- e2scrub ec2- fortress- google- initrd- mariadb- modprobe- snap-
+systemd- user- wg-
+"""
+RESERVED_BEGINNINGS = tuple(_FAMILIES.split())
 
 _PLAIN = re.compile(r"[A-Za-z0-9._/:=,+@-]+")
 
 
 def _free(value: str) -> str:
-    if value in RESERVED or value.startswith(("systemd-", "wg-")):
+    if value in RESERVED or value.startswith(RESERVED_BEGINNINGS):
         raise ValueError("is taken: the host already has a unit of this name")
+
     return value
 
 
@@ -50,7 +67,17 @@ def _command(value: str) -> str:
         raise ValueError(f"is not a command line: {error}") from None
     if not words or not _PROGRAM.fullmatch(words[0]):
         raise ValueError("does not start with the absolute path of a program")
+
     return value
+
+
+def _beside_each_other(files: dict[str, str]) -> dict[str, str]:
+    for path in files:
+        for folder in files:
+            if path.startswith(f"{folder}/"):
+                raise refusal((path,), path, f"is below {folder}, which is a file too; rename one")
+
+    return files
 
 
 _PROGRAM = re.compile(PLAIN_PATH)
@@ -68,7 +95,7 @@ class Workload(Model):
     """Name of the systemd unit, `<name>.service`; must differ from units that a host already has."""
     packages: list[Package] = []
     """Debian packages that it needs."""
-    files: dict[HostPath, str] = {}
+    files: Annotated[dict[HostPath, str], AfterValidator(_beside_each_other)] = {}
     """Path on the host: text."""
     command: Command
     """Absolute path of the program, and its arguments; nothing in it is expanded."""
@@ -80,6 +107,17 @@ class Workload(Model):
     """Environment variables, readable by everyone on the host: nothing secret. Names must not start with FORTRESS_."""
     healthy_within_s: Annotated[int, Field(ge=1, le=600)] = 60
     """Seconds within which a changed worker must be healthy; otherwise `up` stops before the next worker."""
+
+
+class Database(Model):
+    """The database as a workload sees it."""
+
+    address: Address
+    port: Port
+    name: mariadb.DatabaseName
+    user: mariadb.AccountName
+    ca_pem: str
+    """Certificate of the authority that signs the server's, PEM."""
 
 
 class Unit(Model):

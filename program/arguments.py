@@ -95,6 +95,7 @@ def mesh_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> W
         "hubs": s.mesh.hubs,
         "flows": flows,
         "mtu": s.mesh.mtu,
+        "path_mtu": s.mesh.path_mtu,
         "port": s.mesh.port,
         "keepalive_s": s.mesh.keepalive_s,
         "private_key": secrets.ssh_private_key,

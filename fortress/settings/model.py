@@ -15,6 +15,7 @@ from fortress.settings.hosts import HostSettings, Role, SiteSettings
 from fortress.settings.types import FirewallTable, ProjectPath, limits
 from fortress.values import (
     Address,
+    Device,
     DnsName,
     Endpoint,
     HostKey,
@@ -26,8 +27,9 @@ from fortress.values import (
     Operators,
     Port,
     User,
+    VolumeSize,
     distinct,
-    matching,
+    refusal,
 )
 
 
@@ -74,7 +76,7 @@ class MeshSettings(Model):
     """Network of the tunnel; must not overlap a site's network. Half its addresses, less two, are slots for hosts."""
     port: Port = wireguard.PORT
     """UDP port that WireGuard listens on, on each host."""
-    path_mtu: Annotated[int, Field(ge=576, le=9216)] = 1450
+    path_mtu: wireguard.PathMtu = 1450
     """The smallest MTU between two hosts outside the tunnel, in bytes; 1450 is a VXLAN tenant network."""
     mtu: wireguard.Mtu = 1360
     """MTU of the tunnel, in bytes; at most `path_mtu` - 80, since WireGuard adds 80 bytes to a packet over IPv6."""
@@ -87,12 +89,8 @@ class MeshSettings(Model):
 
     @model_validator(mode="after")
     def _fits(self) -> MeshSettings:
-        most = wireguard.tunnel_mtu(self.path_mtu)
-        if self.mtu > most:
-            raise ValueError(
-                f"mtu: {self.mtu} does not fit: a path of {self.path_mtu} bytes carries at most {most} inside "
-                f"the tunnel (80 bytes of overhead); lower mtu, or raise path_mtu if the path is wider"
-            )
+        if problem := wireguard.mtu_problem(self.mtu, self.path_mtu):
+            raise refusal(("mtu",), self.mtu, problem)
         return self
 
 
@@ -100,11 +98,11 @@ class VolumeSettings(Model):
     """A separate disk for the data: either a volume of the cloud (`size_gb`), for a machine that the stack creates, or
     a disk that a machine with an `address` has (`device`)."""
 
-    size_gb: Annotated[int, Field(ge=1, le=65536)] | None = None
+    size_gb: VolumeSize | None = None
     """Size in GB; it can grow, and never shrinks."""
     type: OneLine | None = None
     """Volume type of the cloud, such as nvme; the cloud's default if not given."""
-    device: Annotated[str, matching(r"/dev/[A-Za-z0-9._/:-]{1,200}", "a device such as /dev/nvme1n1")] | None = None
+    device: Device | None = None
     """The disk; it is formatted only if it is completely empty."""
     encrypted: bool = False
     """Whether it is encrypted (LUKS), with the secret setting `database_volume_key`; only before there is data."""

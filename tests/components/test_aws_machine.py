@@ -11,7 +11,7 @@ from pulumi_command import local
 
 from components.aws_machine import AwsMachine, AwsMachineArgs
 from tests.components.clouds import check_children, inputs, run_in_cloud, types, unknown
-from tests.doubles.pulumi_mocks import Run, plain, secret_paths
+from tests.doubles.pulumi_mocks import Run, address_of, plain, secret_paths
 from tests.doubles.pulumi_resource_command.values import UNKNOWN
 
 INSTANCE = "aws:ec2/instance:Instance"
@@ -102,7 +102,7 @@ def test_a_size_that_arrives_as_a_float_is_whole() -> None:
 
 def test_outputs() -> None:
     done = machine()
-    expected = {"machine_id": "fra-1.2-instance-id", "address": "address of fra-1.2-instance"}
+    expected = {"machine_id": "fra-1.2-instance-id", "address": address_of("fra-1.2-instance")}
     assert {name: (seen.value, seen.secret) for name, seen in done.outputs.items()} == {
         name: (value, False) for name, value in expected.items()
     }
@@ -152,5 +152,5 @@ def test_it_waits_for_what_the_component_waits_for() -> None:
 
 
 def test_a_machine_without_a_group_is_refused() -> None:
-    with pytest.raises(ValueError, match=r"machine fra-1\.2: group_ids: at least one"):
+    with pytest.raises(ValueError, match=r"AwsMachine \"fra-1\.2\": group_ids: must not be empty"):
         machine(group_ids=[])

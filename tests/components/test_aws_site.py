@@ -186,7 +186,7 @@ def test_a_site_in_a_vpc_that_is_there() -> None:
 
 
 def test_a_zone_without_a_subnet_is_named() -> None:
-    with pytest.raises(ValueError, match=r"site fra: existing\.subnets: none for eu-central-1d"):
+    with pytest.raises(ValueError, match=r"AwsSite \"fra\": existing\.subnets: none for eu-central-1d"):
         site(network=EXISTING, zones=["eu-central-1a", "eu-central-1d"])
 
 
@@ -325,5 +325,5 @@ def test_the_world_is_refused(world: list[str]) -> None:
 
 @pytest.mark.parametrize("network", [{}, {**MADE, **EXISTING}])
 def test_a_site_has_exactly_one_network(network: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="site fra: set either network"):
+    with pytest.raises(ValueError, match=r"AwsSite \"fra\": network: set either network"):
         site(network=network)

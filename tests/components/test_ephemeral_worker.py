@@ -218,10 +218,10 @@ def test_what_the_fortress_says_is_not_for_the_workload_to_change() -> None:
         worker(work={**WORK, "environment": environment})
 
     def program() -> None:
-        known_later = pulumi.Output.from_input(environment)
-        EphemeralWorker("fra-1", args({**WORK, "environment": known_later}))
+        EphemeralWorker("fra-1", args({**WORK, "environment": pulumi.Output.from_input(environment)}))
 
-    assert "198.51.100.1" not in sent(run(program).resources["fra-1-app.service"])
+    with pytest.raises(ValueError, match=r"workload\.environment: is an Output, known only later"):
+        run(program)
 
 
 def test_numbers_that_arrive_as_floats_are_written_whole() -> None:
@@ -248,3 +248,12 @@ def test_a_machine_that_is_gone_is_left_alone() -> None:
         assert found.retain_on_delete, name
         assert found.ignore_changes == ("connection", "create", "delete", "stdin"), name
         assert found.inputs == without_commands(standing.resources[name]), name
+
+
+def test_a_worker_without_a_database() -> None:
+    done = worker(database=None, database_password=None)
+    assert not {name for name in done.resources if "database" in name}
+    unit = sent(done.resources["fra-1-app.service"])
+    assert "FORTRESS_HOST=fra-1" in unit
+    assert "DATABASE" not in unit
+    assert "LoadCredential" not in unit

@@ -286,7 +286,7 @@ def test_a_bastion_stands_in_front_of_every_command() -> None:
 
 def test_a_key_is_never_learnt_through_a_bastion() -> None:
     bastion = {"address": "198.51.100.1", "user": "jump", "port": 22, "host_key": BASTION_KEY}
-    with pytest.raises(ValueError, match=r"^host db: host_key is needed with a bastion; it cannot be learnt through"):
+    with pytest.raises(ValueError, match=r"^Host \"db\": host_key: needed with a bastion, through which it"):
         host(bastion=bastion)
 
 
@@ -371,3 +371,25 @@ def test_an_address_that_comes_from_a_machine_is_not_known_yet() -> None:
     assert not done.outputs["address"].known
     environment = done.resources["db-host-key"].inputs["environment"]
     assert environment == {"ADDRESS": UNKNOWN, "PORT": "22"}
+
+
+@pytest.mark.parametrize(
+    ("command", "printed", "said"),
+    [
+        ("db-key", f"{WIREGUARD_KEY}\nAllowedIPs = 10.100.0.5/32\n", "public_key: the host answered"),
+        ("db-key", f"Welcome!\n{WIREGUARD_KEY}\n", "public_key: the host answered 'Welcome!"),
+        ("db-facts", "Welcome!\n1987\n", "ram_mb: the host answered 'Welcome!"),
+        ("db-host-key", f"{LEARNT_KEY} ops@db\n", "host_key: the host answered"),
+    ],
+)
+def test_an_answer_that_is_more_than_was_asked_for_is_refused(command: str, printed: str, said: str) -> None:
+    def told(name: str) -> str:
+        return printed if name == command else answers(name)
+
+    def program() -> Mapping[str, Any]:
+        made = Host("db", reached_by("192.0.2.10/32"))
+        return {"public_key": made.public_key, "ram_mb": made.ram_mb, "host_key": made.host_key}
+
+    with pytest.raises(ValueError, match=rf'Host "db": {said}.*echo in \.bashrc') as refused:
+        run(program, stdout=told)
+    assert "pulumi up --replace" in str(refused.value)

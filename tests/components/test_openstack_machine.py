@@ -12,7 +12,7 @@ from pulumi_command import local
 from components.openstack_machine import OpenStackMachine, OpenStackMachineArgs
 from tests.components.clouds import check_children, inputs, run_in_cloud, types, unknown
 from tests.components.engine import waits
-from tests.doubles.pulumi_mocks import Run, plain, secret_paths
+from tests.doubles.pulumi_mocks import Run, address_of, plain, secret_paths
 from tests.doubles.pulumi_resource_command.values import UNKNOWN
 
 PORT = "openstack:networking/port:Port"
@@ -94,7 +94,7 @@ def test_a_machine_with_everything() -> None:
             "tags": ["data-fortress"],
         },
         "db-address": {"pool": "public", "description": "coolvds-nvme-db-01", "tags": ["data-fortress"]},
-        "db-association": {"floatingIp": "address of db-address", "portId": "db-port-id"},
+        "db-association": {"floatingIp": address_of("db-address"), "portId": "db-port-id"},
         "db-instance": {
             "name": "coolvds-nvme-db-01",
             "flavorName": "v2-highcpu-nvme",
@@ -136,10 +136,10 @@ def test_children_wait_for_what_the_component_waits_for() -> None:
 @pytest.mark.parametrize(
     ("more", "address", "fixed"),
     [
-        ({}, "address of db-port", "address of db-port"),
+        ({}, address_of("db-port"), address_of("db-port")),
         ({"fixed_address": "10.20.0.11"}, "10.20.0.11", "10.20.0.11"),
-        ({"floating_pool": "public"}, "address of db-address", "address of db-port"),
-        (ALL, "address of db-address", "10.20.0.11"),
+        ({"floating_pool": "public"}, address_of("db-address"), address_of("db-port")),
+        (ALL, address_of("db-address"), "10.20.0.11"),
     ],
 )
 def test_outputs(more: dict[str, Any], address: str, fixed: str) -> None:
@@ -213,5 +213,5 @@ def test_no_metadata_is_left_out() -> None:
 
 
 def test_a_machine_without_a_group_is_refused() -> None:
-    with pytest.raises(ValueError, match="machine db: group_ids: at least one"):
+    with pytest.raises(ValueError, match=r"OpenStackMachine \"db\": group_ids: must not be empty"):
         machine(group_ids=[])

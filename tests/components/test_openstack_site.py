@@ -290,5 +290,5 @@ def test_the_world_is_refused(world: list[str]) -> None:
 
 @pytest.mark.parametrize("network", [{}, {**MADE, **EXISTING}])
 def test_a_site_has_exactly_one_network(network: dict[str, Any]) -> None:
-    with pytest.raises(ValueError, match="site oslo: set either network"):
+    with pytest.raises(ValueError, match=r"OpenStackSite \"oslo\": network: set either network"):
         site(network=network)

@@ -14,7 +14,7 @@ import pulumi_openstack
 import pytest
 
 import components
-from tests.components.engine import member
+from tests.components.engine import HOST_KEY, WIREGUARD_KEY, member
 from tests.doubles.pulumi_mocks import Run, run
 
 MACHINE = {"image_id": "i", "key_pair": "k", "network_id": "n", "subnet_id": "s", "group_ids": ["g"], "flavor": "f"}
@@ -99,6 +99,10 @@ class Outer(pulumi.ComponentResource):
         make(pulumi.ResourceOptions(parent=self))
 
 
+def _printed(command: str) -> str:
+    return {"it-host-key": HOST_KEY, "it-key": WIREGUARD_KEY}.get(command, "1987")
+
+
 def made(what: str, *, protect: bool = False, more: Mapping[str, Any] | None = None) -> Run:
     """The component below one of another program, whose options are all it is given. `more` are further arguments."""
     component, args = MADE[what]
@@ -113,7 +117,7 @@ def made(what: str, *, protect: bool = False, more: Mapping[str, Any] | None = N
         options = pulumi.ResourceOptions(providers=providers, protect=protect)
         Outer(lambda opts: component("it", args, opts), options)  # type: ignore[arg-type]
 
-    return run(program, stdout=lambda _: "1987", known_by=lambda kind, name: kind if name == "it" else name)
+    return run(program, stdout=_printed, known_by=lambda kind, name: kind if name == "it" else name)
 
 
 def test_every_public_component_is_looked_at() -> None:

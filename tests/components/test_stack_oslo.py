@@ -24,7 +24,8 @@ from tests.components import whole_stack
 from tests.components.catalogue import DEBIAN_12, DEBIAN_13, Catalogue
 from tests.components.engine import REMOTE, sent, ssh_key
 from tests.components.whole_stack import PASSWORD, PEM, PRIVATE, commands, known_by, made_of
-from tests.doubles.pulumi_mocks import Answers, Registration, Run, holds_unknown, plain, run, secret_paths
+from tests.doubles.pulumi_mocks import Answers, Registration, Run, address_of, holds_unknown, plain, run, secret_paths
+from tests.keys import wireguard_key
 from tests.unit.stack_file import GONE, KEY, ROOT, changed, oslo, with_key_files
 
 MEMBERS = {"oslo-db": "oslo", "oslo-edge": "oslo", "oslo-web.1": "oslo", "fra-1.1": "frankfurt", "fra-2.1": "frankfurt"}
@@ -285,9 +286,10 @@ def test_the_logins() -> None:
 def test_what_is_on_a_machine_ends_with_it_but_the_mount() -> None:
     """No delete command dials a machine that the cloud has ended; the volume is unmounted while it still runs."""
     done = as_it_stands()
+    owners = {address_of(f"{one}-machine-{part}"): one for one in MEMBERS for part in ("address", "instance", "port")}
     for name, found in commands(done).items():
         host = str(plain(found.inputs["connection"])["host"])
-        member = next(one for one in MEMBERS if host.startswith(f"address of {one}-machine"))
+        member = owners[host]
         assert found.deleted_with == (None if name == "db-data-mounted" else member), name
         assert found.retain_on_delete is False, name
     mounted = done.resources["db-data-mounted"]
@@ -487,7 +489,7 @@ def test_another_machine_behind_a_hub_keeps_its_address() -> None:
     """The floating address outlives the instance, so those who dial it notice nothing."""
     standing = as_it_stands()
     done = fortress(preview=True, standing=set(standing.resources) - {"oslo-db-machine-instance"})
-    assert plain(done.resources["oslo-db-ready"].inputs["connection"])["host"] == ("address of oslo-db-machine-address")
+    assert plain(done.resources["oslo-db-ready"].inputs["connection"])["host"] == address_of("oslo-db-machine-address")
     for worker in WORKERS:
         assert done.resources[f"mesh-{worker}-peer-oslo-db"].inputs == (
             standing.resources[f"mesh-{worker}-peer-oslo-db"].inputs
@@ -501,17 +503,17 @@ def test_another_machine_behind_a_hub_keeps_its_address() -> None:
 def test_outputs() -> None:
     done = as_it_stands()
     assert {name: seen.secret for name, seen in done.outputs.items()} == {"url": False, "fortress": False}
-    assert done.outputs["url"].value == "https://address of oslo-edge-machine-address"
+    assert done.outputs["url"].value == f"https://{address_of('oslo-edge-machine-address')}"
     facts = done.outputs["fortress"].value
     assert json.loads(json.dumps(facts)) == facts, "other stacks read it as JSON"
     assert parse_output(facts).model_dump(mode="json") == facts, "and the command as its model"
     assert list(facts["hosts"]) == list(MEMBERS)
     assert facts["hosts"]["fra-1.1"] == {
-        "address": "address of fra-1.1-machine-instance",
+        "address": address_of("fra-1.1-machine-instance"),
         "port": 22,
         "user": "debian",
         "host_key": ssh_key(len("fra-1.1-host-key")),
-        "public_key": "KEY-fra-1.1",
+        "public_key": wireguard_key("fra-1.1"),
         "mesh_address": "10.100.0.2",
         "site": "frankfurt",
         "role": "worker",
@@ -692,7 +694,7 @@ def test_a_machine_without_a_floating_address() -> None:
     done = fortress(changes, answers=catalogue.answers)
     assert set(done.below("oslo-web.1-machine")) == {"oslo-web.1-machine-port", "oslo-web.1-machine-instance"}
     host = plain(done.resources["oslo-web.1-ready"].inputs["connection"])["host"]
-    assert host == "address of oslo-web.1-machine-port"
+    assert host == address_of("oslo-web.1-machine-port")
 
 
 def test_networks_that_are_there() -> None:

@@ -24,6 +24,7 @@ from tests.components.engine import (
 )
 from tests.doubles.pulumi_mocks import Run, run, secret_paths
 from tests.doubles.pulumi_resource_command.values import UNKNOWN
+from tests.keys import wireguard_key
 
 SYNC = "'/usr/local/lib/fortress/wireguard sync wg0'"
 CHECK = "--check '/usr/local/lib/fortress/wireguard check \"$1\"'"
@@ -46,7 +47,7 @@ FLOWS: list[dict[str, Any]] = [
 
 def members(**more: Any) -> dict[str, Member]:
     return {
-        name: member(name, mesh_address=inside, address=outside, public_key=f"KEY-{name}", **more)
+        name: member(name, mesh_address=inside, address=outside, public_key=wireguard_key(name), **more)
         for name, (inside, outside) in PLACES.items()
     }
 
@@ -114,11 +115,11 @@ def test_texts() -> None:
     found = mesh(keepalive_s=20, port=51821).resources
     assert {name: sent(found[f"mesh-{name}"]) for name in ("fra-1-peer-db", "fra-1-peer-edge", "db-peer-fra-1")} == {
         # fra-2 is reached by way of the hub
-        "fra-1-peer-db": "[Peer]\n# db\nPublicKey = KEY-db\nAllowedIPs = 10.100.0.1/32, 10.100.0.5/32\n"
+        "fra-1-peer-db": f"[Peer]\n# db\nPublicKey = {wireguard_key('db')}\nAllowedIPs = 10.100.0.1/32, 10.100.0.5/32\n"
         "Endpoint = 192.0.2.11:51821\nPersistentKeepalive = 20\n",
-        "fra-1-peer-edge": "[Peer]\n# edge\nPublicKey = KEY-edge\nAllowedIPs = 10.100.0.3/32\n"
+        "fra-1-peer-edge": f"[Peer]\n# edge\nPublicKey = {wireguard_key('edge')}\nAllowedIPs = 10.100.0.3/32\n"
         "Endpoint = [2001:db8::12]:51821\nPersistentKeepalive = 20\n",
-        "db-peer-fra-1": "[Peer]\n# fra-1\nPublicKey = KEY-fra-1\nAllowedIPs = 10.100.0.2/32\n",
+        "db-peer-fra-1": f"[Peer]\n# fra-1\nPublicKey = {wireguard_key('fra-1')}\nAllowedIPs = 10.100.0.2/32\n",
     }
     rules = {host: sent(found[f"mesh-{host}-firewall"]) for host in ("db", "edge", "fra-2")}
     openings = {host: [line.strip() for line in text.splitlines() if "accept" in line] for host, text in rules.items()}
@@ -184,7 +185,7 @@ def test_each_file_waits_for_the_keys_in_it_and_for_nothing_else_of_the_mesh() -
         known = {name: Member(**{**one, "public_key": keys[name].stdout}) for name, one in members().items()}
         WireGuardMesh("mesh", args(members=known))
 
-    done = run(program, stdout=str)
+    done = run(program, stdout=wireguard_key)
     for host in PLACES:
         for name, needed in waits(done.children(f"mesh-{host}")).items():
             other = name.partition("-peer-")[2]
@@ -261,7 +262,7 @@ def test_hubs_of_another_stacks_mesh_get_files_for_peers_and_nothing_else() -> N
 @pytest.mark.parametrize(
     ("flows", "elsewhere", "said"),
     [
-        ([], ["db", "oslo"], "mesh mesh: elsewhere: oslo: not among the members"),
+        ([], ["db", "oslo"], r"WireGuardMesh \"mesh\": elsewhere: oslo is not a member; known: db, edge, fra-1, fra-2"),
         ([FLOWS[3]], ["db"], "would open the firewall of db"),  # over the hub
         ([{"source": "fra-1", "destination": "edge", "port": 1, "open": True}], ["edge"], "would open the firewall of"),
     ],

@@ -18,6 +18,7 @@ from fortress.settings.types import PROJECT
 from program.load import load
 from tests.components.engine import REMOTE, ssh_key
 from tests.doubles.pulumi_mocks import Answers, Registration, Run, nothing_is_asked, run
+from tests.keys import wireguard_key
 from tests.unit.stack_file import ROOT
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
@@ -42,7 +43,7 @@ def stdout(name: str) -> str:
         return f"{ssh_key(len(name))}\n"
     if name.endswith("-facts"):
         return "8192\n"
-    return {"db-authority": PEM}.get(name, f"KEY-{name.removesuffix('-key')}\n")
+    return {"db-authority": PEM}.get(name, f"{wireguard_key(name.removesuffix('-key'))}\n")
 
 
 def known_by(type_: str, name: str) -> str:

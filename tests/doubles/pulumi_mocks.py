@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import hashlib
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network
 from typing import Any
 
 import grpc  # type: ignore[import-untyped]
@@ -126,16 +128,21 @@ Known = Callable[[str, str], str]
 """What a resource is known by in a `Run`, by its type and name."""
 
 
+def address_of(name: str) -> str:
+    """The address that a resource is given: always the same by its name, of a range for tests (RFC 2544)."""
+    return str(IPv4Network("198.18.0.0/15")[int.from_bytes(hashlib.sha256(name.encode()).digest()[:2], "big") + 1])
+
+
 def decided(type_: str, name: str, inputs: Mapping[str, Value]) -> Mapping[str, Value]:
-    """What the clouds give out where a test says nothing else; names serve as addresses, which tells them apart."""
+    """What the clouds give out where a test says nothing else."""
     match type_:
         case "openstack:networking/floatingIp:FloatingIp":
-            return {"address": f"address of {name}"}
+            return {"address": address_of(name)}
         case "openstack:networking/port:Port":
             asked = plain(inputs.get("fixedIps")) or [{}]
-            return {"allFixedIps": [one.get("ipAddress", f"address of {name}") for one in asked]}
+            return {"allFixedIps": [one.get("ipAddress", address_of(name)) for one in asked]}
         case "aws:ec2/instance:Instance":
-            return {"publicIp": f"address of {name}"}
+            return {"publicIp": address_of(name)}
         case "aws:ec2/vpc:Vpc":
             return {"ipv6CidrBlock": "2001:db8:0:ab00::/56" if inputs.get("assignGeneratedIpv6CidrBlock") else ""}
     return {}

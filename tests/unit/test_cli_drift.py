@@ -34,9 +34,10 @@ from fortress.cli.hosts.visit import visit
 from fortress.facts import parse
 from fortress.host_keys import fingerprint
 from fortress.push import NOTE
-from fortress.wireguard import Peer, render_interface, render_mtu, render_peer
+from fortress.wireguard import PeerFile, render_interface, render_mtu, render_peer
 from tests.doubles.ssh_server import Behaviour, public, ssh_server
 from tests.doubles.standing_fortress import Fortress, standing_fortress
+from tests.keys import wireguard_key
 from tests.unit.push_host import Cut, PushHost
 
 FORTRESS = Path(sys.executable).parent / "fortress"
@@ -490,17 +491,24 @@ def test_variables_that_the_server_has_otherwise() -> None:
 
 
 def test_the_tunnel_by_its_files_and_by_itself() -> None:
-    dialled = Peer(name="db", allowed_ips=("10.100.0.1/32", "10.100.0.4/32"), dial=True)
-    dials = Peer(name="web", allowed_ips=("10.100.0.9/32",), dial=False)
+    one, other = wireguard_key("db"), wireguard_key("web")
+    dialled = PeerFile(
+        name="db",
+        public_key=one,
+        allowed_ips=("10.100.0.1/32", "10.100.0.4/32"),
+        endpoint="192.0.2.1:51820",
+        keepalive_s=25,
+    )
+    dials = PeerFile(name="web", public_key=other, allowed_ips=("10.100.0.9/32",), keepalive_s=25)
     texts = {
         "/etc/wireguard/wg0.conf": render_interface(IPv4Address("10.100.0.2"), IPv4Network("10.100.0.0/24"), 51820),
         "/etc/wireguard/wg0.d/mtu": render_mtu(1360),
-        "/etc/wireguard/wg0.d/db.conf": render_peer(dialled, "keyA=", "192.0.2.1:51820", 25),
-        "/etc/wireguard/wg0.d/web.conf": render_peer(dials, "keyB=", None, 25),
+        "/etc/wireguard/wg0.d/db.conf": render_peer(dialled),
+        "/etc/wireguard/wg0.d/web.conf": render_peer(dials),
     }
     wanted = pushed.PushedHost([File("a", "", path, "0644", "root:root", content) for path, content in texts.items()])
     should = readback.tunnel(wanted)
-    live = "port 51820\nkeyB= 10.100.0.9/32 off\nkeyA= 10.100.0.4/32,10.100.0.1/32 25\n"
+    live = f"port 51820\n{other} 10.100.0.9/32 off\n{one} 10.100.0.4/32,10.100.0.1/32 25\n"
     assert readback.live_tunnel(live + "mtu 1360\n") == should
     assert readback.live_tunnel(live + "mtu 1420\n") != should
     assert readback.live_tunnel(live + "stranger= 10.100.0.9/32 off\nmtu 1360\n") != should

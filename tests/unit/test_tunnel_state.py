@@ -49,7 +49,9 @@ def ask(tmp_path: Path) -> Ask:
 def put(root: Path, name: str, key: str, *, recorded: bool = True, edited: bool = False) -> None:
     """A peer's file as it was pushed, or without a record, or edited after."""
     file = root / f"etc/wireguard/wg0.d/{name}.conf"
-    text = wireguard.render_peer(wireguard.Peer(name=name, allowed_ips=("10.100.0.9/32",), dial=False), key, None, 25)
+    text = wireguard.render_peer(
+        wireguard.PeerFile(name=name, public_key=key, allowed_ips=("10.100.0.9/32",), keepalive_s=25)
+    )
     file.write_text(text + ("# by hand\n" if edited else ""))
     if recorded:
         digest = hashlib.sha256(text.encode()).hexdigest()

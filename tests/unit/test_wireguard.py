@@ -5,9 +5,10 @@ from ipaddress import IPv4Address, IPv4Network
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pydantic import ValidationError
 
 from fortress import wireguard
-from fortress.wireguard import Flow, Peer
+from fortress.wireguard import Flow, Peer, PeerFile
 from tests.unit.facts import refusal_of
 from tests.unit.golden import check_golden
 
@@ -118,12 +119,33 @@ def test_files() -> None:
     check_golden("wg0.conf", wireguard.render_interface(IPv4Address("10.100.0.1"), NETWORK, 51820))
     check_golden("wg0.mtu", wireguard.render_mtu(1360))
     key = "UmVhZCB0aGlzIGFuZCBzbWlsZSwgaXQgaXMgbm8ga2U="
-    dialled = Peer(name="oslo-db", allowed_ips=("10.100.0.1/32", "10.100.0.5/32"), dial=True)
-    check_golden("peer-hub.conf", wireguard.render_peer(dialled, key, wireguard.endpoint("192.0.2.11", 51820), 25))
-    check_golden(
-        "peer-worker.conf",
-        wireguard.render_peer(Peer(name="fra-1", allowed_ips=("10.100.0.2/32",), dial=False), key, None, 25),
+    dialled = PeerFile(
+        name="oslo-db",
+        public_key=key,
+        allowed_ips=("10.100.0.1/32", "10.100.0.5/32"),
+        endpoint=wireguard.endpoint("192.0.2.11", 51820),
+        keepalive_s=25,
     )
+    check_golden("peer-hub.conf", wireguard.render_peer(dialled))
+    worker = PeerFile(name="fra-1", public_key=key, allowed_ips=("10.100.0.2/32",), keepalive_s=25)
+    check_golden("peer-worker.conf", wireguard.render_peer(worker))
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        "UmVhZCB0aGlzIGFuZCBzbWlsZSwgaXQgaXMgbm8ga2U=\nAllowedIPs = 10.100.0.7/32",
+        "hello\nUmVhZCB0aGlzIGFuZCBzbWlsZSwgaXQgaXMgbm8ga2U=",
+        "UmVhZCB0aGlzIGFuZCBzbWlsZSwgaXQgaXMgbm8ga2U=\n",
+        " UmVhZCB0aGlzIGFuZCBzbWlsZSwgaXQgaXMgbm8ga2U=",
+        "UmVhZCB0aGlzIGFuZCBzbWlsZSwgaXQgaXMgbm8ga2V=",  # of the bits that base64 leaves over, some are set
+        "UmVhZCB0aGlzIGFuZCBzbWlsZSwgaXQgaXMgbm8ga2Vz",  # 33 bytes
+        "",
+    ],
+)
+def test_only_a_key_is_a_key(answer: str) -> None:
+    with pytest.raises(ValidationError, match="must be a WireGuard public key"):
+        PeerFile(name="fra-1", public_key=answer, allowed_ips=("10.100.0.2/32",), keepalive_s=25)
 
 
 def test_an_ipv6_endpoint_has_brackets() -> None:

@@ -16,8 +16,8 @@ KEY = "UmVhZCB0aGlzIGFuZCBzbWlsZSwgaXQgaXMgbm8ga2U="
 
 
 def peer(name: str, *addresses: str, key: str = KEY) -> str:
-    facts = wireguard.Peer(name=name, allowed_ips=tuple(f"{each}/32" for each in addresses), dial=False)
-    return wireguard.render_peer(facts, key, None, 25)
+    allowed = tuple(f"{each}/32" for each in addresses)
+    return wireguard.render_peer(wireguard.PeerFile(name=name, public_key=key, allowed_ips=allowed, keepalive_s=25))
 
 
 @pytest.fixture
@@ -61,4 +61,29 @@ def test_the_address_of_a_peer_that_stands_is_refused(check: Check) -> None:
 
 
 def test_what_is_no_key_is_refused(check: Check) -> None:
-    assert check(peer("fra-1", "10.100.0.2", key="short")) == (1, "line 3: not a WireGuard public key: short\n")
+    assert check(peer("fra-1", "10.100.0.2").replace(KEY, "short")) == (
+        1,
+        "line 3: not as a peer's file has it: PublicKey = short\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (("AllowedIPs", "AllowedIPs = 10.100.0.9/32\nAllowedIPs"), "line 5"),
+        (("10.100.0.2/32", "0.0.0.0/0"), "line 4"),
+        (("[Peer]", "[Interface]"), "line 1"),
+        (("# fra-1", "# fra-1\nPresharedKey = x"), "line 3"),
+        ((f"PublicKey = {KEY}\n", ""), "line 3"),
+    ],
+)
+def test_only_the_lines_of_the_template_pass(check: Check, change: tuple[str, str], said: str) -> None:
+    assert check(peer("fra-1", "10.100.0.2"))[0] == 0
+    code, printed = check(peer("fra-1", "10.100.0.2").replace(*change))
+    assert code == 1
+    assert printed.startswith(f"{said}: ")
+
+
+def test_a_file_that_ends_early_is_refused(check: Check) -> None:
+    code, printed = check("".join(peer("fra-1", "10.100.0.2").splitlines(keepends=True)[:3]))
+    assert (code, printed) == (1, "one peer's file has four lines, or six where it is dialled\n")

@@ -1,0 +1,50 @@
+"""What one asks for of a host: how it is reached, and its place in the mesh."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address
+from typing import Annotated
+
+from pydantic import Field, model_validator
+
+from fortress import mariadb, wireguard
+from fortress.values import (
+    Address,
+    HostKey,
+    MemberName,
+    MeshNetwork,
+    Model,
+    Operators,
+    Port,
+    TunnelAddress,
+    User,
+    refusal,
+)
+
+
+class HostPlan(Model):
+    """The facts of a host that one asks for."""
+
+    name: MemberName
+    site: MemberName
+    address: Address | None = None
+    """Where a machine that exists answers SSH."""
+    mesh_address: TunnelAddress
+    mesh_network: MeshNetwork
+    operators: Operators
+    user: User = "debian"
+    port: Port = 22
+    """TCP port of SSH."""
+    mesh_port: Port = wireguard.PORT
+    """UDP port of WireGuard."""
+    host_key: HostKey | None = None
+    memory_mb: mariadb.Memory | None = None
+    incarnation: Annotated[int, Field(ge=1)] = 1
+
+    @model_validator(mode="after")
+    def _is_in_the_mesh(self) -> HostPlan:
+        network = self.mesh_network
+        if not network[0] < IPv4Address(self.mesh_address) < network[-1]:
+            wrong = f"is outside mesh_network {network}, whose hosts have {network[1]} to {network[-2]}"
+            raise refusal(("mesh_address",), self.mesh_address, wrong)
+        return self
