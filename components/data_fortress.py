@@ -5,8 +5,9 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from fortress import firewall, mariadb, push, wireguard
+from fortress.values import Certificate
 
-from .checking import Facts, arguments, build, check
+from .checking import Facts, answer, arguments, build, check
 from .data_volume import VolumeArgs, check_volume, mount
 from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, child_options, command, with_depends_on
@@ -135,7 +136,9 @@ class DataFortress(pulumi.ComponentResource):
             options,
         )
         self.address = pulumi.Output.from_input(host["mesh_address"])
-        self.ca_pem = pulumi.Output.unsecret(authority.stdout)
+        self.ca_pem = pulumi.Output.unsecret(authority.stdout).apply(
+            lambda printed: answer("DataFortress", name, "ca_pem", Certificate, printed)
+        )
         self.ready = account.stdout.apply(lambda _: True)
         self.register_outputs({"address": self.address, "ca_pem": self.ca_pem, "ready": self.ready})
 

@@ -5,23 +5,21 @@ The machine exists, or is made on OpenStack or AWS; from its address onward noth
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Any, NotRequired, TypedDict
+from typing import Annotated, NotRequired, TypedDict
 
 import pulumi
 from pulumi_command import local
-from pydantic import TypeAdapter, ValidationError
 
 from fortress import firewall, push, text, wireguard
-from fortress.explain import shown
 from fortress.host import HostPlan
 from fortress.machine import Incarnation
 from fortress.values import HostKey, WireGuardKey, matching
 
 from .aws_machine import AwsMachine, AwsMachineArgs
-from .checking import Facts, arguments, build, check, wrong
+from .checking import Facts, answer, arguments, build, check, wrong
 from .host_file import confirm, put, put_script
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
-from .remote import Bastion, Member, Target, child_options, command, with_depends_on
+from .remote import Bastion, Member, Target, child_options, command, stack_name, with_depends_on
 
 PACKAGES = ("nftables", "wireguard-tools")
 GATE_DIALS = 30
@@ -65,6 +63,8 @@ class HostArgs(TypedDict):
     """Raised by one when another machine took over `address`; 1 when not given."""
     gone: NotRequired[bool]
     """The machine is lost: nothing contacts it any more, and its removal does not either."""
+    adopt: NotRequired[bool]
+    """Take the machine from the stack that it belongs to, which must then `forget` it; refused when not given."""
 
 
 class Host(pulumi.ComponentResource):
@@ -121,6 +121,8 @@ class Host(pulumi.ComponentResource):
         }
         if bastion := args.get("bastion"):
             member["bastion"] = bastion
+        if args.get("adopt"):
+            member["adopt"] = True
         if made:
             member["host_urn"] = self.urn
         target: Target = {"member": member, "private_key": args.get("private_key")}
@@ -136,9 +138,9 @@ class Host(pulumi.ComponentResource):
         pushed = command(
             f"{name}-push",
             target,
-            lambda machine: push.Install(machine=machine).render(),
+            lambda machine: push.Install(machine=machine, stack=stack_name(), adopt=args.get("adopt", False)).render(),
             with_depends_on(options, ready),
-            delete=lambda machine: push.Uninstall(machine=machine).render(),
+            delete=lambda machine: push.Uninstall(machine=machine, stack=stack_name()).render(),
             stdin=push.content(text.push_script()),
         )
         packages = command(
@@ -189,7 +191,7 @@ class Host(pulumi.ComponentResource):
             delete=lambda machine: push.for_machine(machine, *push.script("wireguard", "stop", wireguard.INTERFACE)),
             ignore_changes=_CONNECTION_HABITS,
         )
-        self.public_key = key.stdout.apply(lambda printed: _answer(name, "public_key", WireGuardKey, printed))
+        self.public_key = key.stdout.apply(lambda printed: answer("Host", name, "public_key", WireGuardKey, printed))
         memory = args.get("memory_mb")
         if memory is None:
             facts = command(
@@ -203,7 +205,7 @@ class Host(pulumi.ComponentResource):
                 stdin=_size(args),
                 ignore_changes=_CONNECTION_HABITS,
             )
-            self.ram_mb = facts.stdout.apply(lambda printed: int(_answer(name, "ram_mb", _Number, printed)))
+            self.ram_mb = facts.stdout.apply(lambda printed: int(answer("Host", name, "ram_mb", _Number, printed)))
         else:
             self.ram_mb = pulumi.Output.from_input(int(memory))
         self.address = pulumi.Output.from_input(address)
@@ -313,27 +315,9 @@ def _learn(
             ),
         ),
     )
-    return learnt.stdout.apply(lambda printed: _answer(name.removesuffix("-host-key"), "host_key", HostKey, printed))
+    return learnt.stdout.apply(
+        lambda printed: answer("Host", name.removesuffix("-host-key"), "host_key", HostKey, printed)
+    )
 
 
 _Number = Annotated[str, matching("[1-9][0-9]{0,8}", "a number of MB")]
-
-
-def _answer(host: str, fact: str, kind: Any, printed: str) -> str:
-    """What a host printed, where it is what was asked for: it becomes part of files on other hosts.
-
-    Raises:
-        ValueError: it is anything else.
-    """
-    try:
-        return str(TypeAdapter(kind).validate_python(printed.strip()))
-    except ValidationError as bad:
-        why = bad.errors()[0]["ctx"]["error"]
-        raise wrong(
-            "Host",
-            host,
-            fact,
-            f"the host answered {shown(printed.strip())}, which {why}. If its login shell prints something of its own, "
-            "such as an echo in .bashrc, silence it where there is no terminal. Then have the host asked again: raise "
-            f"its incarnation, or name the resource of this answer to `pulumi up --replace`",
-        ) from None

@@ -10,7 +10,7 @@ from fortress import firewall, push, text
 from fortress.values import FileFacts
 
 from .checking import Facts, arguments, check
-from .remote import Member, Target, child_options, command
+from .remote import Member, Target, child_options, command, stack_name
 
 
 class HostFileArgs(TypedDict):
@@ -79,6 +79,7 @@ def put(
     confirm_s: int | None = None,
 ) -> remote.Command:
     """A file as one resource, so that a preview shows its lines once. `remove_apply` is `apply` unless given."""
+    stack = stack_name()
     return command(
         name,
         target,
@@ -86,6 +87,8 @@ def put(
             path,
             machine=machine,
             resource=name,
+            stack=stack,
+            adopt=target["member"].get("adopt", False),
             mode=mode,
             owner=owner,
             check=check,
@@ -94,7 +97,9 @@ def put(
             confirm_s=confirm_s,
         ).render(),
         opts,
-        delete=lambda machine: push.Remove(path, machine=machine, resource=name, apply=remove_apply or apply).render(),
+        delete=lambda machine: push.Remove(
+            path, machine=machine, resource=name, stack=stack, apply=remove_apply or apply
+        ).render(),
         stdin=pulumi.Output.from_input(content).apply(push.content),
     )
 

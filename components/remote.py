@@ -55,6 +55,8 @@ class Member(TypedDict):
     """The machine is lost: no command goes to it any more."""
     bastion: NotRequired[Bastion]
     """The jump host in front of it."""
+    adopt: NotRequired[bool]
+    """Whether files that another stack has put there are taken from it."""
     host_urn: NotRequired[pulumi.Input[str]]
     """URN of the `Host` that makes the machine, and ends it with all that is on it."""
 
@@ -64,6 +66,11 @@ class Target(TypedDict):
 
     member: Member
     private_key: pulumi.Input[str] | None
+
+
+def stack_name() -> str:
+    """PROJECT/STACK, by which a host knows to whom a file on it belongs."""
+    return f"{pulumi.get_project()}/{pulumi.get_stack()}"
 
 
 def command(

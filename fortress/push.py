@@ -29,7 +29,8 @@ _SUDO = "sudo "
 _MACHINE = "FORTRESS_MACHINE="
 _INSTALL = (
     f"umask 077; cat >{PUSH}.new && tail -n 1 {PUSH}.new | grep -qxF {shlex.quote(END.strip())}"
-    f" && chmod 755 {PUSH}.new && sync {PUSH}.new && mv {PUSH}.new {PUSH}"
+    f' && chmod 755 {PUSH}.new && sync {PUSH}.new && {PUSH}.new mine "$@" && mv {PUSH}.new {PUSH}'
+    f" || {{ rm -f {PUSH}.new; exit 1; }}"
 )
 
 
@@ -57,8 +58,14 @@ class Push(Command):
     _: KW_ONLY
     resource: str
     """The name that the file is known by; only that one removes it."""
+    stack: str = ""
+    """PROJECT/STACK that the file belongs to: no other one puts or removes it."""
     apply: str | None = None
     """Shell command that makes the file, "$1", take effect."""
+
+    def whose(self) -> dict[str, str | None]:
+        """The options that say to whom the file belongs."""
+        return {"--resource": self.resource, "--stack": self.stack or None}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,12 +80,15 @@ class Put(Push):
     """Shell command that refuses a bad candidate, "$1"."""
     unit: str | None = None
     """systemd unit that must be active afterwards."""
+    adopt: bool = False
+    """Whether it is taken from another stack."""
     confirm_s: int | None = None
     """Seconds within which a new connection must `Confirm` the file, or the old one comes back."""
 
     def words(self) -> tuple[str, ...]:
         options = {"--check": self.check, "--apply": self.apply, "--unit": self.unit, "--confirm": self.confirm_s}
-        return (PUSH, "put", self.path, self.mode, self.owner, *_given({**options, "--resource": self.resource}))
+        whose = {**self.whose(), "--adopt": "yes" if self.adopt else None}
+        return (PUSH, "put", self.path, self.mode, self.owner, *_given({**options, **whose}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +96,7 @@ class Remove(Push):
     """Takes a pushed file away; what stood there before it comes back."""
 
     def words(self) -> tuple[str, ...]:
-        return (PUSH, "remove", self.path, *_given({"--apply": self.apply, "--resource": self.resource}))
+        return (PUSH, "remove", self.path, *_given({"--apply": self.apply, **self.whose()}))
 
 
 @dataclass(frozen=True)
@@ -117,22 +127,34 @@ class Packages(Command):
 class Install(Command):
     """Installs push.sh itself from standard input; the one file that cannot push itself.
 
-    A script that was cut short is refused: its last line is looked for before it takes its place.
+    A script that was cut short is refused: its last line is looked for before it takes its place. So is a host of
+    another stack.
     """
 
+    stack: str = ""
+    """PROJECT/STACK that the host is for."""
+    adopt: bool = False
+    """Whether it is taken from another stack."""
+    script: str = _INSTALL
+    """What does it; another version's may differ."""
+
     def words(self) -> tuple[str, ...]:
-        return ("sh", "-c", _INSTALL)
+        return ("sh", "-c", self.script)
 
     def render(self) -> str:
-        return shlex.join([*self.words(), self.machine])
+        options: dict[str, str | int | None] = {"--stack": self.stack or None, "--adopt": "yes" if self.adopt else None}
+        return shlex.join([*self.words(), self.machine, *_given(options)])
 
 
 @dataclass(frozen=True, kw_only=True)
 class Uninstall(Command):
-    """Takes push.sh away, last of all."""
+    """Takes push.sh away, last of all, unless another stack has files on the host."""
+
+    stack: str = ""
+    """PROJECT/STACK whose files are gone."""
 
     def words(self) -> tuple[str, ...]:
-        return (PUSH, "uninstall")
+        return (PUSH, "uninstall", *_given({"--stack": self.stack or None}))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -189,8 +211,9 @@ def _parse(words: list[str]) -> Command | None:
     match words:
         case [tool, verb, *rest] if tool == PUSH:
             return _parse_push(verb, rest)
-        case ["sh", "-c", script, machine] if PUSH in script:  # another version's may differ
-            return Install(machine=machine)
+        case ["sh", "-c", script, machine, *rest] if PUSH in script and (options := _options(rest)) is not None:
+            stack, adopt = options.get("--stack", ""), "--adopt" in options
+            return Install(machine=machine, stack=stack, adopt=adopt, script=script)
         case ["env", machine, _, *_] if machine.startswith(_MACHINE):
             return Run(machine=machine.removeprefix(_MACHINE), command=tuple(words[2:]))
     return None
@@ -211,15 +234,22 @@ def _parse_push(verb: str, words: list[str]) -> Command | None:
                 unit=options.get("--unit"),
                 confirm_s=None if seconds is None else int(seconds),
                 resource=options.get("--resource", ""),
+                stack=options.get("--stack", ""),
+                adopt="--adopt" in options,
                 machine=options.get("--machine", ""),
             )
         case "remove", [path, *rest] if (options := _options(rest)) is not None:
-            named, machine = options.get("--resource", ""), options.get("--machine", "")
-            return Remove(path, apply=options.get("--apply"), resource=named, machine=machine)
+            return Remove(
+                path,
+                apply=options.get("--apply"),
+                resource=options.get("--resource", ""),
+                stack=options.get("--stack", ""),
+                machine=options.get("--machine", ""),
+            )
         case "confirm", [path, sha256, *rest] if (options := _options(rest)) is not None:
             return Confirm(path, sha256, machine=options.get("--machine", ""))
         case "uninstall", rest if (options := _options(rest)) is not None:
-            return Uninstall(machine=options.get("--machine", ""))
+            return Uninstall(stack=options.get("--stack", ""), machine=options.get("--machine", ""))
     return None
 
 

@@ -26,6 +26,7 @@
 #     confirm           this file is unconfirmed: boot id, end in seconds of uptime, timer
 #     unconfirmed       copy of a file put with --confirm; without `confirm` beside it, it was taken back at its mtime
 #     by                NAME of --resource in the last put
+#     stack             PROJECT/STACK of --stack in the last put
 #   dirs/               a mark for each folder that put made
 #   output              what the last command said
 #   part.*              what is being written; of no use to anyone but its writer
@@ -47,17 +48,20 @@ NL='
 
 usage() {
     cat <<'USAGE'
-usage: fortress-push put PATH MODE OWNER:GROUP [--machine ID] [--resource NAME] [--check CMD] [--apply CMD]
-                         [--unit UNIT] [--confirm SECONDS]
-       fortress-push remove PATH [--machine ID] [--resource NAME] [--apply CMD]
+usage: fortress-push put PATH MODE OWNER:GROUP [--machine ID] [--resource NAME] [--stack NAME] [--adopt yes]
+                         [--check CMD] [--apply CMD] [--unit UNIT] [--confirm SECONDS]
+       fortress-push remove PATH [--machine ID] [--resource NAME] [--stack NAME] [--apply CMD]
        fortress-push confirm PATH SHA256 [--machine ID]
        fortress-push packages [--machine ID] PACKAGE...
-       fortress-push uninstall [--machine ID]
+       fortress-push mine [--stack NAME] [--adopt yes]
+       fortress-push uninstall [--machine ID] [--stack NAME]
        fortress-push records
        fortress-push again
 put takes the text on stdin, ended by the line "# fortress-push: end of file".
 CMD is run by sh; "$1" is the file to check, or PATH in --apply. --machine has no effect on the host. A file that
 another resource has put since is not removed: when a resource is renamed, the new one puts before the old one removes.
+A file that another stack has put is neither put, unless by --adopt, nor removed; uninstall leaves this script for it.
+mine fails, unless by --adopt, where another stack has put /etc/nftables.conf: the host is its.
 records only reads: a line a file that was put, of six fields with a tab between them, each "-" where there is nothing:
   PATH
   SHA256,MODE,OWNER:GROUP   of the file that was put and is active; none where its last push did not end
@@ -297,6 +301,7 @@ swap() { # the candidate, of facts $wanted, becomes the active file; or else the
 put() {
     if [ -L "$path" ]; then fail target 'is a symbolic link'; fi
     if [ -e "$path" ] && [ ! -f "$path" ]; then fail target 'is a folder or something else that is not a file'; fi
+    refuse_foreign
     sum=$(sha256sum /dev/fd/3)
     wanted="${sum%% *} $(printf '%04o' "0$mode") $owner"
     if [ ! -e "$record/confirm" ] && [ ! -e "$record/again" ] && [ "$(recall applied)" = "$wanted" ] &&
@@ -321,11 +326,24 @@ put() {
     claim
 }
 
-claim() { [ "$(recall by)" = "$resource" ] || save by "$resource"; }
+refuse_foreign() {
+    if foreign && [ -z "$adopt" ]; then
+        fail stack "$(recall path) belongs to stack $(recall stack), which put it as $(recall by), and not to $stack.
+  Nothing was changed. Use another host or, if that stack is to lose this one, set adopt: true for the host"
+    fi
+}
+
+foreign() { [ -n "$stack" ] && [ -n "$(recall stack)" ] && [ "$(recall stack)" != "$stack" ]; }
+
+claim() {
+    [ "$(recall by)" = "$resource" ] || save by "$resource"
+    [ "$(recall stack)" = "$stack" ] || save stack "$stack"
+}
 
 remove() {
     if [ -d "$path" ] && [ ! -L "$path" ]; then fail target 'is a folder'; fi
     if [ -n "$resource" ] && [ "$(recall by)" != "$resource" ] && [ -n "$(recall by)" ]; then return; fi
+    if foreign; then return; fi
     if recorded original; then
         rm -f -- "$record/applied"
         give_back original
@@ -438,12 +456,19 @@ records() { # without the lock: each file of a record is whole, and one that is 
     done
 }
 
+mine() {
+    record=$STATE/files/$(key /etc/nftables.conf) # the base of the firewall: the stack that put it has the host
+    refuse_foreign
+}
+
 uninstall() {
-    left=''
+    left='' others=''
     for record in "$STATE"/files/*; do
-        ! recorded original || left="$left$NL  $(recall path)"
+        recorded original || continue
+        if foreign; then others=yes; else left="$left$NL  $(recall path)"; fi
     done
     [ -z "$left" ] || fail uninstall "these files were put and not removed:$left"
+    [ -z "$others" ] || return 0 # another stack goes on working with it
     rm -rf -- "$STATE"
     rm -f -- "$BOOT_LINK" "$BOOT_UNIT" "$LOCK" "$SELF"
 }
@@ -453,7 +478,7 @@ uninstall() {
 check_arguments() {
     case "$verb $path" in
         packages*) [ -n "$packages" ] || misuse 'packages needs names' ;;
-        uninstall* | revert* | again* | records*) ;;
+        mine* | uninstall* | revert* | again* | records*) ;;
         *[[:cntrl:]]*) misuse 'a path must not contain control characters' ;;
         *//* | */./* | */../* | */. | */.. | */) misuse "not a normalised path of a file: $path" ;;
         *" $STATE"/*) misuse "this folder belongs to fortress-push: $path" ;;
@@ -478,12 +503,13 @@ check_arguments() {
 }
 
 main() {
-    path='' mode='' owner='' sha='' packages='' resource='' check='' apply='' unit='' seconds='' at_boot=''
+    path='' mode='' owner='' sha='' packages='' resource='' stack='' adopt=''
+    check='' apply='' unit='' seconds='' at_boot=''
     case "${1-} $#" in
         "put "[4-9] | "put "??) path=$2 mode=${3:--} owner=${4:--} words=4 ;;
         "confirm "[3-9]) path=$2 sha=${3:--} words=3 ;;
-        "remove "[2-9]) path=$2 words=2 ;;
-        "packages "* | "uninstall "* | "revert "* | "again "* | "records "*) words=1 ;;
+        "remove "[2-9] | "remove "??) path=$2 words=2 ;;
+        "packages "* | "mine "* | "uninstall "* | "revert "* | "again "* | "records "*) words=1 ;;
         "--help "*) usage && exit ;;
         "put "* | "confirm "* | "remove "*) misuse "$1 needs more arguments" ;;
         " "*) usage && exit 2 ;;
@@ -499,6 +525,8 @@ main() {
         case "$verb $1" in
             "$verb --machine") shift ;;
             "put --resource" | "remove --resource") resource=$2 && shift ;;
+            "put --stack" | "remove --stack" | "mine --stack" | "uninstall --stack") stack=$2 && shift ;;
+            "put --adopt" | "mine --adopt") adopt=$2 && shift ;;
             "put --check") check=$2 && shift ;;
             "put --apply" | "remove --apply") apply=$2 && shift ;;
             "put --unit") unit=$2 && shift ;;
@@ -529,6 +557,7 @@ main() {
         remove) remove ;;
         confirm) confirm ;;
         packages) packages ;;
+        mine) mine ;;
         uninstall) uninstall ;;
         again) again ;;
     esac

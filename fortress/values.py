@@ -205,13 +205,21 @@ def is_wireguard_key(value: str) -> bool:
 
 def _host_path(value: str) -> str | None:
     parts = value.split("/")[1:]
-    # Its record on the host is a file whose name has %2F for each slash, and a name has 255 bytes at most.
-    if not re.fullmatch(r"(/[A-Za-z0-9._@+-]+)+", value) or "." in parts or ".." in parts or _record_name(value) > 255:
+    if (
+        not re.fullmatch(r"(/[A-Za-z0-9._@+-]+)+", value)
+        or "." in parts
+        or ".." in parts
+        or _record_name(value) > LONGEST_RECORD
+    ):
         return None
     for owned in _OWNED_PATHS:
         if value == owned or value.startswith(f"{owned}/"):
             raise ValueError(f"must not be in {owned}, which the program itself manages")
     return value
+
+
+LONGEST_RECORD = 240
+"""A path's record on the host is a file whose name has %2F for each slash (push.sh)."""
 
 
 def _record_name(path: str) -> int:
@@ -306,6 +314,13 @@ WireGuardKey = Annotated[
     Text(
         "a WireGuard public key: 32 bytes as 44 characters of base64, and nothing else",
         lambda value: value if is_wireguard_key(value) else None,
+    ),
+]
+Certificate = Annotated[
+    str,
+    matching(
+        r"-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=]{1,76}\n)+-----END CERTIFICATE-----",
+        "one certificate in PEM, and nothing else",
     ),
 ]
 PLAIN_PATH = r"(/[A-Za-z0-9_-][A-Za-z0-9._@+-]*)+"

@@ -63,6 +63,7 @@ def host_args(s: Settings, secrets: Secrets, clouds: Clouds, name: str) -> HostA
         "memory_mb": host.memory_mb,
         "incarnation": host.incarnation,
         "gone": host.gone,
+        "adopt": host.adopt,
     }
 
 

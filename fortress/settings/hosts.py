@@ -217,6 +217,8 @@ class HostSettings(Model):
     """Raise it by one when another machine took over an `address`: its key is learnt again, everything pushed again."""
     gone: bool = False
     """The machine is lost: nothing contacts it any more, so that it can be removed from the settings."""
+    adopt: bool = False
+    """Take the machine from another stack, to which the files on it belong; that one must then `fortress forget` it."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> HostSettings:

@@ -30,9 +30,10 @@ def run_in_cloud(
     *,
     preview: bool = False,
     gated: bool = False,
+    stdout: Callable[[str], str] = lambda _: "",
 ) -> Run:
     """Run a program that makes a component of a cloud with the options given: explicit providers, and with `gated`
-    something that it waits for."""
+    something that it waits for. `stdout` is what each command prints, by its name."""
 
     def program() -> Mapping[str, Any]:
         providers = [
@@ -42,7 +43,7 @@ def run_in_cloud(
         gate = [local.Command("gate", create="true")] if gated else None
         return make(pulumi.ResourceOptions(providers=providers, depends_on=gate))
 
-    return run(program, preview=preview)
+    return run(program, preview=preview, stdout=stdout)
 
 
 def inputs(resources: Mapping[str, Registration]) -> dict[str, Any]:

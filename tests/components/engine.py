@@ -72,7 +72,7 @@ def _anonymous(name: str, command: Value) -> Value:
     """A file is known on the host by the name of its resource."""
     if not isinstance(command, str) or not re.search("fortress-push (put|remove) ", command):
         return command
-    known_by = f" --resource {name}"
+    known_by = f" --resource {name} --stack data-fortress/lab"
     assert command.count(known_by + " ") == 1, command
     return command.replace(known_by, "")
 

@@ -22,6 +22,7 @@ from components import (
     WireGuardMesh,
 )
 from tests.components.engine import HOST_KEY, WIREGUARD_KEY, member
+from tests.components.test_data_fortress import PEM as CA
 from tests.components.test_data_fortress import args as database
 from tests.components.test_ephemeral_worker import WORK
 from tests.components.test_ephemeral_worker import args as worker
@@ -59,7 +60,12 @@ MAKE: Mapping[str, Callable[[dict[str, Any]], object]] = {
 
 
 def printed(name: str) -> str:
-    return {"oslo-db-host-key": HOST_KEY, "oslo-db-key": WIREGUARD_KEY, "oslo-db-facts": "1987"}.get(name, "")
+    return {
+        "oslo-db-host-key": HOST_KEY,
+        "oslo-db-key": WIREGUARD_KEY,
+        "oslo-db-facts": "1987",
+        "it-authority": CA,
+    }.get(name, "")
 
 
 @pytest.mark.parametrize(
@@ -227,7 +233,7 @@ def printed(name: str) -> str:
             {"host": "oslo-edge"},
             [
                 "host: 'oslo-edge' must be a mapping with address, port, user, host_key, name, site, machine_id, "
-                "mesh_address, public_key, ram_mb, gone, bastion, host_urn"
+                "mesh_address, public_key, ram_mb, gone, bastion, adopt, host_urn"
             ],
         ),
         (

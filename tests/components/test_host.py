@@ -39,7 +39,9 @@ HELD = ("connection", "create", "delete", "stdin")
 INSTALL = (
     "umask 077; cat >/usr/local/sbin/fortress-push.new && tail -n 1 /usr/local/sbin/fortress-push.new | "
     "grep -qxF '# fortress-push: end of file' && chmod 755 /usr/local/sbin/fortress-push.new && "
-    "sync /usr/local/sbin/fortress-push.new && mv /usr/local/sbin/fortress-push.new /usr/local/sbin/fortress-push"
+    'sync /usr/local/sbin/fortress-push.new && /usr/local/sbin/fortress-push.new mine "$@" && '
+    "mv /usr/local/sbin/fortress-push.new /usr/local/sbin/fortress-push || "
+    "{ rm -f /usr/local/sbin/fortress-push.new; exit 1; }"
 )
 
 
@@ -85,8 +87,8 @@ def test_children_and_their_commands() -> None:
     assert texts(commands) == {
         "db-ready": ("sudo env FORTRESS_MACHINE=db.1 true", None),
         "db-push": (
-            f"sudo {shlex.join(['sh', '-c', INSTALL, 'db.1'])}",
-            "sudo /usr/local/sbin/fortress-push uninstall --machine db.1",
+            f"sudo {shlex.join(['sh', '-c', INSTALL, 'db.1', '--stack', 'data-fortress/lab'])}",
+            "sudo /usr/local/sbin/fortress-push uninstall --stack data-fortress/lab --machine db.1",
         ),
         "db-packages": ("sudo /usr/local/sbin/fortress-push packages --machine db.1 nftables wireguard-tools", None),
         "db-firewall": (

@@ -75,7 +75,7 @@ ARGUMENTS: dict[str, dict[str, Any]] = {
         "unit": "cron",
     },
 }
-CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+CA = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
 CONTENT = {"content", "password", "database_password", "ca_pem", "/opt/app/app.py"}
 """What lands as it is, whatever it holds: a file's text, and secrets, which go by standard input."""
 HOSTILE = st.one_of(

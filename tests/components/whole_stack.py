@@ -21,7 +21,7 @@ from tests.doubles.pulumi_mocks import Answers, Registration, Run, nothing_is_as
 from tests.keys import wireguard_key
 from tests.unit.stack_file import ROOT
 
-PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n"
+PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
 PASSWORD = "lab-password"
 PRIVATE = (
     Ed25519PrivateKey.from_private_bytes(bytes(32))

@@ -14,7 +14,7 @@ _HOST = """{
     "address": "192.0.2.11",
     "port": 22,
     "user": "debian",
-    "host_key": "ssh-ed25519 AAAA",
+    "host_key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB",
     "machine_id": "a.1",
     "mesh_address": "10.9.0.1",
     "public_key": "",

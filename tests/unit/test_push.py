@@ -282,6 +282,7 @@ GOOD = ("put", "/t/x", "0644", "root:root")
         ("packages",),
         *[("packages", name) for name in ("", "Nginx", "-y", "nginx-", "ngi nx", "n*", "--reinstall", "a;b", "ngïnx")],
         ("uninstall", "now"),
+        ("mine", "now"),
         ("records", "/t/x"),
         ("again", "/t/x"),
         ("revert", "/t/x"),
@@ -301,7 +302,7 @@ def test_the_usage_names_each_verb(host: PushHost) -> None:
     assert (shown.returncode, bare.returncode, shown.stderr, bare.stderr) == (0, 2, "", "")
     assert shown.stdout == bare.stdout
     assert re.findall(r"fortress-push ([a-z]+)", shown.stdout) == [
-        *("put", "remove", "confirm", "packages", "uninstall", "records", "again")
+        *("put", "remove", "confirm", "packages", "mine", "uninstall", "records", "again")
     ]
     assert END.decode().strip() in shown.stdout
 
@@ -557,6 +558,62 @@ def test_a_renamed_resource_does_not_take_the_file_of_its_successor(host: PushHo
     assert (facts(target)[0], host.logged()) == (NEW, ["new"])
     well(host.push("remove", target, "--resource", "after", "--apply", APPLY))
     assert not target.exists()
+
+
+def test_the_file_of_another_stack_is_neither_put_nor_removed(host: PushHost, target: Path) -> None:
+    first, second = ("--stack", "fortress/prod"), ("--stack", "fortress/staging")
+    well(put(host, target, OLD, "--resource", "db-note", *first))
+    for text in (NEW, OLD):
+        said = refused(put(host, target, text, "--resource", "web-note", *second))
+        assert said == [
+            f"{target}: stack: {target} belongs to stack fortress/prod, which put it as db-note, and not to "
+            "fortress/staging.",
+            "  Nothing was changed. Use another host or, if that stack is to lose this one, set adopt: true for the "
+            "host",
+        ]
+    well(host.push("remove", target, "--resource", "db-note", *second, "--apply", APPLY, "--machine", "db.1"))
+    assert (facts(target)[0], host.logged()) == (OLD, ["old"])
+    well(put(host, target, NEW, "--resource", "db-note", *first))
+
+
+def test_a_host_is_its_stacks(host: PushHost) -> None:
+    first, second = ("--stack", "fortress/prod"), ("--stack", "fortress/staging")
+    record = host.state / "files/%2Fetc%2Fnftables.conf"
+    well(host.push("mine", *second))
+    record.mkdir(parents=True)
+    for name, text in (("path", "/etc/nftables.conf"), ("by", "db-firewall"), ("stack", "fortress/prod")):
+        (record / name).write_text(f"{text}\n")
+    well(host.push("mine", *first))
+    said = "mine: stack: /etc/nftables.conf belongs to stack fortress/prod, which put it as db-firewall, and not to "
+    assert refused(host.push("mine", *second))[0] == f"{said}fortress/staging."
+    well(host.push("mine", *second, "--adopt", "yes"))
+
+
+def test_uninstall_leaves_the_script_to_another_stack(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD, "--resource", "db-note", "--stack", "fortress/prod"))
+    well(host.push("uninstall", "--stack", "fortress/staging", "--machine", "db.1"))
+    well(host.push("remove", target, "--resource", "db-note", "--stack", "fortress/prod"))
+    assert not target.exists()
+    well(host.push("uninstall", "--stack", "fortress/prod"))
+    assert not (host.root / "sbin/fortress-push").exists()
+
+
+def test_a_file_that_is_adopted_belongs_to_the_other_stack(host: PushHost, target: Path) -> None:
+    first, second = ("--stack", "fortress/prod"), ("--stack", "fortress/staging")
+    well(put(host, target, OLD, "--resource", "db-note", *first))
+    well(put(host, target, OLD, "--resource", "db-note", *second, "--adopt", "yes"))
+    well(put(host, target, NEW, "--resource", "db-note", *second))
+    refused(put(host, target, OLD, "--resource", "db-note", *first))
+    well(host.push("remove", target, "--resource", "db-note", *first))
+    assert facts(target)[0] == NEW
+    well(host.push("remove", target, "--resource", "db-note", *second))
+    assert not target.exists()
+
+
+def test_a_file_of_before_stacks_were_named_belongs_to_the_next_that_puts_it(host: PushHost, target: Path) -> None:
+    well(put(host, target, OLD, "--resource", "db-note"))
+    well(put(host, target, OLD, "--resource", "db-note", "--stack", "fortress/prod"))
+    refused(put(host, target, NEW, "--resource", "db-note", "--stack", "fortress/staging"))
 
 
 def test_remove_ends_an_unconfirmed_put(host: PushHost, target: Path) -> None:

@@ -3,6 +3,7 @@
 import shlex
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -21,6 +22,8 @@ puts = st.builds(
     texts,
     machine=texts,
     resource=texts,
+    stack=texts,
+    adopt=st.booleans(),
     mode=texts,
     owner=texts,
     check=maybe,
@@ -30,11 +33,11 @@ puts = st.builds(
 )
 commands = st.one_of(
     puts,
-    st.builds(push.Remove, texts, machine=texts, resource=texts, apply=maybe),
+    st.builds(push.Remove, texts, machine=texts, resource=texts, stack=texts, apply=maybe),
     st.builds(push.Confirm, texts, texts, machine=texts),
     st.builds(push.Packages, machine=texts, names=st.lists(texts).map(tuple)),
-    st.builds(push.Install, machine=texts),
-    st.builds(push.Uninstall, machine=texts),
+    st.builds(push.Install, machine=texts, stack=texts, adopt=st.booleans()),
+    st.builds(push.Uninstall, machine=texts, stack=texts),
     st.builds(push.Run, machine=texts, command=st.lists(texts, min_size=1).map(tuple)),
 )
 line_of_text = st.text(st.characters(min_codepoint=32, max_codepoint=126))
@@ -163,7 +166,7 @@ def test_what_is_sent_ends_in_the_line_that_says_so(text: str) -> None:
     assert sent.startswith(text)
 
 
-def test_a_script_cut_short_does_not_replace_the_one_that_stands(tmp_path: object) -> None:
+def test_a_script_cut_short_does_not_replace_the_one_that_stands(tmp_path: Path) -> None:
     line = shlex.split(push.Install(machine="db.1").render())
     assert line[:2] == ["sh", "-c"]
     script = line[2].replace(push.PUSH, f"{tmp_path}/push")
@@ -171,8 +174,18 @@ def test_a_script_cut_short_does_not_replace_the_one_that_stands(tmp_path: objec
     def install(text: str) -> int:
         return subprocess.run(["sh", "-c", script, "db.1"], input=text, text=True, check=False).returncode
 
-    whole = push.content("#!/bin/sh\necho first\n")
+    whole = push.content('#!/bin/sh\n[ "$1" = mine ] || echo first\n')
     assert install(whole) == 0
     for cut in range(0, len(whole) - 1):
         assert install(whole[:cut]) != 0, f"cut after {cut} characters"
     assert subprocess.run([f"{tmp_path}/push"], capture_output=True, check=True).stdout == b"first\n"
+
+
+def test_a_script_that_finds_the_host_taken_does_not_replace_the_one_that_stands(tmp_path: Path) -> None:
+    line = push.Install(machine="db.1", stack="fortress/staging").render().replace(push.PUSH, f"{tmp_path}/push")
+    taken = push.content(f'#!/bin/sh\necho "$@" >{tmp_path}/asked\nexit 1\n')
+    (tmp_path / "push").write_text("the one that stands\n")
+    assert subprocess.run(["sh", "-c", line], input=taken, text=True, check=False).returncode == 1
+    assert (tmp_path / "asked").read_text() == "mine --stack fortress/staging\n"
+    assert {file.name for file in tmp_path.iterdir()} == {"push", "asked"}
+    assert (tmp_path / "push").read_text() == "the one that stands\n"
