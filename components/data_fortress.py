@@ -9,7 +9,7 @@ from fortress import firewall, mariadb, push, wireguard
 from .checking import Facts, build, check
 from .data_volume import VolumeArgs, mount
 from .host_file import put, put_fragment, put_script
-from .remote import Member, Target, child_options, command, with_depends_on
+from .remote import Member, Target, child_options, command, question, with_depends_on
 
 
 class DataFortressArgs(TypedDict):
@@ -76,7 +76,7 @@ class DataFortress(pulumi.ComponentResource):
         )
         authority_tool = put_script(f"{name}-authority-tool", target, "mariadb-authority", options)
         access_tool = put_script(f"{name}-access-tool", target, "mariadb-access", options)
-        authority = command(
+        authority = question(
             f"{name}-authority",
             target,
             lambda machine: push.for_machine(machine, *push.script("mariadb-authority", *names)),

@@ -17,7 +17,7 @@ from .aws_machine import AwsMachine, AwsMachineArgs
 from .checking import Facts, build, check
 from .host_file import confirm, put, put_script
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
-from .remote import Bastion, Member, Target, child_options, command, with_depends_on
+from .remote import Bastion, Member, Target, child_options, command, question, with_depends_on
 
 PACKAGES = ("nftables", "wireguard-tools")
 GATE_DIALS = 30
@@ -126,7 +126,6 @@ class Host(pulumi.ComponentResource):
             lambda machine: push.for_machine(machine, *push.READY),
             options,
             dials=GATE_DIALS,
-            ignore_changes=_CONNECTION_HABITS,
         )
         pushed = command(
             f"{name}-push",
@@ -176,27 +175,27 @@ class Host(pulumi.ComponentResource):
             mode="0600",
             apply=f"{push.LIBRARY}/wireguard reload {wireguard.INTERFACE}",
         )
-        key = command(
+        key = question(
             f"{name}-key",
             target,
             lambda machine: push.for_machine(machine, *push.START_TUNNEL, wireguard.INTERFACE),
             with_depends_on(options, interface),
             delete=lambda machine: push.for_machine(machine, *push.script("wireguard", "stop", wireguard.INTERFACE)),
-            ignore_changes=_CONNECTION_HABITS,
+            given_key=given_key,
         )
         self.public_key = key.stdout.apply(str.strip)
         memory = args.get("memory_mb")
         if memory is None:
-            facts = command(
+            facts = question(
                 f"{name}-facts",
                 target,
                 lambda machine: push.for_machine(machine, *push.MEMORY),
                 with_depends_on(options, ready),
+                given_key=given_key,
                 # A machine of another size has just restarted.
                 dials=GATE_DIALS,
                 # Read to its end and else of no use: another size of the same machine asks again.
                 stdin=_size(args),
-                ignore_changes=_CONNECTION_HABITS,
             )
             self.ram_mb = facts.stdout.apply(int)
         else:
@@ -264,13 +263,6 @@ def _size(args: HostArgs) -> pulumi.Input[str] | None:
         return openstack["flavor"]
     aws = args.get("aws")
     return None if aws is None else aws.get("instance_type")
-
-
-# A changed login or time limit is no reason to ask again what the host is: the answer would be unknown at preview,
-# and with it every file of every host that is made from it.
-_CONNECTION_HABITS = [
-    f"connection.{part}" for part in ("user", "privateKey", "perDialTimeout", "dialErrorLimit", "proxy")
-]
 
 
 def _learn(

@@ -35,6 +35,8 @@ from tests.doubles.pulumi_resource_command.values import UNKNOWN
 
 HABITS = tuple(f"connection.{part}" for part in ("user", "privateKey", "perDialTimeout", "dialErrorLimit", "proxy"))
 BASE = firewall.Base(operators=["192.0.2.10/32", "2001:db8::/64"], ssh_port=22)
+QUESTIONS = ("db-key", "db-facts")
+"""What others read from."""
 HELD = ("connection", "create", "delete", "stdin")
 INSTALL = (
     "umask 077; cat >/usr/local/sbin/fortress-push.new && tail -n 1 /usr/local/sbin/fortress-push.new | "
@@ -75,7 +77,10 @@ def base(machine: str) -> str:
 
 def test_children_and_their_commands() -> None:
     done = host()
-    names = ("ready", "push", "packages", "firewall", "firewall-confirmed", "wireguard", "wg0.conf", "key", "facts")
+    names = (
+        *("ready", "push", "packages", "firewall", "firewall-confirmed", "wireguard", "wg0.conf", "key-removal", "key"),
+        "facts",
+    )
     assert kinds(done) == {
         "db": ("fortress:index:Host", None),
         "db-host-key": (LOCAL, "db"),
@@ -103,10 +108,11 @@ def test_children_and_their_commands() -> None:
             apply="'/usr/local/lib/fortress/wireguard reload wg0'",
             machine="db.1",
         ),
-        "db-key": (
-            "sudo env FORTRESS_MACHINE=db.1 /usr/local/lib/fortress/wireguard start wg0",
+        "db-key-removal": (
+            "sudo env FORTRESS_MACHINE=db.1 true",
             "sudo env FORTRESS_MACHINE=db.1 /usr/local/lib/fortress/wireguard stop wg0",
         ),
+        "db-key": ("sudo env FORTRESS_MACHINE=db.1 /usr/local/lib/fortress/wireguard start wg0", None),
         "db-facts": (
             "sudo env FORTRESS_MACHINE=db.1 awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo -",
             None,
@@ -123,7 +129,7 @@ def test_what_is_sent() -> None:
     assert sent(found["db-firewall"]) == firewall.render_base(BASE)
     assert sent(found["db-wireguard"]) == text.script("wireguard")
     assert "Address = 10.100.0.1/24\nListenPort = 51820\n" in sent(found["db-wg0.conf"])
-    silent = ("ready", "packages", "firewall-confirmed", "key", "facts")
+    silent = ("ready", "packages", "firewall-confirmed", "key-removal", "key", "facts")
     assert not any("stdin" in found[f"db-{name}"].inputs for name in silent)
 
 
@@ -187,7 +193,8 @@ def test_each_step_waits_for_the_one_before() -> None:
         "db-firewall-confirmed": {key, "db-firewall"},
         "db-wireguard": {key, "db-firewall-confirmed"},
         "db-wg0.conf": {key, "db-wireguard"},
-        "db-key": {key, "db-wg0.conf"},
+        "db-key-removal": {key, "db-wg0.conf"},
+        "db-key": {key, "db-wg0.conf", "db-key-removal"},
     }
 
 
@@ -316,14 +323,54 @@ def test_a_machine_that_is_gone_is_left_alone() -> None:
         assert found.retain_on_delete, f"{name}: its delete would dial a dead machine"
         held = ("create", "update", "stdin", "environment", "triggers") if name == "db-host-key" else HELD
         assert found.ignore_changes == held, name
+        assert not found.asked_again_on, name
         assert found.inputs == without_commands(standing.resources[name]), name
     assert done.outputs["member"].value["gone"] is True
 
 
-def test_a_machine_that_stands_ignores_changed_habits_only_where_it_is_asked() -> None:
-    for name, found in host().children("db").items():
-        assert not found.retain_on_delete
-        assert found.ignore_changes == (HABITS if name in {"db-ready", "db-key", "db-facts"} else ()), name
+def test_what_others_read_is_not_asked_again_for_another_login() -> None:
+    """Previews keep what is known, and whatever is asked again is asked by today's login, for which it is replaced."""
+    standing = host(host_key=HOST_KEY).children("db")
+    expected = {name: HABITS if name in QUESTIONS else () for name in standing}
+    kept = {name: tuple(each for each in found.ignore_changes if each in HABITS) for name, found in standing.items()}
+    assert kept == expected
+    bastion = {"address": "198.51.100.1", "user": "jump", "port": 2222, "host_key": BASTION_KEY}
+    for login in ({"user": "admin"}, {"private_key": "PRIVATE"}, {"bastion": bastion}):
+        changed = host(host_key=HOST_KEY, **login).children("db")
+        for name, found in changed.items():
+            assert plain(found.inputs["connection"]) != plain(standing[name].inputs["connection"]), (name, login)
+            assert found.asked_again_on == standing[name].asked_again_on, (name, login)
+            if name not in QUESTIONS:
+                assert not found.asked_again_on, name
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"incarnation": 2},
+        {"address": "192.0.2.12"},
+        {"port": 2222},
+        {"host_key": LEARNT_KEY},
+        {"user": "root"},
+    ],
+)
+def test_what_others_read_is_asked_again_by_a_replacement(changed: dict[str, Any]) -> None:
+    standing, after = host(host_key=HOST_KEY), host(**{"host_key": HOST_KEY, **changed})
+    for name in QUESTIONS:
+        before, now = standing.resources[name], after.resources[name]
+        assert before.asked_again_on, name
+        assert before.asked_again_on != now.asked_again_on, name
+        assert "delete" not in now.inputs, f"{name}: its delete would dial the login before"
+
+
+def test_only_what_nobody_reads_takes_the_tunnel_down() -> None:
+    found = host().children("db")
+    assert {name for name, each in found.items() if "wireguard stop" in str(each.inputs.get("delete"))} == {
+        "db-key-removal"
+    }
+    # What an earlier version recorded there would dial a login that was retired.
+    assert {name for name, each in found.items() if each.retain_on_delete} == set(QUESTIONS)
+    assert all("delete" in found[name].ignore_changes for name in QUESTIONS)
 
 
 def test_numbers_that_arrive_as_floats_are_written_whole() -> None:
