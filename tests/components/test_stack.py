@@ -68,7 +68,7 @@ def test_how_many_commands_go_to_each_host() -> None:
         **dict.fromkeys(WORKERS, 9 + (1 + 2) + 8),
     }
     assert sorted(name for name, found in done.resources.items() if found.type == LOCAL) == sorted(
-        f"{name}-host-key" for name in HOSTS
+        f"{name}-{part}" for name in HOSTS for part in ("answers", "host-key")
     )
 
 

@@ -331,13 +331,20 @@ def test_up_goes_on_without_hosts_that_are_lost(fortress: Fortress) -> None:
         assert time.monotonic() - began < 60
         assert {host: tunnel_mtu(host) for host in rest} == dict.fromkeys(rest, 1340)
 
-        # Another one, never marked, is forgotten; both leave the settings.
+        # Another one, never marked, is taken out: nothing can be removed from it, and the cure is named.
         api.kill("fra-1")
+        fortress.change(lambda s: s["hosts"].pop("fra-1"))
+        done = fortress.pulumi(*UP)
+        assert done.returncode != 0
+        assert "fra-1 (203.0.113.21) does not answer SSH on port 22, so nothing can be removed from it." in done.stdout
+        assert "with `gone: true`, run `up`, and take it out then; or run `fortress forget fra-1`" in done.stdout
+
+        # It is forgotten; both leave the settings.
         forgotten = fortress.command("forget", "fra-1", "--stack", "lab", "--yes")
         assert forgotten.returncode == 0, forgotten.stderr
 
         def without(s: Settings) -> None:
-            del s["hosts"]["fra-1"], s["hosts"]["fra-2"], s["mesh"]["flows"]
+            del s["hosts"]["fra-2"], s["mesh"]["flows"]
 
         fortress.change(without)
         began = time.monotonic()
