@@ -211,10 +211,13 @@ _guards: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, pulumi.ResourceHoo
 
 
 def _guard() -> pulumi.ResourceHook:
-    """The hook as the engine knows it: registered once a program, since its name must be unique there."""
+    """The hook as the engine knows it: registered once a program, since its name must be unique there.
+
+    The engine prints the name where an update is interrupted meanwhile, which is no attack.
+    """
     loop = asyncio.get_event_loop()
     if loop not in _guards:
-        _guards[loop] = pulumi.ResourceHook("fortress-refuse-impostor", refuse_impostor)
+        _guards[loop] = pulumi.ResourceHook("fortress-look-at-host-key", refuse_impostor)
     return _guards[loop]
 
 
@@ -222,7 +225,11 @@ _looked_at: dict[tuple[str, int, str], asyncio.Task[str]] = {}
 
 
 async def _shown_key(address: str, port: int, kind: str) -> str:
-    """The key a host shows now, or nothing when it does not answer; asked once a run."""
+    """The key a host shows now, or nothing when it does not answer; asked once a run.
+
+    Raises:
+        RuntimeError: the question was interrupted, which says nothing about the host.
+    """
     key = (address, port, kind)
     if key not in _looked_at:
         _looked_at[key] = asyncio.create_task(_scan(*key))
@@ -241,9 +248,20 @@ async def _scan(address: str, port: int, kind: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    out, _ = await scan.communicate()
+    try:
+        out, _ = await scan.communicate()
+    except asyncio.CancelledError:
+        scan.kill()
+        await scan.wait()
+        raise _interrupted(address) from None
+    if scan.returncode is None or scan.returncode < 0:
+        raise _interrupted(address)
     lines = [line for line in out.decode().splitlines() if line and not line.startswith("#")]
     return lines[0].split(" ", 1)[1] if lines else ""
+
+
+def _interrupted(address: str) -> RuntimeError:
+    return RuntimeError(f"interrupted while {address} was asked for its host key; nothing was sent to it")
 
 
 def _by_sudo(member: Member, text: Callable[[str], pulumi.Input[str]]) -> pulumi.Output[str]:
