@@ -154,14 +154,18 @@ def _authority(host: Member) -> Facts[mariadb.Authority]:
 
 def _server(args: DataFortressArgs, ram_mb: float) -> Facts[mariadb.Server]:
     """The server's facts on a host of this memory, in MB."""
+    volume = args.get("volume")
+    made = volume.get("openstack") if volume else None
     values = {
         "address": args["host"]["mesh_address"],
         "ram_mb": ram_mb,
         "buffer_pool_mb": args.get("buffer_pool_mb"),
         "innodb_flush_log_at_trx_commit": args.get("flush_log_at_commit"),
         "cross_cloud_copy": args.get("cross_cloud_copy"),
+        "volume_gb": made["size_gb"] if made else None,
     }
     paths = {
+        "volume_gb": "volume.openstack.size_gb",
         "address": "host.mesh_address",
         "ram_mb": "host.ram_mb",
         "innodb_flush_log_at_trx_commit": "flush_log_at_commit",

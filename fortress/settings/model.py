@@ -346,9 +346,11 @@ class Settings(Model):
             "buffer_pool_mb": self.database.buffer_pool_mb,
             "innodb_flush_log_at_trx_commit": self.database.flush_log_at_commit,
             "cross_cloud_copy": self.database.cross_cloud_copy,
+            "volume_gb": self.database.volume.size_gb if self.database.volume else None,
         }
         paths = {
             "address": f"hosts.{name}.slot",
+            "volume_gb": "database.volume.size_gb",
             "ram_mb": f"hosts.{name}.memory_mb",
             "innodb_flush_log_at_trx_commit": "database.flush_log_at_commit",
             "": "database",
