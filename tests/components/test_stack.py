@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -337,9 +339,11 @@ def test_a_flow_that_is_declared_opens_its_port_and_no_other() -> None:
 
 
 def test_a_given_certificate_goes_to_the_edge_with_its_key() -> None:
-    done = fortress({"edge/certificate": {"file": "examples/app/README.md"}}, secrets={"edge_tls_key": "TLS-KEY\n"})
-    text = (ROOT / "examples/app/README.md").read_text()
-    assert sent(done.resources["edge-certificate"]) == f"{text}\nTLS-KEY\n"
+    secret = ec.derive_private_key(7, ec.SECP256R1())  # of the certificate, which is for nothing else
+    key = secret.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    done = fortress({"edge/certificate": {"file": "tests/doubles/site.pem"}}, secrets={"edge_tls_key": key})
+    text = (ROOT / "tests/doubles/site.pem").read_text()
+    assert sent(done.resources["edge-certificate"]) == f"{text}\n{key}"
     assert secret_paths(done.resources["edge-certificate"].inputs) == {"connection", "stdin"}
 
 
