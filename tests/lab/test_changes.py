@@ -30,7 +30,7 @@ class Step:
 
 def steps(preview: str) -> list[Step]:
     """The resources of a `pulumi preview --diff` that do not stay as they are."""
-    heads = list(re.finditer(r"^ *(?:\S{1,2} +)?[\w:]+: \((\w+)\)$", preview, re.M))
+    heads = list(re.finditer(r"^ *(?:\S{1,2} +)?[\w:]+: \((\w+)(?:\[retain\])?\)$", preview, re.M))
     ends = [head.start() for head in heads[1:]] + [preview.index("\nResources:")]
     found = []
     for head, end in zip(heads, ends, strict=True):
