@@ -10,7 +10,7 @@ from fortress.values import Certificate
 from .checking import Facts, answer, arguments, build, check
 from .data_volume import VolumeArgs, check_volume, mount
 from .host_file import put, put_fragment, put_script
-from .remote import Member, Target, child_options, command, with_depends_on
+from .remote import Member, Target, child_options, command, question, with_depends_on
 
 
 class DataFortressArgs(TypedDict):
@@ -80,7 +80,7 @@ class DataFortress(pulumi.ComponentResource):
         )
         authority_tool = put_script(f"{name}-authority-tool", target, "mariadb-authority", options)
         access_tool = put_script(f"{name}-access-tool", target, "mariadb-access", options)
-        authority = command(
+        authority = question(
             f"{name}-authority",
             target,
             lambda machine: push.for_machine(machine, *push.script("mariadb-authority", *names)),
@@ -160,14 +160,18 @@ def _authority(host: Member) -> Facts[mariadb.Authority]:
 
 def _server(args: DataFortressArgs, ram_mb: float) -> Facts[mariadb.Server]:
     """The server's facts on a host of this memory, in MB."""
+    volume = args.get("volume")
+    made = volume.get("openstack") if volume else None
     values = {
         "address": args["host"]["mesh_address"],
         "ram_mb": ram_mb,
         "buffer_pool_mb": args.get("buffer_pool_mb"),
         "innodb_flush_log_at_trx_commit": args.get("flush_log_at_commit"),
         "cross_cloud_copy": args.get("cross_cloud_copy"),
+        "volume_gb": made["size_gb"] if made else None,
     }
     paths = {
+        "volume_gb": "volume.openstack.size_gb",
         "address": "host.mesh_address",
         "ram_mb": "host.ram_mb",
         "innodb_flush_log_at_trx_commit": "flush_log_at_commit",

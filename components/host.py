@@ -19,7 +19,7 @@ from .aws_machine import AwsMachine, AwsMachineArgs
 from .checking import Facts, answer, arguments, build, check, wrong
 from .host_file import confirm, put, put_script
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
-from .remote import Bastion, Member, Target, child_options, command, stack_name, with_depends_on
+from .remote import Bastion, Member, Target, child_options, command, question, stack_name, with_depends_on
 
 PACKAGES = ("nftables", "wireguard-tools")
 GATE_DIALS = 30
@@ -133,7 +133,6 @@ class Host(pulumi.ComponentResource):
             lambda machine: push.for_machine(machine, *push.READY),
             options,
             dials=GATE_DIALS,
-            ignore_changes=_CONNECTION_HABITS,
         )
         pushed = command(
             f"{name}-push",
@@ -183,27 +182,29 @@ class Host(pulumi.ComponentResource):
             mode="0600",
             apply=f"{push.LIBRARY}/wireguard reload {wireguard.INTERFACE}",
         )
-        key = command(
+        key = question(
             f"{name}-key",
             target,
             lambda machine: push.for_machine(machine, *push.START_TUNNEL, wireguard.INTERFACE),
             with_depends_on(options, interface),
             delete=lambda machine: push.for_machine(machine, *push.script("wireguard", "stop", wireguard.INTERFACE)),
-            ignore_changes=_CONNECTION_HABITS,
+            given_key=given_key,
         )
+        if existing is not None and not args.get("bastion"):
+            _look_before_removal(name, existing, port, with_depends_on(options, key), member["gone"])
         self.public_key = key.stdout.apply(lambda printed: answer("Host", name, "public_key", WireGuardKey, printed))
         memory = args.get("memory_mb")
         if memory is None:
-            facts = command(
+            facts = question(
                 f"{name}-facts",
                 target,
                 lambda machine: push.for_machine(machine, *push.MEMORY),
                 with_depends_on(options, ready),
+                given_key=given_key,
                 # A machine of another size has just restarted.
                 dials=GATE_DIALS,
                 # Read to its end and else of no use: another size of the same machine asks again.
                 stdin=_size(args),
-                ignore_changes=_CONNECTION_HABITS,
             )
             self.ram_mb = facts.stdout.apply(lambda printed: int(answer("Host", name, "ram_mb", _Number, printed)))
         else:
@@ -280,11 +281,24 @@ def _size(args: HostArgs) -> pulumi.Input[str] | None:
     return None if aws is None else aws.get("instance_type")
 
 
-# A changed login or time limit is no reason to ask again what the host is: the answer would be unknown at preview,
-# and with it every file of every host that is made from it.
-_CONNECTION_HABITS = [
-    f"connection.{part}" for part in ("user", "privateKey", "perDialTimeout", "dialErrorLimit", "proxy")
-]
+def _look_before_removal(
+    name: str, address: pulumi.Input[str], port: int, opts: pulumi.ResourceOptions, gone: bool
+) -> None:
+    """Names the cure where a host that is taken out is dead: it is removed first, by a command on the engine's side.
+
+    By no hook, since `pulumi destroy` does without the program. A machine that the stack makes takes all with it.
+    """
+    local.Command(
+        f"{name}-answers",
+        create="true",
+        delete="sh -s",
+        stdin=text.script("host-answers"),
+        environment={"HOST": name, "ADDRESS": address, "PORT": str(port)},
+        logging=local.Logging.NONE,
+        opts=pulumi.ResourceOptions.merge(
+            opts, pulumi.ResourceOptions(ignore_changes=["stdin", "environment"] if gone else None)
+        ),
+    )
 
 
 def _learn(

@@ -2,13 +2,14 @@
 
 import asyncio
 import weakref
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
 from pulumi.resource import DependencyResource
 from pulumi_command import remote
 
+from fortress import push
 from fortress.host_keys import fingerprint
 
 DIALS = 5
@@ -82,7 +83,6 @@ def command(
     delete: Callable[[str], str] | None = None,
     stdin: pulumi.Input[str] | None = None,
     dials: int = DIALS,
-    ignore_changes: Sequence[str] = (),
     replace_on: pulumi.Input[str] | None = None,
 ) -> remote.Command:
     """One command on a host. `create` and `delete` make its text from the machine's identity.
@@ -108,7 +108,7 @@ def command(
     # What a machine that is gone has stays as the state has it, and what it lacks is recorded without a command:
     # that contacts nobody, and the machine gets it when it is back.
     gone = member["gone"]
-    ignored = ["connection", "create", "delete", "stdin"] if gone else list(ignore_changes)
+    ignored = ["connection", "create", "delete", "stdin"] if gone else []
     if gone and replace_on is not None:
         ignored.append("triggers")
     return remote.Command(
@@ -132,6 +132,48 @@ def command(
             ),
         ),
     )
+
+
+def question(
+    name: str,
+    target: Target,
+    create: Callable[[str], pulumi.Input[str]],
+    opts: pulumi.ResourceOptions,
+    *,
+    delete: Callable[[str], str] | None = None,
+    stdin: pulumi.Input[str] | None = None,
+    dials: int = DIALS,
+    given_key: pulumi.Input[str] | None = None,
+) -> remote.Command:
+    """A command whose answer texts are made of.
+
+    A changed login or time limit is no reason to ask again: the answer would be unknown at preview, and every text that
+    is made of it. What is ignored stays in the state as it was, though, and an update would dial by it for ever. So
+    whatever else changes replaces the command, which is then asked by today's login, and `delete` belongs to a command
+    of its own that nobody reads from, NAME-removal.
+
+    `given_key` is the host key that a host was given: with another one it may be another machine. One that was learnt
+    changes with the machine only.
+    """
+    member = target["member"]
+    if delete is not None:
+        removal = command(
+            f"{name}-removal", target, lambda machine: push.for_machine(machine, *push.READY), opts, delete=delete
+        )
+        opts = with_depends_on(opts, removal)
+    if not member["gone"]:
+        asked = (_by_sudo(member, create), member["address"], member["port"], given_key or "", stdin or "")
+        once = pulumi.ResourceOptions(
+            replacement_trigger=pulumi.Output.all(*asked).apply(lambda known: [str(each) for each in known]),
+            ignore_changes=[*_LOGIN, "delete"],
+            # A state of an earlier version has the delete here, by a login that may have been retired since.
+            retain_on_delete=True,
+        )
+        opts = pulumi.ResourceOptions.merge(opts, once)
+    return command(name, target, create, opts, stdin=stdin, dials=dials)
+
+
+_LOGIN = [f"connection.{part}" for part in ("user", "privateKey", "perDialTimeout", "dialErrorLimit", "proxy")]
 
 
 def _named(urn: pulumi.Input[str]) -> pulumi.Resource:
@@ -176,10 +218,13 @@ _guards: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, pulumi.ResourceHoo
 
 
 def _guard() -> pulumi.ResourceHook:
-    """The hook as the engine knows it: registered once a program, since its name must be unique there."""
+    """The hook as the engine knows it: registered once a program, since its name must be unique there.
+
+    The engine prints the name where an update is interrupted meanwhile, which is no attack.
+    """
     loop = asyncio.get_event_loop()
     if loop not in _guards:
-        _guards[loop] = pulumi.ResourceHook("fortress-refuse-impostor", refuse_impostor)
+        _guards[loop] = pulumi.ResourceHook("fortress-look-at-host-key", refuse_impostor)
     return _guards[loop]
 
 
@@ -187,7 +232,11 @@ _looked_at: dict[tuple[str, int, str], asyncio.Task[str]] = {}
 
 
 async def _shown_key(address: str, port: int, kind: str) -> str:
-    """The key a host shows now, or nothing when it does not answer; asked once a run."""
+    """The key a host shows now, or nothing when it does not answer; asked once a run.
+
+    Raises:
+        RuntimeError: the question was interrupted, which says nothing about the host.
+    """
     key = (address, port, kind)
     if key not in _looked_at:
         _looked_at[key] = asyncio.create_task(_scan(*key))
@@ -206,9 +255,20 @@ async def _scan(address: str, port: int, kind: str) -> str:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.DEVNULL,
     )
-    out, _ = await scan.communicate()
+    try:
+        out, _ = await scan.communicate()
+    except asyncio.CancelledError:
+        scan.kill()
+        await scan.wait()
+        raise _interrupted(address) from None
+    if scan.returncode is None or scan.returncode < 0:
+        raise _interrupted(address)
     lines = [line for line in out.decode().splitlines() if line and not line.startswith("#")]
     return lines[0].split(" ", 1)[1] if lines else ""
+
+
+def _interrupted(address: str) -> RuntimeError:
+    return RuntimeError(f"interrupted while {address} was asked for its host key; nothing was sent to it")
 
 
 def _by_sudo(member: Member, text: Callable[[str], pulumi.Input[str]]) -> pulumi.Output[str]:

@@ -96,6 +96,8 @@ class LimitFacts(_Facts):
     """What holds and what does not: milliseconds, seconds, days; see the settings under `verify`."""
 
     rtt_ms: dict[str, tuple[float, float]]
+    loss_percent: float = 1.0
+    """An output of a version that did not measure it has none."""
     handshake_s: float
     certificate_days: float
     key_age_days: float

@@ -48,6 +48,9 @@ EXTENT_MB = 8
 MIN_POOL_MB = 128
 MIN_REDO_MB = 96
 MAX_REDO_MB = 2048
+# Beside the redo log, for a server that is still empty: system tables, undo and temporary files, the first binary log,
+# and what a file system takes (our choice).
+REST_OF_DISK_MB = 768
 # The binary log is a copy of all changes to personal data: kept for a long weekend and a restore (our choice).
 BINLOG_DAYS = 7
 
@@ -143,6 +146,22 @@ class Server(BufferPool):
     """1, or 2 where a cross-cloud copy is the goal."""
     cross_cloud_copy: bool = False
     """Says that it is."""
+    volume_gb: Annotated[int, Field(ge=1)] | None = None
+    """Size of the disk for its data in GB (GiB), where one is made for it."""
+
+    @model_validator(mode="after")
+    def _fits_its_volume(self) -> Server:
+        needed = -(-(self.redo_log_mb + REST_OF_DISK_MB) // 1024)
+        if self.volume_gb is not None and self.volume_gb < needed:
+            wrong = (
+                f"is too small: the redo log takes {self.redo_log_mb} MB with a buffer pool of {self.pool_mb} MB; "
+                f"use at least {needed}, or set a smaller buffer_pool_mb"
+                if self.ram_mb < MOST_MEMORY_MB or self.buffer_pool_mb is not None
+                else f"may be too small: the redo log takes up to {MAX_REDO_MB} MB; use at least {needed}, or set "
+                "buffer_pool_mb, which decides how much"
+            )
+            raise refusal(("volume_gb",), self.volume_gb, wrong)
+        return self
 
     @model_validator(mode="after")
     def _loses_nothing_unsaid(self) -> Server:

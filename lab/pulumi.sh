@@ -12,10 +12,28 @@ plugins=$("$here/lab/plugin.sh")
 export PATH="$here/.venv/bin${plugins:+:$plugins}:$PATH" VIRTUAL_ENV="$here/.venv"
 export PULUMI_SKIP_UPDATE_CHECK=true
 cd "$here"
+
+# An engine that was killed leaves its language host behind, which waits for it for ever.
+for left in $(pgrep -f "^$here/\.venv/bin/pulumi-language-python " || true); do
+    parent=$(ps -o ppid= -p "$left" | tr -d ' ')
+    [ "$(ps -o comm= -p "${parent:-1}")" = pulumi ] || kill "$left" 2>/dev/null || true
+done
+
 # shellcheck disable=SC2016 # the inner shell expands it
 exec python -m lab run -- sh -euc '
     cd "$1"; stack=$2; shift 2
-    pulumi stack --stack "$stack" >/dev/null 2>&1 || pulumi stack init "$stack" --no-select
+    status=0
+    said=$(pulumi stack --stack "$stack" 2>&1 >/dev/null) || status=$?
+    case $status in
+    0) ;;
+    6) pulumi stack init "$stack" --no-select ;; # the backend has no such stack (sdk/go/common/util/cmdutil)
+    *) # above all no new one: it would take the place of one whose state cannot be read
+        printf "%s\n" "$said" >&2
+        case $said in *"failed to load checkpoint"*)
+            echo "The cure is in docs/production.md, \"A state that cannot be read\"." >&2 ;;
+        esac
+        exit "$status" ;;
+    esac
     command=$1; shift
     exec pulumi "$command" --stack "$stack" "$@"
 ' pulumi "$project" "$stack" "$@"

@@ -11,15 +11,15 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key, load_ssh_private_key
 from pulumi.runtime import config as runtime_config
 
 from fortress.settings.model import Settings
 from fortress.settings.parse import SettingsError, parse
 from fortress.settings.secrets import SECRETS
 from fortress.settings.types import PROJECT
+from program import secret_texts
 from program.clouds import credential_problems
+from program.secret_texts import set_secret
 
 
 @dataclass(frozen=True)
@@ -46,25 +46,9 @@ def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
     except SettingsError as bad:
         problems += str(bad).split("\n")
     else:
-        if checked.edge.certificate and "edge_tls_key" not in given:
-            problems.append(f"{prefix}edge_tls_key: missing; edge.certificate is set and needs its private key")
-        if "edge_tls_key" in given and not checked.edge.certificate:
-            problems.append(
-                f"{prefix}edge.certificate: missing; edge_tls_key is set, but there is no certificate for it"
-            )
-        volume = checked.database.volume
-        if volume and volume.encrypted and "database_volume_key" not in given:
-            problems.append(
-                f"{prefix}database_volume_key: missing; database.volume is encrypted; "
-                f"{_set_secret('database_volume_key')}"
-            )
-        problems += [f"{prefix}{line}" for line in credential_problems(checked, given)]
-    if len(given.get("database_volume_key", "x" * 20)) < 20:
-        problems.append(
-            f"{prefix}database_volume_key: is shorter than 20 characters; `openssl rand -base64 33` generates one"
-        )
-    if "ssh_private_key" in given and not _is_private_key(given["ssh_private_key"]):
-        problems.append(f"{prefix}ssh_private_key: is not a private key without a passphrase in OpenSSH or PEM format")
+        together = [*secret_texts.problems_together(given, checked, project), *credential_problems(checked, given)]
+        problems += [f"{prefix}{line}" for line in together]
+    problems += [f"{prefix}{line}" for line in secret_texts.problems(given)]
     problems += _agent_problems("ssh_private_key" in given)
     if problems:
         raise pulumi.RunError("\n".join(["invalid settings:", *(f"  {line}" for line in problems)]))
@@ -77,16 +61,6 @@ def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
     )
 
 
-def _is_private_key(text: str) -> bool:
-    for read in (load_ssh_private_key, load_pem_private_key):
-        try:
-            read(text.encode(), None)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            continue
-        return True
-    return False
-
-
 def _all_settings() -> Mapping[str, str]:
     return dict(runtime_config.CONFIG.get())
 
@@ -94,20 +68,16 @@ def _all_settings() -> Mapping[str, str]:
 def _secret_problems(given: Iterable[str]) -> Iterable[str]:
     """Every secret setting is encrypted, and no other one is."""
     if "database_password" not in given:
-        yield f"{PROJECT}:database_password: missing; {_set_secret('database_password')}"
+        yield f"{PROJECT}:database_password: missing; {set_secret('database_password')}"
     for key in given:
         secret = runtime_config.is_config_secret(f"{PROJECT}:{key}")
         if key in SECRETS and not secret:
-            yield f"{PROJECT}:{key}: is stored in plain text in the stack file; {_set_secret(key)}"
+            yield f"{PROJECT}:{key}: is stored in plain text in the stack file; {set_secret(key)}"
         if key not in SECRETS and secret:
             yield (
                 f"{PROJECT}:{key}: is encrypted, which would make everything derived from it unreadable in previews; "
                 f"only these settings may be secret: {', '.join(SECRETS)}"
             )
-
-
-def _set_secret(key: str) -> str:
-    return f"set it with `pulumi config set --secret {PROJECT}:{key}`"
 
 
 def _parsed(value: str) -> Any:

@@ -151,15 +151,16 @@ def look_up(
         if size:
             sizes.append(size)
         found.images[name] = _image(cloud, f"{at}.image", machine.image)
-        groups = [_group(cloud, f"{at}.security_groups", group) for group in machine.security_groups]
+        groups = [_group(cloud, f"{at}.security_groups", group, scope.project_id) for group in machine.security_groups]
         found.groups[name] = [group for group in groups if group]
-    # Nova lets administrators alone name the project, which the provider always does (os_compute_api:limits).
-    limits = cloud.may_ask(compute.get_limits_v2, project_id=scope.project_id, opts=opts)
-    if limits:
+    # Nova shows a project's members its quota set (os_compute_api:os-quota-sets:show), but the limits of a project that
+    # is named, as the provider does, to administrators alone (os_compute_api:limits).
+    quota = cloud.may_ask(compute.get_quota_set_v2, project_id=scope.project_id, opts=opts)
+    if quota:
         wanted = {
-            "instances": (len(hosts), limits.max_total_instances),
-            "cores": (sum(size.vcpus or 0 for size in sizes), limits.max_total_cores),
-            "MB of memory": (sum(size.ram or 0 for size in sizes), limits.max_total_ram_size),
+            "instances": (len(hosts), quota.instances),
+            "cores": (sum(size.vcpus or 0 for size in sizes), quota.cores),
+            "MB of memory": (sum(size.ram or 0 for size in sizes), quota.ram),
         }
         for what, (needed, most) in wanted.items():
             # A negative limit is none.
@@ -221,12 +222,13 @@ def _image(cloud: Cloud, path: str, image: str) -> str:
     return answer.id if answer else ""
 
 
-def _group(cloud: Cloud, path: str, name: str) -> str | None:
+def _group(cloud: Cloud, path: str, name: str, project: str) -> str | None:
     answer = cloud.ask(
         path,
         f"{name!r} is requested; `openstack security group list` lists the existing ones",
         sdk.openstack.networking.get_sec_group,
         name=name,
+        tenant_id=project,  # an administrator is shown those of every project
         opts=cloud.opts,
     )
     return answer.id if answer else None

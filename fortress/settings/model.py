@@ -192,6 +192,8 @@ class Verify(Model):
 
     rtt_ms: dict[str, Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], AfterValidator(limits)]] = {}
     """Minimum and maximum round trip between two sites through the tunnel, in ms: `{frankfurt-oslo: [20, 30]}`."""
+    loss_percent: Annotated[float, Field(ge=0, lt=100)] = 1.0
+    """Maximum share of 200 pings through a tunnel that get no answer, in percent, whichever way they are lost."""
     handshake_s: Annotated[int, Field(ge=60)] = 180
     """Maximum seconds since the last handshake with a peer; a tunnel in use makes one every two minutes."""
     certificate_days: Annotated[int, Field(ge=1)] = 14
@@ -344,9 +346,11 @@ class Settings(Model):
             "buffer_pool_mb": self.database.buffer_pool_mb,
             "innodb_flush_log_at_trx_commit": self.database.flush_log_at_commit,
             "cross_cloud_copy": self.database.cross_cloud_copy,
+            "volume_gb": self.database.volume.size_gb if self.database.volume else None,
         }
         paths = {
             "address": f"hosts.{name}.slot",
+            "volume_gb": "database.volume.size_gb",
             "ram_mb": f"hosts.{name}.memory_mb",
             "innodb_flush_log_at_trx_commit": "database.flush_log_at_commit",
             "": "database",

@@ -29,7 +29,7 @@ class Catalogue:
     images: dict[str, str] = field(default_factory=lambda: {"Debian 13": DEBIAN_13})
     groups: tuple[str, ...] = ("default",)
     openstack_keys: tuple[str, ...] = ("deploy_key_2020",)
-    limits: tuple[int, int, int] | None = (10, 40, 65536)
+    quota: tuple[int, int, int] | None = (10, 40, 65536)
     """Instances, cores and MB of memory that the project may have; None when the login may not ask."""
 
     zones: tuple[str, ...] | None = ("eu-central-1a", "eu-central-1b", "eu-central-1c")
@@ -52,7 +52,7 @@ class Catalogue:
             "openstack:networking/getSecGroup:getSecGroup": self._group,
             "openstack:compute/getKeypair:getKeypair": self._key,
             "openstack:compute/getFlavor:getFlavor": self._flavor,
-            "openstack:compute/getLimitsV2:getLimitsV2": self._limits,
+            "openstack:compute/getQuotaSetV2:getQuotaSetV2": self._quota,
             "openstack:images/getImage:getImage": self._image,
             "openstack:images/getImageIds:getImageIds": lambda _: {"ids": list(self.images.values())},
             "aws:index/getAvailabilityZones:getAvailabilityZones": self._zones,
@@ -77,6 +77,7 @@ class Catalogue:
         return {"ids": list(self.networks[asked["networkId"].removeprefix("ID of ")])}
 
     def _group(self, asked: dict[str, Any]) -> dict[str, Any]:
+        assert asked["tenantId"] == self.scope, "an administrator is shown the groups of every project"
         if asked["name"] not in self.groups:
             raise Refused(f"No Security Group found with name: {asked['name']}")
         return {"id": f"ID of {asked['name']}"}
@@ -90,12 +91,14 @@ class Catalogue:
         cores, memory = self.flavors[_there(asked["name"], self.flavors)]
         return {"id": f"ID of {asked['name']}", "vcpus": cores, "ram": memory}
 
-    def _limits(self, asked: dict[str, Any]) -> dict[str, Any]:
+    def _quota(self, asked: dict[str, Any]) -> dict[str, Any]:
         assert asked["projectId"] == self.scope
-        if self.limits is None:
-            raise Refused("Expected HTTP response code [200] when accessing /limits, but got 403 instead: Forbidden")
-        instances, cores, memory = self.limits
-        return {"maxTotalInstances": instances, "maxTotalCores": cores, "maxTotalRamSize": memory}
+        if self.quota is None:
+            raise Refused(
+                "Expected HTTP response code [200] when accessing /os-quota-sets, but got 403 instead: Forbidden"
+            )
+        instances, cores, memory = self.quota
+        return {"instances": instances, "cores": cores, "ram": memory}
 
     def _image(self, asked: dict[str, Any]) -> dict[str, Any]:
         assert asked["mostRecent"] is True

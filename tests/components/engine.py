@@ -23,7 +23,7 @@ HOST_KEY, BASTION_KEY, LEARNT_KEY = ssh_key(1), ssh_key(2), ssh_key(3)
 WIREGUARD_KEY = "wFzZ3c2xXv2oS7m0Qw0pJ0dQ2h1k3l4m5n6o7p8q9r0="
 REMOTE, LOCAL = "command:remote:Command", "command:local:Command"
 
-_HOOK = {"before_create": ("fortress-refuse-impostor",), "before_update": ("fortress-refuse-impostor",)}
+_HOOK = {"before_create": ("fortress-look-at-host-key",), "before_update": ("fortress-look-at-host-key",)}
 
 # What the SDK's classes of the command plugin set on their own.
 _SDK_OPTIONS = ("additionalSecretOutputs", "replaceOnChanges")

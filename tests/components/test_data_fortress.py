@@ -30,7 +30,7 @@ from tests.doubles.pulumi_resource_command.values import UNKNOWN, Secret
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
 NAMES = (
-    *("packages", "authority-tool", "access-tool", "authority"),
+    *("packages", "authority-tool", "access-tool", "authority", "authority-removal"),
     *("after-tunnel", "90-fortress.cnf", "account", "firewall"),
 )
 
@@ -78,10 +78,8 @@ def test_children_and_their_commands() -> None:
         ),
         "db-authority-tool": put(f"{scripts}/mariadb-authority {script}", machine=machine),
         "db-access-tool": put(f"{scripts}/mariadb-access {script}", machine=machine),
-        "db-authority": (
-            f"{run_as}/mariadb-authority ensure 10.100.0.1 oslo-db",
-            f"{run_as}/mariadb-authority remove",
-        ),
+        "db-authority-removal": (f"{run_as[: -len(scripts)]}true", f"{run_as}/mariadb-authority remove"),
+        "db-authority": (f"{run_as}/mariadb-authority ensure 10.100.0.1 oslo-db", None),
         "db-after-tunnel": put(
             "/etc/systemd/system/mariadb.service.d/50-fortress.conf 0644 root:root",
             apply="'systemctl daemon-reload'",
@@ -106,7 +104,9 @@ def test_children_and_their_commands() -> None:
 
 def test_what_is_sent() -> None:
     found = database().resources
-    assert {name for name in NAMES if "stdin" not in found[f"db-{name}"].inputs} == {"packages", "authority"}
+    assert {name for name in NAMES if "stdin" not in found[f"db-{name}"].inputs} == {
+        *("packages", "authority", "authority-removal")
+    }
     assert sent(found["db-authority-tool"]) == text.script("mariadb-authority")
     assert sent(found["db-access-tool"]) == text.script("mariadb-access")
     assert sent(found["db-after-tunnel"]) == mariadb.wait_for_tunnel()
@@ -123,7 +123,8 @@ def test_order() -> None:
         "db-access-tool": set(),
         "db-after-tunnel": set(),
         "db-firewall": set(),
-        "db-authority": {"db-packages", "db-authority-tool"},
+        "db-authority-removal": {"db-packages", "db-authority-tool"},
+        "db-authority": {"db-packages", "db-authority-tool", "db-authority-removal"},
         "db-90-fortress.cnf": {"db-authority", "db-after-tunnel"},
         "db-account": {"db-access-tool", "db-90-fortress.cnf"},
     }

@@ -30,12 +30,18 @@ from tests.components.engine import (
     waits,
     without_commands,
 )
-from tests.doubles.pulumi_mocks import Run, holds_unknown, plain, run, secret_paths
+from tests.doubles.pulumi_mocks import Registration, Run, holds_unknown, plain, run, secret_paths
 from tests.doubles.pulumi_resource_command.values import UNKNOWN
 
 HABITS = tuple(f"connection.{part}" for part in ("user", "privateKey", "perDialTimeout", "dialErrorLimit", "proxy"))
 BASE = firewall.Base(operators=["192.0.2.10/32", "2001:db8::/64"], ssh_port=22)
+QUESTIONS = ("db-key", "db-facts")
+"""What others read from."""
 HELD = ("connection", "create", "delete", "stdin")
+HELD_HERE = {
+    "db-host-key": ("create", "update", "stdin", "environment", "triggers"),
+    "db-answers": ("stdin", "environment"),
+}
 INSTALL = (
     "umask 077; cat >/usr/local/sbin/fortress-push.new && tail -n 1 /usr/local/sbin/fortress-push.new | "
     "grep -qxF '# fortress-push: end of file' && chmod 755 /usr/local/sbin/fortress-push.new && "
@@ -67,6 +73,11 @@ def host(preview: bool = False, opts: pulumi.ResourceOptions | None = None, **mo
     return run(program, preview=preview, stdout=answers)
 
 
+def commands(done: Run) -> dict[str, Registration]:
+    """Those that run on the host, by name."""
+    return {name: found for name, found in done.children("db").items() if found.type == REMOTE}
+
+
 def base(machine: str) -> str:
     rules = firewall.render_base(BASE)
     return (
@@ -77,14 +88,17 @@ def base(machine: str) -> str:
 
 def test_children_and_their_commands() -> None:
     done = host()
-    names = ("ready", "push", "packages", "firewall", "firewall-confirmed", "wireguard", "wg0.conf", "key", "facts")
+    names = (
+        *("ready", "push", "packages", "firewall", "firewall-confirmed", "wireguard", "wg0.conf", "key-removal", "key"),
+        "facts",
+    )
     assert kinds(done) == {
         "db": ("fortress:index:Host", None),
         "db-host-key": (LOCAL, "db"),
+        "db-answers": (LOCAL, "db"),
         **{f"db-{name}": (REMOTE, "db") for name in names},
     }
-    commands = {name: found for name, found in done.children("db").items() if found.type == REMOTE}
-    assert texts(commands) == {
+    assert texts(commands(done)) == {
         "db-ready": ("sudo env FORTRESS_MACHINE=db.1 true", None),
         "db-push": (
             f"sudo {shlex.join(['sh', '-c', INSTALL, 'db.1', '--stack', 'data-fortress/lab'])}",
@@ -105,10 +119,11 @@ def test_children_and_their_commands() -> None:
             apply="'/usr/local/lib/fortress/wireguard reload wg0'",
             machine="db.1",
         ),
-        "db-key": (
-            "sudo env FORTRESS_MACHINE=db.1 /usr/local/lib/fortress/wireguard start wg0",
+        "db-key-removal": (
+            "sudo env FORTRESS_MACHINE=db.1 true",
             "sudo env FORTRESS_MACHINE=db.1 /usr/local/lib/fortress/wireguard stop wg0",
         ),
+        "db-key": ("sudo env FORTRESS_MACHINE=db.1 /usr/local/lib/fortress/wireguard start wg0", None),
         "db-facts": (
             "sudo env FORTRESS_MACHINE=db.1 awk '/^MemTotal:/ { print int($2 / 1024) }' /proc/meminfo -",
             None,
@@ -116,7 +131,7 @@ def test_children_and_their_commands() -> None:
     }
     reached = connection(hostKey=LEARNT_KEY)
     patient = {**reached, "dialErrorLimit": 30}
-    check_commands(commands.values(), reached, db_ready=patient, db_facts=patient)
+    check_commands(commands(done).values(), reached, db_ready=patient, db_facts=patient)
 
 
 def test_what_is_sent() -> None:
@@ -125,7 +140,7 @@ def test_what_is_sent() -> None:
     assert sent(found["db-firewall"]) == firewall.render_base(BASE)
     assert sent(found["db-wireguard"]) == text.script("wireguard")
     assert "Address = 10.100.0.1/24\nListenPort = 51820\n" in sent(found["db-wg0.conf"])
-    silent = ("ready", "packages", "firewall-confirmed", "key", "facts")
+    silent = ("ready", "packages", "firewall-confirmed", "key-removal", "key", "facts")
     assert not any("stdin" in found[f"db-{name}"].inputs for name in silent)
 
 
@@ -177,6 +192,18 @@ def test_the_host_key_is_learnt_on_this_side_once_a_machine() -> None:
     }
 
 
+def test_a_host_is_looked_for_before_anything_is_removed_from_it() -> None:
+    assert host().resources["db-answers"].inputs == {
+        "create": "true",
+        "delete": "sh -s",
+        "stdin": text.script("host-answers"),
+        "environment": {"HOST": "db", "ADDRESS": "192.0.2.11", "PORT": "22"},
+        "logging": "none",
+    }
+    bastion = {"address": "198.51.100.1", "user": "jump", "port": 22, "host_key": BASTION_KEY}
+    assert "db-answers" not in host(bastion=bastion, host_key=HOST_KEY).resources, "it is out of reach from here"
+
+
 def test_each_step_waits_for_the_one_before() -> None:
     key = "db-host-key"
     assert waits(host().children("db")) == {
@@ -189,7 +216,9 @@ def test_each_step_waits_for_the_one_before() -> None:
         "db-firewall-confirmed": {key, "db-firewall"},
         "db-wireguard": {key, "db-firewall-confirmed"},
         "db-wg0.conf": {key, "db-wireguard"},
-        "db-key": {key, "db-wg0.conf"},
+        "db-key-removal": {key, "db-wg0.conf"},
+        "db-key": {key, "db-wg0.conf", "db-key-removal"},
+        "db-answers": {"db-key"},
     }
 
 
@@ -227,7 +256,7 @@ def test_a_host_key_that_is_given_is_pinned_and_not_learnt() -> None:
     assert "db-host-key" not in done.resources
     reached = connection()
     patient = {**reached, "dialErrorLimit": 30}
-    check_commands(done.children("db").values(), reached, db_ready=patient, db_facts=patient)
+    check_commands(commands(done).values(), reached, db_ready=patient, db_facts=patient)
     assert done.outputs["host_key"].value == HOST_KEY
 
 
@@ -257,7 +286,7 @@ def test_at_first_preview_what_is_unknown_stays_unknown() -> None:
         assert done.outputs[leaf].known, leaf
     for name, found in done.children("db").items():
         unknown = {key for key, value in found.inputs.items() if holds_unknown(value)}
-        assert unknown == (set() if name == "db-host-key" else {"connection"}), name
+        assert unknown == ({"connection"} if found.type == REMOTE else set()), name
     assert texts(done.children("db")) == texts(host().children("db")), "a reviewer reads the commands that will run"
 
 
@@ -268,7 +297,7 @@ def test_a_given_key_is_known_at_first_preview() -> None:
 
 def test_nothing_but_the_connection_is_secret() -> None:
     done = host(private_key="PRIVATE", host_key=HOST_KEY)
-    for name, found in done.children("db").items():
+    for name, found in commands(done).items():
         assert secret_paths(found.inputs) == {"connection"}, name
         assert plain(found.inputs["connection"])["privateKey"] == "PRIVATE", name
     assert not any(seen.secret for seen in done.outputs.values())
@@ -294,15 +323,15 @@ def test_a_key_is_never_learnt_through_a_bastion() -> None:
 
 def test_root_needs_no_sudo() -> None:
     done = host(user="root")
-    commands = [text for pair in texts(done.children("db")).values() for text in pair if text]
-    assert not any("sudo" in str(text) for text in commands)
-    assert "env FORTRESS_MACHINE=db.1 true" in commands
+    lines = [text for pair in texts(commands(done)).values() for text in pair if text]
+    assert not any("sudo" in str(text) for text in lines)
+    assert "env FORTRESS_MACHINE=db.1 true" in lines
 
 
 def test_another_machine_changes_each_command_and_replaces_none() -> None:
     first, second = host().children("db"), host(incarnation=2).children("db")
     assert second["db-host-key"].inputs["triggers"] == ["db.2"], "its key is learnt anew"
-    for name in set(first) - {"db-host-key"}:
+    for name in set(first) - {"db-host-key", "db-answers"}:
         for key in ("create", "delete"):
             before, after = first[name].inputs.get(key), second[name].inputs.get(key)
             assert (before is None) == (after is None), name
@@ -316,16 +345,57 @@ def test_a_machine_that_is_gone_is_left_alone() -> None:
     assert done.resources["db"].retain_on_delete
     for name, found in done.children("db").items():
         assert found.retain_on_delete, f"{name}: its delete would dial a dead machine"
-        held = ("create", "update", "stdin", "environment", "triggers") if name == "db-host-key" else HELD
+        held = HELD_HERE.get(name, HELD)
         assert found.ignore_changes == held, name
-        assert found.inputs == without_commands(standing.resources[name]), name
+        assert not found.asked_again_on, name
+        left = found.inputs if name == "db-answers" else without_commands(standing.resources[name])
+        assert found.inputs == left, name
     assert done.outputs["member"].value["gone"] is True
 
 
-def test_a_machine_that_stands_ignores_changed_habits_only_where_it_is_asked() -> None:
-    for name, found in host().children("db").items():
-        assert not found.retain_on_delete
-        assert found.ignore_changes == (HABITS if name in {"db-ready", "db-key", "db-facts"} else ()), name
+def test_what_others_read_is_not_asked_again_for_another_login() -> None:
+    """Previews keep what is known, and whatever is asked again is asked by today's login, for which it is replaced."""
+    standing = commands(host(host_key=HOST_KEY))
+    expected = {name: HABITS if name in QUESTIONS else () for name in standing}
+    kept = {name: tuple(each for each in found.ignore_changes if each in HABITS) for name, found in standing.items()}
+    assert kept == expected
+    bastion = {"address": "198.51.100.1", "user": "jump", "port": 2222, "host_key": BASTION_KEY}
+    for login in ({"user": "admin"}, {"private_key": "PRIVATE"}, {"bastion": bastion}):
+        changed = commands(host(host_key=HOST_KEY, **login))
+        for name, found in changed.items():
+            assert plain(found.inputs["connection"]) != plain(standing[name].inputs["connection"]), (name, login)
+            assert found.asked_again_on == standing[name].asked_again_on, (name, login)
+            if name not in QUESTIONS:
+                assert not found.asked_again_on, name
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"incarnation": 2},
+        {"address": "192.0.2.12"},
+        {"port": 2222},
+        {"host_key": LEARNT_KEY},
+        {"user": "root"},
+    ],
+)
+def test_what_others_read_is_asked_again_by_a_replacement(changed: dict[str, Any]) -> None:
+    standing, after = host(host_key=HOST_KEY), host(**{"host_key": HOST_KEY, **changed})
+    for name in QUESTIONS:
+        before, now = standing.resources[name], after.resources[name]
+        assert before.asked_again_on, name
+        assert before.asked_again_on != now.asked_again_on, name
+        assert "delete" not in now.inputs, f"{name}: its delete would dial the login before"
+
+
+def test_only_what_nobody_reads_takes_the_tunnel_down() -> None:
+    found = host().children("db")
+    assert {name for name, each in found.items() if "wireguard stop" in str(each.inputs.get("delete"))} == {
+        "db-key-removal"
+    }
+    # What an earlier version recorded there would dial a login that was retired.
+    assert {name for name, each in found.items() if each.retain_on_delete} == set(QUESTIONS)
+    assert all("delete" in found[name].ignore_changes for name in QUESTIONS)
 
 
 def test_numbers_that_arrive_as_floats_are_written_whole() -> None:

@@ -101,10 +101,10 @@ def test_each_cloud_is_asked_through_its_own_login() -> None:
         ("getKeypair", {"name": "deploy_key_2020"}),
         ("getFlavor", {"name": "v2-highcpu-nvme"}),
         ("getImage", {"name": "Debian 13", "mostRecent": True}),
-        ("getSecGroup", {"name": "default"}),
+        ("getSecGroup", {"name": "default", "tenantId": "project-id"}),
         *standard,
         *standard,
-        ("getLimitsV2", {"projectId": "project-id"}),
+        ("getQuotaSetV2", {"projectId": "project-id"}),
     ]
     assert asked(done, "frankfurt") == [
         ("getAvailabilityZones", {"state": "available"}),
@@ -220,7 +220,7 @@ WRONG: dict[str, tuple[dict[str, Any], Catalogue, list[str]]] = {
     ),
     "quota": (
         {},
-        Catalogue(limits=(2, 7, 16383)),
+        Catalogue(quota=(2, 7, 16383)),
         [
             f"sites.oslo.openstack: its hosts need {needed}, but the project's quota is {most}; "
             "use fewer hosts or smaller flavors, or ask the operator for more"
@@ -292,7 +292,7 @@ WRONG: dict[str, tuple[dict[str, Any], Catalogue, list[str]]] = {
             "hosts/fra-2/aws/zone": "eu-central-1d",
             "sites/frankfurt/aws/key_pair/name": "mine",
         },
-        Catalogue(limits=(2, 40, 65536)),
+        Catalogue(quota=(2, 40, 65536)),
         [
             f"hosts.oslo-db.openstack.flavor: {NOTHING}; 'huge' is requested; "
             "`openstack flavor list` lists the existing ones",
@@ -330,20 +330,20 @@ def test_who_is_not_let_in_asks_no_more() -> None:
     assert len(asked(done, "oslo")) == 11
 
 
-@pytest.mark.parametrize("limits", [(3, 8, 16384), (-1, -1, -1), None])
-def test_a_quota_that_is_enough_or_not_for_this_login_to_know(limits: tuple[int, int, int] | None) -> None:
-    assert look(answers=Catalogue(limits=limits).answers).outputs
+@pytest.mark.parametrize("quota", [(3, 8, 16384), (-1, -1, -1), None])
+def test_a_quota_that_is_enough_or_not_for_this_login_to_know(quota: tuple[int, int, int] | None) -> None:
+    assert look(answers=Catalogue(quota=quota).answers).outputs
 
 
 def test_a_login_that_may_not_ask_for_the_quota_is_no_problem() -> None:
-    """Nova lets administrators alone name the project, as the provider does."""
-    assert look(answers=Catalogue(limits=None).answers).outputs
+    """A cloud's policy may be stricter than Nova's own, which lets the members of a project see its quota."""
+    assert look(answers=Catalogue(quota=None).answers).outputs
 
 
 def test_the_quota_of_what_the_stack_makes_only() -> None:
     """A host that exists takes nothing of it, wherever it stands."""
     changes = {"hosts/oslo-web/openstack": GONE, "hosts/oslo-web/address": "192.0.2.13"}
-    assert look(changes, Catalogue(limits=(2, 6, 12288)).answers).outputs
+    assert look(changes, Catalogue(quota=(2, 6, 12288)).answers).outputs
 
 
 def test_an_image_by_id_stays_that_id() -> None:

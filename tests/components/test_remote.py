@@ -69,6 +69,32 @@ def test_a_host_that_does_not_answer_is_left_to_the_command(keyscan: Path) -> No
     assert (keyscan / "asked").exists()
 
 
+def test_a_question_that_is_interrupted_is_no_impostor_and_no_lost_host(
+    keyscan: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(pulumi.log, "warn", said.append)
+    (keyscan / "ssh-keyscan").write_text(f"#!/bin/sh\necho '192.0.2.11 {OTHER_KEY[:40]}'\nkill -INT $$\n")
+    with pytest.raises(RuntimeError) as interrupted:
+        look(connection())
+    assert str(interrupted.value) == ("interrupted while 192.0.2.11 was asked for its host key; nothing was sent to it")
+    assert not said
+
+
+def test_an_update_that_is_cancelled_says_that_it_was_interrupted(keyscan: Path) -> None:
+    (keyscan / "ssh-keyscan").write_text(f"#!/bin/sh\ntouch {keyscan}/asked\nexec sleep 600\n")
+
+    async def cancelled() -> None:
+        asked = asyncio.create_task(remote._scan("192.0.2.11", 22, "ssh-ed25519"))
+        while not (keyscan / "asked").exists():
+            await asyncio.sleep(0.01)
+        asked.cancel()
+        await asked
+
+    with pytest.raises(RuntimeError, match=r"^interrupted while 192\.0\.2\.11 was asked for its host key"):
+        asyncio.run(cancelled())
+
+
 def test_a_host_is_asked_once_a_run(keyscan: Path) -> None:
     (keyscan / "shown").write_text(f"192.0.2.11 {HOST_KEY}\n")
     look(*[connection()] * 5)
@@ -97,13 +123,13 @@ def test_a_program_registers_the_hook_once_and_the_engine_can_call_it(keyscan: P
 
     for _ in range(2):  # a second program in one process is another engine, which knows no hook yet
         done = run(program)
-        assert list(done.hooks) == ["fortress-refuse-impostor"]
+        assert list(done.hooks) == ["fortress-look-at-host-key"]
         assert {found.hooks["before_update"] for name, found in done.resources.items() if name.endswith("-push")} == {
-            ("fortress-refuse-impostor",)
+            ("fortress-look-at-host-key",)
         }
     given = pulumi.ResourceHookArgs("urn", "id", "n", "t", new_inputs={"connection": connection()})
     with pytest.raises(RuntimeError, match="another host key"):
-        asyncio.run(remote_call(done.hooks["fortress-refuse-impostor"], given))
+        asyncio.run(remote_call(done.hooks["fortress-look-at-host-key"], given))
 
 
 async def remote_call(hook: pulumi.ResourceHook, given: pulumi.ResourceHookArgs) -> None:

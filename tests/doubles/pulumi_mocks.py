@@ -18,7 +18,7 @@ from typing import Any
 
 import grpc  # type: ignore[import-untyped]
 import pulumi
-from google.protobuf import empty_pb2  # type: ignore[import-untyped]
+from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped]
 from pulumi.runtime import mocks, proto, set_all_config, set_mocks
 from pulumi.runtime.settings import SETTINGS, get_root_resource
 from pulumi.runtime.stack import Stack, run_pulumi_func
@@ -50,6 +50,8 @@ class Registration:
     replace_on_changes: tuple[str, ...]
     provider: str | None
     """The explicit provider; None for the default one of its package."""
+    asked_again_on: tuple[Value, ...]
+    """Values whose change alone replaces it: its `replacement_trigger`, of which every one here is a list."""
     deleted_with: str | None
     """The resource whose end is its own: its URN where no resource of the program has it."""
     options: Sequence[str]
@@ -233,6 +235,7 @@ class _Monitor(mocks.MockMonitor):
             delete_before_replace=request.deleteBeforeReplace,
             replace_on_changes=tuple(request.replaceOnChanges),
             provider=self._provider(request),
+            asked_again_on=_trigger(request),
             deleted_with=self._names.get(request.deletedWith, request.deletedWith) or None,
             options=_options(request),
         )
@@ -264,7 +267,15 @@ _ORDINARY = {
     *("type", "name", "parent", "custom", "object", "dependencies", "propertyDependencies", "acceptSecrets"),
     *("acceptResources", "supportsPartialValues", "sourcePosition", "supportsResultReporting", "version", "hooks"),
     *("ignoreChanges", "retainOnDelete", "stackTrace", "packageRef", "deleteBeforeReplaceDefined", "remote"),
+    "replacement_trigger",
 }
+
+
+def _trigger(request: Any) -> tuple[Value, ...]:
+    if not request.HasField("replacement_trigger"):
+        return ()
+    kept = from_wire(struct_pb2.Struct(fields={"kept": request.replacement_trigger}))["kept"]
+    return tuple(kept) if isinstance(kept, list) else (kept,)
 
 
 def _options(request: Any) -> tuple[str, ...]:

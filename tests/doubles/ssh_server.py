@@ -12,6 +12,7 @@ import os
 import socket
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,6 +52,10 @@ class Behaviour:
     """A command with this text in it ends the connection."""
     most_keys: int | None = None
     """So many keys that do not fit end the connection, as sshd's MaxAuthTries has it."""
+    most_sessions: int | None = None
+    """So many at a time on one connection, as sshd's MaxSessions has it; its 10 need no test."""
+    lingers_s: float = 0.0
+    """Seconds for which a session counts after its command has answered."""
 
 
 class _Login(paramiko.ServerInterface):
@@ -60,6 +65,7 @@ class _Login(paramiko.ServerInterface):
         self._behaviour = behaviour
         self._outgoing: dict[int, socket.socket] = {}
         self._refused = 0
+        self._sessions = 0
 
     def get_allowed_auths(self, _username: str) -> str:
         return "publickey"
@@ -74,7 +80,12 @@ class _Login(paramiko.ServerInterface):
         return AUTH_FAILED
 
     def check_channel_request(self, kind: str, _chanid: int) -> int:
-        return OPEN_SUCCEEDED if kind == "session" else OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        if kind != "session":
+            return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        if self._sessions == self._behaviour.most_sessions:
+            return OPEN_FAILED_CONNECT_FAILED
+        self._sessions += 1
+        return OPEN_SUCCEEDED
 
     def check_channel_direct_tcpip_request(
         self, chanid: int, _origin: tuple[str, int], destination: tuple[str, int]
@@ -101,8 +112,13 @@ class _Login(paramiko.ServerInterface):
         if self._behaviour.hangs_up_on and self._behaviour.hangs_up_on in text:
             self._transport.close()
         elif not (self._behaviour.freezes_on and self._behaviour.freezes_on in text):
-            _thread(lambda: _run(channel, text, self._behaviour.programs))
+            _thread(lambda: self._run(channel, text))
         return True
+
+    def _run(self, channel: paramiko.Channel, command: str) -> None:
+        _run(channel, command, self._behaviour.programs)
+        time.sleep(self._behaviour.lingers_s)
+        self._sessions -= 1
 
 
 def _run(channel: paramiko.Channel, command: str, programs: str) -> None:

@@ -25,9 +25,10 @@ _MASKS = (
     (r"(PublicKey = )[A-Za-z0-9+/]{43}=", r"\1<key>"),
     (r"(BEGIN CERTIFICATE-----)(\\n|\s|[A-Za-z0-9+/=.])+", r"\1 <certificate>"),
     (r"\[id=[^\]]+\]", "[id=<id>]"),
+    (r'(~ stdout +: )"[^"]*"', r'\1"<answer>"'),
     (r"\b(192\.0\.2|203\.0\.113)\.3[1-8]\b", "<address>"),
 )
-_BLOCK = re.compile(r"(?m)^(?=[^\n]*: \([\w-]+\)[^\n]*\n\s+\[(?:id|urn)=)")
+_BLOCK = re.compile(r"(?m)^(?=[^\n]*: \([\w-]+(?:\[retain\])?\)[^\n]*\n\s+\[(?:id|urn)=)")
 _TAIL = re.compile(r"(?m)^(?= *--outputs:--$|Resources:$)")
 
 

@@ -57,13 +57,13 @@ def test_the_first_preview_shows_everything(stack: LabStack) -> None:
         "fortress:index:HAProxyEdge": 1,
     }
     assert sorted(name for kind, name in kinds if kind == LOCAL) == sorted(
-        f"{name}-host-key" for name in lab()["hosts"]
+        f"{name}-{part}" for name in lab()["hosts"] for part in ("answers", "host-key")
     )
     # The identity of the machine stands in each command, so each can be told apart by it.
     created = [str(step["newState"]["inputs"]["create"]) for step in steps if REMOTE in step["urn"].split("::")[2]]
     hosts = {name: sum(f"{name}.1" in command for command in created) for name in lab()["hosts"]}
-    assert hosts == {"oslo-db": 21, "oslo-edge": 20, "oslo-web": 19, "fra-1": 19, "fra-2": 19}
-    assert sum(hosts.values()) == len(created) == 98
+    assert hosts == {"oslo-db": 23, "oslo-edge": 21, "oslo-web": 20, "fra-1": 20, "fra-2": 20}
+    assert sum(hosts.values()) == len(created) == 104
     assert not stack.asked.exists(), "a preview asks no host"
 
 

@@ -30,7 +30,7 @@ class Step:
 
 def steps(preview: str) -> list[Step]:
     """The resources of a `pulumi preview --diff` that do not stay as they are."""
-    heads = list(re.finditer(r"^ *(?:\S{1,2} +)?[\w:]+: \((\w+)\)$", preview, re.M))
+    heads = list(re.finditer(r"^ *(?:\S{1,2} +)?[\w:]+: \((\w+)(?:\[retain\])?\)$", preview, re.M))
     ends = [head.start() for head in heads[1:]] + [preview.index("\nResources:")]
     found = []
     for head, end in zip(heads, ends, strict=True):
@@ -249,6 +249,60 @@ def test_a_host_with_another_key_is_refused(fortress: Fortress) -> None:
     assert fortress.facts()["hosts"]["fra-2"]["host_key"] == api.hosts()["fra-2"].host_key
 
 
+@contextmanager
+def logins() -> Iterator[None]:
+    """Another user on each host, who logs in as `ops` does; at the end `ops` may again."""
+    add = (
+        "useradd -m -s /bin/bash keeper && cp -r ~ops/.ssh ~keeper/ && chown -R keeper: ~keeper/.ssh"
+        " && echo 'keeper ALL=(ALL) NOPASSWD:ALL' >/etc/sudoers.d/keeper"
+    )
+    for host in topology.STANDARD:
+        on(host, add)
+    try:
+        yield
+    finally:
+        for host in topology.STANDARD:
+            on(host, "usermod -e '' ops")
+
+
+@contextmanager
+def without_keeper() -> Iterator[None]:
+    """No trace of that user at the end, once the fortress is as in the project again."""
+    try:
+        yield
+    finally:
+        for host in topology.STANDARD:
+            on(host, "userdel -rf keeper 2>/dev/null; rm -f /etc/sudoers.d/keeper")
+
+
+def test_a_login_that_was_retired_is_dialled_no_more(fortress: Fortress) -> None:
+    with without_keeper(), fortress.changed(lambda s: s["ssh"].update(user="keeper")), logins():
+        preview = steps(fortress.preview())
+        assert {step.action for step in preview} == {"update"}
+        # Neither what a host was asked, nor a file that is made of it.
+        asked = {"db-authority"} | {f"{host}-{part}" for host in topology.STANDARD for part in ("key", "facts")}
+        assert not asked & {step.name for step in preview}
+        assert not any("[unknown]" in step.text for step in preview)
+        fortress.up()
+        for host in topology.STANDARD:
+            on(host, "usermod -e 1 ops")
+        assert [re.sub(r"\d+ ", "", line) for line in summary(fortress.up())] == ["unchanged"]
+
+        # Another machine: all goes to it again, and what it is asked, too.
+        tunnel_key = fortress.facts()["hosts"]["fra-2"]["public_key"]
+        on("fra-2", "rm /etc/wireguard/wg0.key")
+        fortress.change(lambda s: s["hosts"]["fra-2"].update(incarnation=2))
+        fortress.up()
+        assert fortress.facts()["hosts"]["fra-2"]["public_key"] != tunnel_key
+        fortress.check_whole()
+
+        # One is taken out, and comes back.
+        fortress.change(lambda s: s["hosts"].pop("fra-2"))
+        fortress.up()
+        assert on("fra-2", "ip -br link | grep -c wg0 || true") == "0"
+        assert on("fra-2", "ls /etc/wireguard") == ""
+
+
 def test_up_goes_on_without_hosts_that_are_lost(fortress: Fortress) -> None:
     rest = [host for host in topology.STANDARD if host != "fra-2"]
     with fortress.changed(mtu(1350)), running_again("fra-1", "fra-2"):
@@ -277,13 +331,20 @@ def test_up_goes_on_without_hosts_that_are_lost(fortress: Fortress) -> None:
         assert time.monotonic() - began < 60
         assert {host: tunnel_mtu(host) for host in rest} == dict.fromkeys(rest, 1340)
 
-        # Another one, never marked, is forgotten; both leave the settings.
+        # Another one, never marked, is taken out: nothing can be removed from it, and the cure is named.
         api.kill("fra-1")
+        fortress.change(lambda s: s["hosts"].pop("fra-1"))
+        done = fortress.pulumi(*UP)
+        assert done.returncode != 0
+        assert "fra-1 (203.0.113.21) does not answer SSH on port 22, so nothing can be removed from it." in done.stdout
+        assert "with `gone: true`, run `up`, and take it out then; or run `fortress forget fra-1`" in done.stdout
+
+        # It is forgotten; both leave the settings.
         forgotten = fortress.command("forget", "fra-1", "--stack", "lab", "--yes")
         assert forgotten.returncode == 0, forgotten.stderr
 
         def without(s: Settings) -> None:
-            del s["hosts"]["fra-1"], s["hosts"]["fra-2"], s["mesh"]["flows"]
+            del s["hosts"]["fra-2"], s["mesh"]["flows"]
 
         fortress.change(without)
         began = time.monotonic()

@@ -15,6 +15,7 @@ import pytest
 
 from fortress.cli.check import history
 from fortress.cli.verify import replication
+from lab import api
 from lab.net import network
 from tests.lab.fortress import Fortress
 from tests.lab.inside import on, until
@@ -103,6 +104,21 @@ def test_a_copy_of_the_database(wrong: Checks) -> None:
     lag = wrong["replication lag", "oslo-db"]
     assert (lag["status"], lag["value"], lag["unit"], lag["limit"]) == ("ok", 0, "s", 10), lag
     assert lag["detail"].startswith("all sent to ")
+
+
+def test_packets_that_are_lost_between_the_sites(fortress: Fortress) -> None:
+    """5 % each way is 9.8 % of the round trips; of 200 pings two or less are lost in one of a million runs."""
+    api.link(loss=5)
+    try:
+        found = {name: check for name, check in verify(fortress).items() if name[0].startswith("loss to ")}
+    finally:
+        api.link(loss=0)
+    sites = fortress.facts()["hosts"]
+    for (name, host), check in found.items():
+        far = sites[host]["site"] != sites[name.removeprefix("loss to ")]["site"]
+        assert check["status"] == ("fail" if far else "ok"), check
+    assert {check["status"] for check in found.values()} == {"fail", "ok"}
+    assert {check["status"] for (name, _), check in verify(fortress).items() if name.startswith("loss to ")} == {"ok"}
 
 
 def test_what_was_measured_is_kept_for_the_report(fortress: Fortress, wrong: Checks) -> None:

@@ -201,6 +201,21 @@ def test_no_answer_fails_and_no_ping_is_unknown() -> None:
     assert (broken.status, broken.detail) == (Status.UNKNOWN, "ping: socktype: SOCK_RAW; Operation not permitted")
 
 
+LOSS = Check(Kind.LOSS, "oslo-db", "fra-1")
+
+
+@pytest.mark.parametrize(("limit", "status"), [(10.0, Status.OK), (9.9, Status.FAIL), (0.0, Status.FAIL)])
+def test_loss_has_a_most(limit: float, status: Status) -> None:
+    found = verdicts.loss(LOSS, printed(recorded("ping-ten.txt")), limit)
+    assert (found.status, found.value, found.detail) == (status, 10.0, "9 of 10 answered")
+
+
+def test_all_lost_fails_and_no_ping_is_unknown() -> None:
+    lost = verdicts.loss(LOSS, printed(recorded("ping-unreachable.txt"), status=1), 1.0)
+    assert (lost.status, lost.value) == (Status.FAIL, 100.0)
+    assert verdicts.loss(LOSS, printed("", "Operation not permitted\n", 2), 1.0).status is Status.UNKNOWN
+
+
 def path(largest: int) -> Result:
     return printed(json.dumps({"largest": largest, "tries": 2}))
 

@@ -34,6 +34,15 @@ def test_a_stacks_name_stays_in_the_folder(tmp_path: Path) -> None:
     assert file.parent == tmp_path / history.FOLDER
 
 
+@pytest.mark.parametrize("name", ["organization/data-fortress/lab", "organization/lab"])
+def test_two_names_of_one_stack_have_one_history(tmp_path: Path, name: str) -> None:
+    history.keep(name, history.PastRun(1.0, ()), tmp_path)
+    history.keep("lab", history.PastRun(2.0, ()), tmp_path)
+    for each in (name, "lab"):
+        assert [run.when for run in history.kept(each, tmp_path)] == [1.0, 2.0]
+    assert history.kept("acme/data-fortress/lab", tmp_path) == [], "of somebody else"
+
+
 def test_the_oldest_runs_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(history, "MOST_RUNS", 3)
     for when in range(5):

@@ -15,6 +15,7 @@ import paramiko
 import pytest
 
 from fortress.cli.base.errors import CannotAskError
+from fortress.cli.hosts import ssh
 from fortress.cli.hosts.ssh import Credentials, HostKeyError, Login, LoginError, SshError, connect, prepare
 from fortress.host_keys import fingerprint
 from tests.doubles.ssh_server import Behaviour, SshServer, public, silent_server, ssh_server, write_key
@@ -136,6 +137,28 @@ def test_a_connection_that_breaks_is_no_answer(key: tuple[Path, str]) -> None:
         with pytest.raises(SshError, match="the connection broke"):
             session.run("unplug")
         assert not session.alive()
+
+
+def test_a_host_that_lets_one_session_in_at_a_time_is_waited_for(key: tuple[Path, str]) -> None:
+    with ssh_server(Behaviour((key[1],), most_sessions=1, lingers_s=0.3)) as server:
+        session = connect(target(server), prepare(key[0], {}), 5)
+        assert [session.run(f"echo {number}").stdout for number in range(3)] == ["0\n", "1\n", "2\n"]
+        assert list(session.lines("read -r _; echo once", 1)) == [b"once\n"]
+        assert session.run("echo still there").stdout == "still there\n"
+
+
+def test_a_host_that_lets_no_session_in_names_the_setting(
+    key: tuple[Path, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ssh, "CHANNEL_S", 0.1)
+    with ssh_server(Behaviour((key[1],), most_sessions=0)) as server:
+        session = connect(target(server), prepare(key[0], {}), 5)
+        with pytest.raises(SshError) as refused:
+            session.run("true")
+    assert str(refused.value) == (
+        "refuses to run a command after the login (connect failed): see that MaxSessions in its sshd_config is at "
+        "least 1, and that no ForceCommand or Match block forbids sessions"
+    )
 
 
 def test_through_a_bastion_whose_key_is_pinned_too(server: SshServer, key: tuple[Path, str]) -> None:

@@ -28,7 +28,7 @@ from fortress.facts import parse
 from fortress.host_keys import fingerprint
 from tests.doubles.certificates import issue
 from tests.doubles.ssh_server import Behaviour, public, silent_server, ssh_server
-from tests.doubles.standing_fortress import KEYS, SERVER_NAME, Fortress, exported, standing_fortress
+from tests.doubles.standing_fortress import KEYS, PINGED, SERVER_NAME, Fortress, exported, standing_fortress
 
 FORTRESS = Path(sys.executable).parent / "fortress"
 
@@ -78,7 +78,7 @@ def test_everything_holds_and_everything_is_asked(fortress: Fortress) -> None:
         "database from outside",
         "database certificate",
         "I/O wait",
-    } | {name for name in of_host(found, "oslo-db") if name.startswith(("round trip", "tunnel MTU"))}
+    } | {name for name in of_host(found, "oslo-db") if name.startswith(("round trip", "loss", "tunnel MTU"))}
     assert of_host(found, "oslo-edge") >= everywhere | {
         "backend oslo/oslo-web",
         "backend frankfurt/fra-2",
@@ -96,7 +96,7 @@ def test_everything_holds_and_everything_is_asked(fortress: Fortress) -> None:
         "path MTU to oslo-edge",
     }
     # Two pairs of direct peers, each measured once.
-    for start in ("round trip", "tunnel MTU", "path MTU"):
+    for start in ("round trip", "loss", "tunnel MTU", "path MTU"):
         assert len([name for name, _ in found if name.startswith(start)]) == 2
     assert fortress.asked == [("lab.fortress.example", "/health")]
     assert found["database over TLS", "fra-1"].value == "TLSv1.3"
@@ -198,6 +198,18 @@ def test_a_host_that_prints_something_else_costs_only_what_it_was_asked(tmp_path
         assert str(found[name, "fra-1"].status) == "unknown", name
         assert found[name, "fra-1"].detail.isprintable()
     assert str(found["round trip to oslo-db", "fra-1"].status) == "ok"
+
+
+def test_what_is_lost_on_the_way_is_measured_by_the_same_pings(tmp_path: Path) -> None:
+    some = PINGED.replace(" 200; ", " 190; ")
+    lossy = {"ping": f"case $* in *'-c 200 '*) {some} ;; esac"}
+    with standing_fortress(tmp_path / "f", scripts={"fra-1": lossy}) as fortress:
+        found = checked(fortress)
+        less = checked(fortress, changes={"limits": {**fortress.facts["limits"], "loss_percent": 5.0}})
+    lost = found["loss to oslo-db", "fra-1"]
+    assert (str(lost.status), lost.value, lost.limit, lost.detail) == ("fail", 5.0, 1.0, "190 of 200 answered")
+    assert str(found["round trip to oslo-db", "fra-1"].status) == "ok"
+    assert str(less["loss to oslo-db", "fra-1"].status) == "ok"
 
 
 def test_a_stack_of_an_older_version_is_to_be_brought_up_once_more(fortress: Fortress, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from fortress.settings.model import declared
 from fortress.settings.parse import parse
-from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab, oslo, with_key_files
+from tests.unit.stack_file import GONE, KEY, ROOT, RSA_KEY, changed, lab, oslo, with_key_files
 from tests.unit.verdicts import HOSTILE, accepted, every_text, refused
 
 OPENSTACK: dict[str, Any] = oslo()["sites"]["oslo"]["openstack"]
@@ -377,6 +377,20 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"database/volume": {"device": "/dev/vdb; reboot"}},
         ["database.volume.device: '/dev/vdb; reboot' must be a device such as /dev/nvme1n1"],
     ),
+    "a volume that may not hold the redo log": (
+        {"database/volume/size_gb": 2},
+        [
+            "database.volume.size_gb: 2 may be too small: the redo log takes up to 2048 MB; use at least 3, or set "
+            "buffer_pool_mb, which decides how much"
+        ],
+    ),
+    "a volume that does not hold the redo log": (
+        {"database/volume/size_gb": 1, "database/buffer_pool_mb": 2048},
+        [
+            "database.volume.size_gb: 1 is too small: the redo log takes 512 MB with a buffer pool of 2048 MB; "
+            "use at least 2, or set a smaller buffer_pool_mb"
+        ],
+    ),
     "a volume of nothing": ({"database/volume/size_gb": 0}, ["database.volume.size_gb: 0 must be at least 1"]),
     "a size with its unit": (
         {"database/volume/size_gb": "100G"},
@@ -607,7 +621,7 @@ def test_what_stands(case: str) -> None:
 # --- key files ---
 
 
-@pytest.mark.parametrize("content", [KEY, f"{KEY}\n", f"{KEY} someone at home\n"])
+@pytest.mark.parametrize("content", [KEY, f"{KEY}\n", f"{KEY} someone at home\n", RSA_KEY])
 def test_key_files_that_stand(tmp_path: Path, content: str) -> None:
     settings = parse(with_key_files(tmp_path, content.encode()), tmp_path)
     for site in settings.sites.values():

@@ -333,8 +333,10 @@ def test_the_quota_is_reached(cloud: Cloud, site: Site, lab: Lab) -> None:
     words = r"403 instead: .*Quota exceeded for cores: Requested 1, but already used 5 of 5 cores"
     with pytest.raises(CloudError, match=words):
         server(cloud, port(cloud, site))
-    limits = ask(cloud, "getLimitsV2")
-    assert (limits["maxTotalCores"], limits["totalCoresUsed"], limits["totalInstancesUsed"]) == (5, 5, 2)
+    quota = ask(cloud, "getQuotaSetV2", projectId=catalogue.PROJECT_ID)
+    assert (quota["cores"], quota["instances"]) == (5, 10)
+    with pytest.raises(CloudError, match="403"):
+        ask(cloud, "getQuotaSetV2", projectId="another")
     delete(cloud, "Instance", second)
     with cloud.state("compute") as state:
         state["quota"]["instances"] = 1

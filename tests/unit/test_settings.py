@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from fortress import haproxy, mariadb, workload
 from fortress.settings.parse import parse
-from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab
+from tests.unit.stack_file import GONE, KEY, ROOT, RSA_KEY, changed, lab
 from tests.unit.verdicts import HOSTILE, accepted, every_text, refused
 
 NAME = "must be 2 to 32 of a-z, 0-9 and -, starting with a letter, not ending in -"
@@ -269,6 +269,13 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "hosts.fra-1.host_key: 'ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB... "
             "must be an SSH host key, type and base64, "
             "as `ssh-keyscan -t ed25519 ADDRESS` prints it after the address"
+        ],
+    ),
+    "an RSA host key": (
+        {"hosts/fra-1/host_key": RSA_KEY},
+        [
+            f"hosts.fra-1.host_key: '{RSA_KEY[:76]}... must be an ed25519 or ecdsa key, since no login works by an RSA "
+            "one any more; `ssh-keyscan -t ed25519 ADDRESS` prints it after the address"
         ],
     ),
     # --- hosts

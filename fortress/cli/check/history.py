@@ -30,7 +30,14 @@ class PastRun:
 
 def path(stack: str, project: Path | None = None) -> Path:
     """The file of a stack's runs. `project` is the folder of Pulumi.yaml, by default searched for upwards."""
-    return (project or project_folder()) / FOLDER / f"verify-{quote(stack, safe='')}.jsonl"
+    return (project or project_folder()) / FOLDER / f"verify-{quote(_short(stack), safe='')}.jsonl"
+
+
+def _short(stack: str) -> str:
+    """A stack's name without its project, which is the folder's, and without the one organization that a backend of
+    one's own has: `lab` and `organization/data-fortress/lab` are the same."""
+    *owner, name = stack.split("/")
+    return name if not owner or owner[0] == "organization" else f"{owner[0]}/{name}"
 
 
 def keep(stack: str, run: PastRun, project: Path | None = None) -> None:

@@ -115,8 +115,8 @@ def look(
         told = tuple(file.urn for file in files if file)
         try:
             found[name] = list(_Visit(name, wanted[name], outputs, session, unended, told).all())
-        except GARBLED as error:
-            trouble[name] = f"{name} printed unreadable output ({type(error).__name__})"
+        except GARBLED:
+            trouble[name] = f"{name} printed unreadable output"
 
     trouble |= visit(outputs, credentials, timeout, ask, hosts=hosts, tell=tell)
     for name, why in trouble.items():

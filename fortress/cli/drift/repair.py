@@ -49,6 +49,9 @@ def with_findings(exported: Mapping[str, Any], findings: Iterable[Finding]) -> d
             for values in (resource.get("inputs"), resource.get("outputs")):
                 if values:
                     _say(values, finding, urn)
+            if "replacementTrigger" in resource:
+                # Of a question, whose update would dial as it was recorded: it is replaced, and asked by today's login.
+                resource["replacementTrigger"] = [_note(finding)]
     return stack
 
 
@@ -64,7 +67,11 @@ def _say(values: dict[str, Any], finding: Finding, urn: str) -> None:
         if (mode, owner) != (file.mode, file.owner):
             line = push.with_command(line, replace(command, mode=mode, owner=owner))
     # Whatever it was, the command differs now from what the program wants.
-    values["create"] = push.with_note(line, printable(f"{finding.check.name}: {finding.check.value}"))
+    values["create"] = push.with_note(line, _note(finding))
+
+
+def _note(finding: Finding) -> str:
+    return printable(f"{finding.check.name}: {finding.check.value}")
 
 
 def repair(

@@ -172,6 +172,11 @@ _KNOWN = (
         "stack {stack!r} is locked by another `pulumi`; wait for it, or, if none is running, run "
         "`pulumi cancel --stack {stack}`",
     ),
+    (
+        "failed to load checkpoint",
+        "the state of stack {stack!r} cannot be read ({said}): an engine was killed while it wrote; the cure is in "
+        "docs/production.md, `A state that cannot be read`",
+    ),
     ("unable to open bucket", "{said}; PULUMI_BACKEND_URL, or `pulumi login`, tells it where the state is stored"),
     (
         "unsupported checkpoint version",

@@ -47,6 +47,9 @@ logging.getLogger("paramiko").propagate = False
 LONGEST_ANSWER = 64 * 2**20
 """Bytes that a host may print to one question; `drift` reads whole files, of 1 MB at most each."""
 
+CHANNEL_S = 3.0
+"""Seconds within which a host that refuses another session must have ended the one before, as MaxSessions 1 needs."""
+
 AGENT_ANSWERS_S = 5.0
 """Seconds that an agent has for listing its keys."""
 
@@ -208,19 +211,17 @@ class Session:
         Raises:
             SshError: the host does not answer.
         """
-        with self._limit(self._timeout + takes):
-            channel = self.transport.open_session()
-            with contextlib.closing(channel):
-                channel.set_environment_variable("LC_ALL", "C")  # words are read; sshd of Debian takes it
-                channel.exec_command(command)
-                with contextlib.suppress(OSError):  # it ended before it had read all; its status says why
-                    channel.sendall(text.encode())
-                channel.shutdown_write()
-                stdout = _bounded(channel.makefile("rb"))
-                stderr = _bounded(channel.makefile_stderr("rb"))
-                status = channel.recv_exit_status()
-                if status == -1:  # paramiko's word for a connection that went, and for a command that was killed
-                    raise EOFError("the command ended without a status")
+        with self._limit(self._timeout + takes), contextlib.closing(self._open()) as channel:
+            channel.set_environment_variable("LC_ALL", "C")  # words are read; sshd of Debian takes it
+            channel.exec_command(command)
+            with contextlib.suppress(OSError):  # it ended before it had read all; its status says why
+                channel.sendall(text.encode())
+            channel.shutdown_write()
+            stdout = _bounded(channel.makefile("rb"))
+            stderr = _bounded(channel.makefile_stderr("rb"))
+            status = channel.recv_exit_status()
+            if status == -1:  # paramiko's word for a connection that went, and for a command that was killed
+                raise EOFError("the command ended without a status")
         return Result(status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
 
     def lines(self, command: str, count: int) -> Iterator[bytes]:
@@ -231,7 +232,7 @@ class Session:
         Raises:
             SshError: as `run` does, and when the command ends early.
         """
-        with self._limit(self._timeout), contextlib.closing(self.transport.open_session()) as channel:
+        with self._limit(self._timeout), contextlib.closing(self._open()) as channel:
             channel.exec_command(command)
             answers = channel.makefile("rb")
             for _ in range(count):
@@ -240,6 +241,26 @@ class Session:
                 if not line:
                     raise EOFError("the command ended early")
                 yield line
+            channel.shutdown_write()
+            channel.recv_exit_status()
+
+    def _open(self) -> paramiko.Channel:
+        """A session for one command. sshd counts the one before until its process has ended, a moment after its answer.
+
+        Raises:
+            SshError: the host refuses it.
+        """
+        deadline = Deadline(CHANNEL_S)
+        while True:
+            try:
+                return self.transport.open_session()
+            except paramiko.ChannelException as refused:
+                if deadline.over():
+                    raise SshError(
+                        f"refuses to run a command after the login ({_why(refused)}): see that MaxSessions in its "
+                        "sshd_config is at least 1, and that no ForceCommand or Match block forbids sessions"
+                    ) from None
+            time.sleep(0.05)
 
     def alive(self) -> bool:
         """Whether the host can be asked anything more."""
@@ -352,4 +373,8 @@ def _why(error: BaseException) -> str:
     """An exception as a few words; several of these carry no text of their own."""
     if isinstance(error, OSError) and error.errno:
         return os.strerror(error.errno).lower()
-    return printable(str(error)) or type(error).__name__
+    if isinstance(error, paramiko.ChannelException):
+        return printable(error.text).lower()
+    return printable(str(error)) or (
+        "no answer in time" if isinstance(error, TimeoutError) else "closed by the other end"
+    )

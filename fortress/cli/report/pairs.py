@@ -11,7 +11,7 @@ from fortress.cli.check.kinds import Kind
 from fortress.cli.report.drawing import Drawing, Link, Spot, lay_out
 from fortress.facts import StackOutputs
 
-BETWEEN_PEERS = (Kind.HANDSHAKE, Kind.ROUND_TRIP, Kind.TUNNEL_MTU, Kind.PATH_MTU)
+BETWEEN_PEERS = (Kind.HANDSHAKE, Kind.ROUND_TRIP, Kind.LOSS, Kind.TUNNEL_MTU, Kind.PATH_MTU)
 """What one host measures to another one."""
 WORST = (Status.FAIL, Status.UNKNOWN, Status.OK)
 

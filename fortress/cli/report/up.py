@@ -74,8 +74,8 @@ def last_up(stack: str, exported: Mapping[str, Any]) -> Up | None:
     try:
         entries = json.loads(engine.run("stack", "history", "--json", stack=stack))
         return read_up(entries, exported)
-    except GARBLED as error:
-        raise CannotAskError(f"`pulumi stack history` printed unreadable output ({type(error).__name__})") from None
+    except GARBLED:
+        raise CannotAskError("`pulumi stack history` printed unreadable output") from None
 
 
 def read_up(entries: Any, exported: Any) -> Up | None:

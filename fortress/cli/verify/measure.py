@@ -112,8 +112,8 @@ class _Survey:
                 found += [check.unknown(why) for check in question.checks]
                 if isinstance(session, ssh.Session) and not session.alive():
                     trouble = why
-            except GARBLED as error:
-                why = f"{name} printed unreadable output ({type(error).__name__})"
+            except GARBLED:
+                why = f"{name} printed unreadable output"
                 found += [check.unknown(why) for check in question.checks]
             self._count()
         self.checks[name] = found

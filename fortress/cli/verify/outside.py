@@ -176,7 +176,13 @@ def _why(error: BaseException) -> str:
         return "no answer in time"
     if isinstance(error, http.client.RemoteDisconnected):
         return "hung up without an answer"
-    return printable(getattr(error, "strerror", None) or str(error)) or type(error).__name__
+    if isinstance(error, http.client.HTTPException):
+        return "speaks no HTTP"
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"TLS fails: {printable(error.verify_message)}"
+    if isinstance(error, ssl.SSLError) and error.reason:
+        return f"TLS fails: {error.reason.replace('_', ' ').lower()}"
+    return printable(getattr(error, "strerror", None) or str(error)) or "no reason given"
 
 
 def covers(names: Iterable[str], wanted: str) -> bool:

@@ -25,7 +25,7 @@ Clock = Callable[[], float]
 TELL_THE_TIME = "while read -r _; do date +%s.%N; done"
 TIMES_ASKED = 5
 
-PINGS, PING_EVERY_S = 10, 0.1
+PINGS, PING_EVERY_S = 200, 0.005
 PINGS_TAKE_S = PINGS * PING_EVERY_S + 2.0
 PROBE_TAKES_S = 10.0
 
@@ -133,15 +133,16 @@ class Questions:
     def _round_trip(self, one: str, other: str) -> Question:
         hosts = self.outputs.hosts
         limit = self.outputs.limits.rtt(hosts[one].site, hosts[other].site)
-        check = Check(Kind.ROUND_TRIP, one, other, limit=limit)
+        most = self.outputs.limits.loss_percent
+        trip, loss = Check(Kind.ROUND_TRIP, one, other, limit=limit), Check(Kind.LOSS, one, other, limit=most)
 
         def ask(session: Session) -> list[Check]:
             result = self._ping(session, other, PINGS)
             if why := not_asked(result, one):
-                return [check.unknown(why)]
-            return [verdicts.round_trip(check, result, limit)]
+                return [trip.unknown(why), loss.unknown(why)]
+            return [verdicts.round_trip(trip, result, limit), verdicts.loss(loss, result, most)]
 
-        return Question((check,), ask)
+        return Question((trip, loss), ask)
 
     def _tunnel_mtu(self, one: str, other: str) -> Question:
         mtu = self.outputs.mesh.mtu

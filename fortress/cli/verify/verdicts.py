@@ -206,6 +206,17 @@ def round_trip(check: Check, result: Result, limit: tuple[float, float] | None) 
     return check.judge(limit is None or limit[0] <= median <= limit[1], median, answered)
 
 
+def loss(check: Check, result: Result, limit_percent: float) -> Check:
+    """Pings through the tunnel that got no answer."""
+    try:
+        pings = read_pings(result.stdout)
+    except ValueError:
+        return check.unknown(result.stderr or "ping printed nothing")
+    answered = min(len(pings.round_trips), pings.sent)  # one may be answered twice
+    lost = round(100 * (1 - answered / pings.sent), 1) if pings.sent else 100.0
+    return check.judge(lost <= limit_percent, lost, f"{answered} of {pings.sent} answered")
+
+
 def read_path(text: str) -> int:
     """What probes/path.py prints: bytes of the largest packet that passed, 0 for none.
 

@@ -10,7 +10,6 @@ import pulumi_openstack
 from ..cloud_plugin.kinds import CloudError, Function, Properties
 from . import catalogue
 from .cloud import Cloud
-from .instance import used
 from .kind import named
 from .words import many_results, no_results, refused
 
@@ -85,24 +84,28 @@ class GetKeypair(Function[Cloud]):
         }
 
 
-class GetLimits(Function[Cloud]):
-    token = "openstack:compute/getLimitsV2:getLimitsV2"
-    args = staticmethod(pulumi_openstack.compute.get_limits_v2)
+class GetQuotaSet(Function[Cloud]):
+    token = "openstack:compute/getQuotaSetV2:getQuotaSetV2"
+    args = staticmethod(pulumi_openstack.compute.get_quota_set_v2)
 
     def call(self, cloud: Cloud, inputs: Properties) -> Properties:
         with cloud.state("compute", inputs.get("region")) as state:
-            quota, have = state["quota"], used(state)
+            quota = state["quota"]
+        project = inputs["projectId"]
+        if project != catalogue.PROJECT_ID:
+            raise refused(
+                "Error retrieving openstack_compute_quotaset_v2",
+                f"GET /v2.1/os-quota-sets/{project}",
+                403,
+                "Policy doesn't allow os_compute_api:os-quota-sets:show to be performed.",
+            )
         return {
             **_where(inputs),
-            "id": catalogue.PROJECT_ID,
-            "projectId": catalogue.PROJECT_ID,
-            **{"maxTotalInstances": quota["instances"], "totalInstancesUsed": have["instances"]},
-            **{"maxTotalCores": quota["cores"], "totalCoresUsed": have["cores"]},
-            **{"maxTotalRamSize": quota["ram"], "totalRamUsed": have["ram"]},
-            **{"maxTotalKeypairs": 100, "maxServerMeta": 128, "maxServerGroups": 10, "maxServerGroupMembers": 10},
-            **{"maxTotalFloatingIps": -1, "totalFloatingIpsUsed": 0, "maxImageMeta": 128, "maxSecurityGroups": -1},
-            **{"maxPersonality": 5, "maxPersonalitySize": 10240, "maxSecurityGroupRules": -1},
-            **{"totalSecurityGroupsUsed": 0, "totalServerGroupsUsed": len(state["server_groups"])},
+            "id": project,
+            **{name: quota[name] for name in ("instances", "cores", "ram")},
+            **{"keyPairs": 100, "metadataItems": 128, "serverGroups": 10, "serverGroupMembers": 10},
+            **{"fixedIps": -1, "floatingIps": -1, "securityGroups": -1, "securityGroupRules": -1},
+            **{"injectedFiles": 5, "injectedFileContentBytes": 10240, "injectedFilePathBytes": 255},
         }
 
 
@@ -181,10 +184,14 @@ class GetSecGroup(Function[Cloud]):
     args = staticmethod(pulumi_openstack.networking.get_sec_group)
 
     def call(self, cloud: Cloud, inputs: Properties) -> Properties:
-        _only(inputs, "name", "region")
-        name = inputs.get("name")
+        _only(inputs, "name", "region", "tenantId")
+        name, project = inputs.get("name"), inputs.get("tenantId")
         with cloud.state("networking", inputs.get("region")) as state:
-            found = named(state, "groups", name)
+            found = [
+                identity
+                for identity in named(state, "groups", name)
+                if project in (None, state["groups"][identity].get("tenantId", catalogue.PROJECT_ID))
+            ]
             if not found:
                 raise CloudError(f"No Security Group found with name: {name}")
             if len(found) > 1:
@@ -193,7 +200,7 @@ class GetSecGroup(Function[Cloud]):
         return {
             **_where(inputs),
             **{"id": found[0], "name": name, "description": entry["description"], "stateful": True},
-            **{"allTags": entry.get("allTags", []), "tenantId": catalogue.PROJECT_ID},
+            **{"allTags": entry.get("allTags", []), "tenantId": entry.get("tenantId", catalogue.PROJECT_ID)},
         }
 
 
@@ -201,7 +208,7 @@ FUNCTIONS = (
     GetAuthScope(),
     GetFlavor(),
     GetKeypair(),
-    GetLimits(),
+    GetQuotaSet(),
     GetImage(),
     GetImageIds(),
     GetNetwork(),
