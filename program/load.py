@@ -20,6 +20,7 @@ from fortress.settings.parse import SettingsError, parse
 from fortress.settings.secrets import SECRETS
 from fortress.settings.types import PROJECT
 from program.clouds import credential_problems
+from program.refusal import refusal
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
         problems.append(f"{prefix}ssh_private_key: is not a private key without a passphrase in OpenSSH or PEM format")
     problems += _agent_problems("ssh_private_key" in given)
     if problems:
-        raise pulumi.RunError("\n".join(["invalid settings:", *(f"  {line}" for line in problems)]))
+        raise refusal("invalid settings:", problems)
     return checked, Secrets(
         project,
         config.require_secret("database_password"),

@@ -313,7 +313,8 @@ def drift(
         if json:
             _say(show.as_json(stack, after, refused, before if repair else None))
         else:
-            _say(show.as_text(stack, after, terminal=_is_terminal(), cure=not repair))
+            repaired = before if repair else ()
+            _say(show.as_text(stack, after, terminal=_is_terminal(), cure=not repair, before=repaired))
         raise typer.Exit(1 if refused else drifting.exit_status)
 
 
