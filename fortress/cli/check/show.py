@@ -119,16 +119,16 @@ def with_unit(check: Check) -> str:
     """What was measured, `-` where nothing was."""
     if check.value is None:
         return "-"
-    return f"{_number(check.value)} {check.unit}" if check.unit else _number(check.value)
+    return f"{number(check.value)} {check.unit}" if check.unit else number(check.value)
 
 
 def limit_of(check: Check) -> str:
     """The limit with its unit, empty where there is none."""
     if check.limit is None:
         return ""
-    limit = "-".join(_number(end) for end in check.limit) if isinstance(check.limit, tuple) else _number(check.limit)
+    limit = "-".join(number(end) for end in check.limit) if isinstance(check.limit, tuple) else number(check.limit)
     return f"{limit} {check.unit}" if check.unit else limit
 
 
-def _number(value: float | str) -> str:
+def number(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.10g}"
