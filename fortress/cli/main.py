@@ -172,9 +172,11 @@ def preview(
 ) -> None:
     """Write a comment for a reviewer that shows what `pulumi up` would do.
 
-    In Markdown: first resources with data that would be replaced or deleted; then, per host, the changed lines of each
-    file and the effect on its service; the cloud resources; the whole report, folded. Secrets stay masked. Nothing is
-    changed, and no host is contacted. Its first line is a marker, by which examples/ci finds the comment to update.
+    In Markdown: first resources with data that would be replaced or deleted, and what happens, in a few sentences:
+    services that restart, machines that reboot, who leaves the edge, whether a password changes. Then, host by host in
+    the order of consequence, the changed lines of each file and the effect on its service; the cloud resources; the
+    whole report, folded. Secrets stay masked. Nothing is changed, and no host is contacted. Its first line is a marker,
+    by which examples/ci finds the comment to update.
     The engine may take 30 minutes.
 
     \b
