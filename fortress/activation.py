@@ -14,14 +14,16 @@ class Effect(IntEnum):
 
     UNTOUCHED = 0
     RELOADS = 1
-    RESTARTS = 2
-    STOPS = 3
-    UNKNOWN = 4
+    STARTS = 2
+    RESTARTS = 3
+    STOPS = 4
+    UNKNOWN = 5
 
 
 WORDS = {
     Effect.UNTOUCHED: "is not touched",
     Effect.RELOADS: "reloads",
+    Effect.STARTS: "starts",
     Effect.RESTARTS: "restarts",
     Effect.STOPS: "stops",
     Effect.UNKNOWN: "unknown",

@@ -13,8 +13,11 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 OUTPUT = "fortress"
 """Name of the stack output that holds all this."""
 
-VERSION = 1
-"""Of these models. The first programs wrote none; what they wrote is read where it has the fields of version 1."""
+VERSION = 2
+"""Of these models. The first programs wrote none; what they wrote is read where it has the fields of version 1.
+
+2 has `sites`; of what version 1 wrote, these are not known.
+"""
 
 
 class UnreadableError(ValueError):
@@ -41,6 +44,16 @@ class HostFacts(_Facts):
     """Direct peers. One that is no host of the stack is set as gone, and still a peer until it leaves the settings."""
     open_tcp: tuple[int, ...]
     """TCP ports that answer outside the tunnel."""
+
+
+class SiteFacts(_Facts):
+    """A location of hosts: who runs it, and where it is."""
+
+    operator: str
+    country: str
+    """ISO 3166-1 alpha-2."""
+    sovereign: bool
+    """Whether personal data may be stored there."""
 
 
 class MeshFacts(_Facts):
@@ -120,7 +133,8 @@ class LimitFacts(_Facts):
 class StackOutputs(_Facts):
     """All of the output."""
 
-    version: Literal[1]
+    version: Literal[1, 2]
+    sites: dict[str, SiteFacts] = {}
     hosts: dict[str, HostFacts]
     mesh: MeshFacts
     database: DatabaseFacts
@@ -155,7 +169,7 @@ def parse(found: Any) -> StackOutputs:
     Raises:
         UnreadableError: it is no such output, or a newer version's.
     """
-    version = found.get("version", VERSION) if isinstance(found, dict) else VERSION
+    version = found.get("version", 1) if isinstance(found, dict) else VERSION
     if isinstance(version, int | float) and version > VERSION:
         raise UnreadableError(
             f"was written by a newer version of this program (version {version:g}; this one reads {VERSION}); "

@@ -5,8 +5,16 @@
 set -eu
 
 here=$(cd "$(dirname "$0")/.." && pwd)
-plugins=$("$here/lab/plugin.sh" 2>/dev/null)
+project=${LAB_PROJECT:-$here}
+stack=""
+before=""
+for word in "$@"; do
+    case $before in --stack | -s) stack=$word ;; esac
+    case $word in --stack=*) stack=${word#*=} ;; esac
+    before=$word
+done
+plugins=$("$here/lab/plugin.sh" "${stack:+$project/Pulumi.$stack.yaml}" 2>/dev/null)
 [ -z "$plugins" ] || export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true
 export PATH="$here/.venv/bin${plugins:+:$plugins}:$PATH" VIRTUAL_ENV="$here/.venv"
 cd "$here"
-exec python -m lab run -- env -C "${LAB_PROJECT:-$here}" fortress "$@"
+exec python -m lab run -- env -C "$project" fortress "$@"

@@ -1,7 +1,10 @@
 #!/bin/sh
+# plugin.sh [STACK FILE]
+#
 # Print the folder to put on PATH so that the engine finds a stand-in of tests/doubles for each provider plugin that is
 # not to be had here, or nothing where all of them are. Set PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true with it, or
-# the engine tries to download them again and again.
+# the engine tries to download them again and again. A cloud that the stack file does not name is left out: the engine
+# needs no plugin for it, and would warn of one.
 #
 # command: the real plugin from PATH, from the engine's cache or by a download, else the stand-in.
 # openstack, aws: the real plugin from PATH only. One in the engine's cache or a download is passed over, since it is
@@ -47,6 +50,9 @@ if ! on_path command && ! command_elsewhere; then
     wanted="command"
 fi
 for plugin in openstack aws; do
+    if [ -n "${1-}" ] && [ -r "$1" ] && ! grep -qE "^ +$plugin:" "$1"; then
+        continue
+    fi
     if ! on_path "$plugin"; then
         say "the stand-in of tests/doubles for pulumi-resource-$plugin, which reaches no real cloud"
         wanted=$wanted${wanted:+-}$plugin

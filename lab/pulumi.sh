@@ -7,7 +7,7 @@ set -eu
 here=$(cd "$(dirname "$0")/.." && pwd)
 project=${LAB_PROJECT:-$here}
 stack=${LAB_STACK:-lab}
-plugins=$("$here/lab/plugin.sh")
+plugins=$("$here/lab/plugin.sh" "$project/Pulumi.$stack.yaml")
 [ -z "$plugins" ] || export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true
 export PATH="$here/.venv/bin${plugins:+:$plugins}:$PATH" VIRTUAL_ENV="$here/.venv"
 export PULUMI_SKIP_UPDATE_CHECK=true

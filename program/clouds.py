@@ -15,6 +15,7 @@ from fortress.settings.model import Settings
 from fortress.settings.types import PROJECT
 from program import aws, openstack
 from program.asking import Cloud, Clouds, Found
+from program.refusal import refusal
 
 
 def credential_problems(s: Settings, given: Iterable[str]) -> Iterable[str]:
@@ -83,6 +84,5 @@ def look_up(s: Settings, providers: Mapping[str, pulumi.ProviderResource]) -> Fo
         elif cloud.aws:
             aws.look_up(asked, site, cloud.aws, hosts, found)
     if problems:
-        lines = [f"  {PROJECT}:{line}" for line in dict.fromkeys(problems)]
-        raise pulumi.RunError("\n".join(["the clouds reject these settings:", *lines]))
+        raise refusal("the clouds reject these settings:", (f"{PROJECT}:{line}" for line in dict.fromkeys(problems)))
     return found

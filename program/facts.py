@@ -22,6 +22,10 @@ def facts(s: Settings, hosts: Mapping[str, Host], database: DataFortress, edge: 
     edge_ports = (haproxy.HTTP_PORT, haproxy.HTTPS_PORT)
     found = {
         "version": VERSION,
+        "sites": {
+            name: {"operator": site.operator, "country": site.country, "sovereign": site.sovereign}
+            for name, site in s.sites.items()
+        },
         "hosts": {
             name: {
                 "address": host.address,

@@ -19,6 +19,7 @@ from fortress.settings.secrets import SECRETS
 from fortress.settings.types import PROJECT
 from program import secret_texts
 from program.clouds import credential_problems
+from program.refusal import refusal
 from program.secret_texts import set_secret
 
 
@@ -51,7 +52,7 @@ def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
     problems += [f"{prefix}{line}" for line in secret_texts.problems(given)]
     problems += _agent_problems("ssh_private_key" in given)
     if problems:
-        raise pulumi.RunError("\n".join(["invalid settings:", *(f"  {line}" for line in problems)]))
+        raise refusal("invalid settings:", problems)
     return checked, Secrets(
         project,
         config.require_secret("database_password"),

@@ -172,9 +172,11 @@ def preview(
 ) -> None:
     """Write a comment for a reviewer that shows what `pulumi up` would do.
 
-    In Markdown: first resources with data that would be replaced or deleted; then, per host, the changed lines of each
-    file and the effect on its service; the cloud resources; the whole report, folded. Secrets stay masked. Nothing is
-    changed, and no host is contacted. Its first line is a marker, by which examples/ci finds the comment to update.
+    In Markdown: first resources with data that would be replaced or deleted, and what happens, in a few sentences:
+    services that restart, machines that reboot, who leaves the edge, whether a password changes. Then, host by host in
+    the order of consequence, the changed lines of each file and the effect on its service; the cloud resources; the
+    whole report, folded. Secrets stay masked. Nothing is changed, and no host is contacted. Its first line is a marker,
+    by which examples/ci finds the comment to update.
     The engine may take 30 minutes.
 
     \b
@@ -313,7 +315,8 @@ def drift(
         if json:
             _say(show.as_json(stack, after, refused, before if repair else None))
         else:
-            _say(show.as_text(stack, after, terminal=_is_terminal(), cure=not repair))
+            repaired = before if repair else ()
+            _say(show.as_text(stack, after, terminal=_is_terminal(), cure=not repair, before=repaired))
         raise typer.Exit(1 if refused else drifting.exit_status)
 
 

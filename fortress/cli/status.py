@@ -195,12 +195,13 @@ def as_table(
     """One line a host, then what does not hold. `terminal` and `width` are as `Screen` has them."""
     screen = Screen(terminal=terminal, width=width)
     by_host = {name: {c.kind: c for c in found if c.host == name} for name in outputs.hosts}
-    if screen.width < NARROW:
+    table = _table(outputs, by_host)
+    if screen.width < NARROW or not screen.fits(table):
         for name, row in by_host.items():
             cells = ", ".join(f"{kind.words} {_cell(row[kind])}" for kind in KINDS)
             screen.print(Text(f"{WORDS[_worst(row)]}  {name}: {cells}"), soft_wrap=True)
     else:
-        screen.print(_table(outputs, by_host))
+        screen.print(table)
     told: dict[tuple[str, str], Check] = {}
     for check in found:
         if check.status is not Status.OK:
@@ -216,7 +217,7 @@ def as_table(
 def _table(outputs: StackOutputs, by_host: Mapping[str, Mapping[Kind, Check]]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("", "host", "role", "site", *(TITLES.get(kind, kind.words) for kind in KINDS)):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title == "host")
     for name, row in by_host.items():
         worst = _worst(row)
         facts = outputs.hosts[name]

@@ -2,16 +2,18 @@
 // Filters the checks by state, host and words. Without it the page shows all of them, and a chosen host's by :target.
 (() => {
   const form = document.getElementById("filter");
-  const bodies = [...document.querySelectorAll("table.checks tbody")];
+  // A kind of check that holds is folded, and opens while something is looked for in it.
+  const groups = [...document.querySelectorAll("details.group")].map((group) => (
+    { group, rows: group.querySelectorAll("tbody tr"), open: group.open }));
   const nodes = [...document.querySelectorAll("[data-node]")];
 
   function show() {
     const { state, host, words } = Object.fromEntries(new FormData(form));
     const wanted = words.trim().toLowerCase();
     let shown = 0, all = 0;
-    for (const body of bodies) {
+    for (const { group, rows, open } of groups) {
       const before = shown;
-      for (const row of body.rows) {
+      for (const row of rows) {
         row.hidden = Boolean(
           (state && row.dataset.state !== state) ||
           (host && row.dataset.host !== host && row.dataset.about !== host) ||
@@ -19,7 +21,8 @@
         shown += row.hidden ? 0 : 1;
         all += 1;
       }
-      body.hidden = shown === before;
+      group.hidden = shown === before;
+      group.open = state || host || wanted ? shown > before : open;
     }
     for (const node of nodes) node.classList.toggle("chosen", node.dataset.node === host);
     form.querySelector("output").value = shown === all ? "" : `${shown} of ${all}`;

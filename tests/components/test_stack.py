@@ -129,7 +129,11 @@ def test_outputs() -> None:
     peers = {worker: ["oslo-db", "oslo-edge"] for worker in WORKERS}
     peers |= {hub: ["fra-1", "fra-2", "oslo-web"] for hub in ("oslo-db", "oslo-edge")}
     assert facts == {
-        "version": 1,
+        "version": 2,
+        "sites": {
+            "oslo": {"operator": "A Norwegian cloud", "country": "NO", "sovereign": True},
+            "frankfurt": {"operator": "Amazon Web Services", "country": "DE", "sovereign": False},
+        },
         "hosts": {
             name: {
                 "address": host["address"],

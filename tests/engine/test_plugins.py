@@ -17,9 +17,10 @@ def offered(folder: str) -> set[str]:
     return {path.name.removeprefix("pulumi-resource-") for path in Path(folder.strip()).iterdir()} if folder else set()
 
 
-def choose(folder: Path, path: str) -> subprocess.CompletedProcess[str]:
+def choose(folder: Path, path: str, *arguments: Path) -> subprocess.CompletedProcess[str]:
     environment = os.environ | {"PULUMI_HOME": str(folder / "home"), "PATH": path}
-    return subprocess.run([ROOT / "lab" / "plugin.sh"], env=environment, capture_output=True, text=True, check=True)
+    command = [ROOT / "lab" / "plugin.sh", *arguments]
+    return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
 
 
 def put(folder: Path, plugin: str) -> None:
@@ -55,3 +56,15 @@ def test_the_stand_in_is_chosen_only_where_the_engine_cannot_download(tmp_path: 
     downloaded = (tmp_path / "home/plugins/resource-command-v1.2.1/pulumi-resource-command").exists()
     assert offered(chosen.stdout) == {"openstack", "aws"} | (set() if downloaded else {"command"})
     assert ("downloaded" if downloaded else "stand-in") in chosen.stderr.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("stack", "clouds"), [("lab", set()), ("oslo", {"openstack", "aws"}), ("none", {"openstack", "aws"})]
+)
+def test_only_plugins_that_the_stack_uses_are_offered_and_spoken_of(
+    stack: str, clouds: set[str], tmp_path: Path
+) -> None:
+    put(tmp_path / "bin", "command")
+    chosen = choose(tmp_path, f"{tmp_path / 'bin'}:/usr/bin:/bin", ROOT / f"Pulumi.{stack}.yaml")
+    assert offered(chosen.stdout) == clouds
+    assert {cloud for cloud in ("openstack", "aws") if cloud in chosen.stderr} == clouds

@@ -121,6 +121,21 @@ def bring_in(stack: ProjectStack, state: Any) -> None:
     stack.run("stack", "import", "--file", str(file))
 
 
+def test_another_login_restarts_nothing_and_changes_no_password(oslo: ProjectStack) -> None:
+    """Answers of commands are unknown then, though nothing but the way to them changed."""
+    ssh = json.loads(oslo.run("config", "get", "data-fortress:ssh"))
+    oslo.settings({"ssh": {**ssh, "user": "another"}})
+    try:
+        done = preview(oslo)
+    finally:
+        oslo.as_it_stands()
+    assert done.returncode == 0, done.stderr
+    happens = done.stdout.partition("### What happens\n\n")[2].partition("\n\n")[0]
+    assert "**restarts**" not in done.stdout.partition("<summary>Full report")[0]
+    assert "- No password changes.\n" in happens
+    assert happens.endswith("- No data is touched.")
+
+
 def moved(oslo: ProjectStack, protect: bool) -> None:
     """Bring a state in where the database's volume stands in another zone than the program says."""
     state = json.loads(oslo.run("stack", "export"))

@@ -39,6 +39,11 @@ class Opened:
         """Hosts of the checks that can be seen."""
         return set(self.page.locator(f"{SHOWN} .on").all_inner_texts())
 
+    @property
+    def unfolded(self) -> list[str]:
+        """Titles of the kinds of checks that are open."""
+        return self.page.locator("details.group[open] > summary .kind").all_inner_texts()
+
     def shows_only(self, host: str) -> bool:
         """Whether what can be seen are checks of one host and about it, both."""
         rows = self.page.locator(SHOWN).all_inner_texts()
@@ -75,13 +80,15 @@ def opened(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Opened]
 
 def test_a_host_of_the_drawing_shows_its_checks(opened: Opened) -> None:
     page = opened.page
-    assert len(opened.hosts) == 5
+    at_first = opened.unfolded
+    assert at_first == ["handshake", "backend", "edge certificate", "database over TLS"]
     page.locator(".drawing a", has_text="frankfurt-2").click()
     expect(page.locator("select")).to_have_value("frankfurt-2")
     assert opened.shows_only("frankfurt-2")
     assert page.locator("#checks-title").bounding_box()["y"] < WIDE["height"] / 2  # type: ignore[index]
     page.locator("select").select_option("every host")
     assert len(opened.hosts) == 5
+    assert opened.unfolded == at_first
     # The same host once more, though the address has it already; and by the keyboard.
     page.locator(".drawing a", has_text="frankfurt-2").click()
     expect(page.locator("select")).to_have_value("frankfurt-2")
@@ -100,11 +107,14 @@ def test_checks_are_found_by_state_and_words(opened: Opened) -> None:
     assert page.locator("output").inner_text() == f"3 of {every}"
     page.get_by_role("searchbox").fill("CERTIFICATE")
     assert page.locator(f"{SHOWN} th").all_inner_texts() == ["edge certificate\nrenew it"]
+    assert opened.unfolded == ["edge certificate"]
     page.get_by_role("radio", name="all").check()
     page.get_by_role("searchbox").fill("no such check")
     assert page.locator(SHOWN).count() == 0
     page.get_by_role("searchbox").fill("")
-    assert page.locator(SHOWN).count() == every
+    assert 0 < page.locator(SHOWN).count() < every
+    page.locator("summary", has_text="host key").click()
+    assert page.locator(SHOWN, has_text="as pinned").count() == 5
 
 
 @pytest.mark.parametrize("opened", [{"java_script_enabled": False}], indirect=True)
@@ -157,6 +167,29 @@ def test_on_a_phone_each_check_is_whole(opened: Opened) -> None:
     )
     assert cut == []
     assert opened.page.locator(f"{SHOWN} .limit").first.is_visible()
+
+
+@pytest.mark.parametrize("opened", [{"viewport": PHONE}], indirect=True)
+def test_on_a_phone_no_column_is_lost_and_the_drawing_says_that_it_goes_on(opened: Opened) -> None:
+    page = opened.page
+    page.locator("summary", has_text="The same as a table").click()
+    cut = page.evaluate(
+        """() => [...document.querySelectorAll('table.plain tbody :is(th, td)')].filter((cell) => {
+            const box = cell.getBoundingClientRect();
+            return box.width && (box.left < 0 || box.right > innerWidth);
+        }).map((cell) => cell.textContent)"""
+    )
+    assert cut == []
+    labels = (
+        page.locator("#hosts tbody tr")
+        .first.locator("td")
+        .evaluate_all("(cells) => cells.map((cell) => getComputedStyle(cell, '::before').content)")
+    )
+    columns = ("role", "site", "in the mesh", "address", "open ports", "up", "services", "last push", "checks")
+    assert [label.split('"')[1].strip() for label in labels] == [*columns]
+    assert page.locator(".swipe").is_visible()
+    fade = page.locator(".canvas").evaluate("(canvas) => getComputedStyle(canvas).maskImage")
+    assert fade.startswith("linear-gradient")
 
 
 def test_nothing_of_a_large_drawing_is_cut(browser: Browser, folder: Path) -> None:

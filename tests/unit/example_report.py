@@ -15,6 +15,7 @@ from fortress.settings import model as settings
 
 NOW = 1_795_000_000.0
 DAY_S = 86_400.0
+COUNTRIES = {"oslo": "NO", "frankfurt": "DE"}
 LAB = {"oslo": 1, "frankfurt": 2}
 
 
@@ -30,7 +31,11 @@ def standing(workers: Mapping[str, int]) -> StackOutputs:
     inner = [name for name, role in roles.items() if role == "worker"]
     outer = [f"{home}-edge", f"{home}-db"]
     facts = {
-        "version": 1,
+        "version": 2,
+        "sites": {
+            site: {"operator": f"The cloud of {site}", "country": COUNTRIES.get(site, "SE"), "sovereign": site == home}
+            for site in workers
+        },
         "hosts": {
             name: {
                 "address": f"192.0.2.{slot}",

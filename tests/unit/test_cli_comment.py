@@ -22,46 +22,10 @@ from fortress.cli.preview import run as preview
 from fortress.cli.preview.comment import render
 from fortress.cli.preview.forge import LIMITS, Forge
 from fortress.cli.preview.markdown import code
-from fortress.cli.preview.plan import Change, Plan, parse
+from fortress.cli.preview.plan import Change, Plan
+from tests.unit.plans import HOST, RETAINED, UNKNOWN, file, plan, pushed, step, urn
 
-UNKNOWN = "04da6b54-80e4-46f7-96ec-b56ff0331ba9"
 NASTY = "@everyone #1 !2 <script>alert(1)</script> </details> https://evil.example GH-1 ``` \u202e\x1b[31m\r"
-
-
-def urn(kind: str, name: str) -> str:
-    return f"urn:pulumi:lab::data-fortress::{kind}::{name}"
-
-
-HOST = urn("fortress:index:Host", "a")
-RETAINED = {"retainOnDelete": True}
-
-
-def step(op: str, kind: str, name: str, old: Any = None, new: Any = None, **more: Any) -> dict[str, Any]:
-    """A step as `pulumi preview --json` has it, with inputs before and after."""
-    common = {"urn": urn(kind, name), "custom": True, "parent": more.pop("parent", "")}
-    old_more, new_more = more.pop("old_more", {}), more.pop("new_more", {})
-    return {
-        "op": op,
-        "urn": urn(kind, name),
-        **({"oldState": {**common, "inputs": old, **old_more}} if old is not None else {}),
-        **({"newState": {**common, "inputs": new, **new_more}} if new is not None else {}),
-        **more,
-    }
-
-
-def file(text: str, path: str = "/etc/x", apply: str = "systemctl restart app") -> dict[str, str]:
-    """The inputs of a pushed file."""
-    command = "sudo " + push.Put(path, machine="a.1", resource="x", apply=apply).render()
-    return {"create": command, "stdin": push.content(text), "connection": "[secret]"}
-
-
-def pushed(op: str, old: Any = None, new: Any = None, name: str = "x", **more: Any) -> dict[str, Any]:
-    return step(op, "fortress:index:Host$command:remote:Command", name, old, new, parent=HOST, **more)
-
-
-def plan(*steps: dict[str, Any], status: int = 0, diagnostics: Any = ()) -> Plan:
-    host = {"op": "same", "urn": HOST, "newState": {"urn": HOST, "custom": False}}
-    return parse({"steps": [host, *steps], "diagnostics": list(diagnostics)}, status)
 
 
 def outside_code(text: str) -> str:
@@ -79,22 +43,25 @@ def test_a_changed_file_shows_its_lines_and_what_becomes_of_its_service() -> Non
     text = render("lab", found)
     assert text.startswith("<!-- fortress preview: lab -->\n")
     assert "#### `a`\n\n`app` **restarts**.\n" in text
-    assert "`/etc/x` changes: `app` **restarts**\n\n```diff\n@@ -1,2 +1,2 @@\n a = 1\n-b = 2\n+b = 3\n```\n" in text
+    assert "`/etc/x` changes: `app` **restarts**\n\n```diff\n a = 1\n-b = 2\n+b = 3\n```\n" in text
     assert push.END.strip() not in text
 
 
-def test_the_same_file_for_the_same_machine_touches_no_service() -> None:
+def test_the_same_file_over_another_connection_touches_no_service() -> None:
     old, new = file("a\n"), file("a\n")
     text = render("lab", plan(pushed("update", old, new, diffReasons=["connection"])))
-    assert "`/etc/x` is pushed again unchanged: no service is touched" in text
-    assert "Changed: `connection`" in text
+    assert "- The connection to `a` changes; 1 file is put again, which touches no service.\n" in text
+    assert "#### `a`\n\nNo service is touched.\n" in text
+    assert "<summary>1 file put again as before</summary>\n\n- `/etc/x`\n" in text
 
 
 def test_the_same_file_for_another_machine_is_a_restart_there() -> None:
     old, new = file("a\n"), file("a\n")
     new["create"] = new["create"].replace("a.1", "a.2")
     text = render("lab", plan(pushed("update", old, new, diffReasons=["create"])))
-    assert "`/etc/x` is pushed again unchanged: `app` **restarts**" in text
+    assert "- `a` **is another machine**, which gets everything again.\n- `app` **restarts** on `a`.\n" in text
+    assert "#### `a`\n\n`app` **restarts**.\n" in text
+    assert "<summary>1 file put again as before</summary>\n\n- `/etc/x`\n" in text
 
 
 def test_what_drift_noted_is_put_right_by_a_restart() -> None:

@@ -859,6 +859,10 @@ def test_mended_is_what_differed_and_holds() -> None:
     after += [found("not heard", "unknown", "b")]
     answer = json.loads(as_json("lab", after, None, before))
     assert [check["name"] for check in answer["mended"]] == ["file put right", "file of a stranger"]
+    assert as_text("lab", after, terminal=False, before=before).splitlines()[:2] == [
+        "repaired  a  file put right: x",
+        "repaired  a  file of a stranger: x",
+    ]
 
 
 def test_a_bastion_that_shows_another_key_is_told_with_both(tmp_path: Path) -> None:

@@ -58,6 +58,23 @@ def test_nothing_is_cut_off_at_any_width(width: int) -> None:
         assert all("".join(check.name.split()) in squeezed for check in CHECKS)
 
 
+@pytest.mark.parametrize("width", [None, 200, 80, 70, 60, 50])
+def test_a_hosts_name_stays_in_one_piece(width: int | None) -> None:
+    name = "production-frankfurt-worker-12"
+    checks = [Check(Kind.HANDSHAKE, name, "oslo-edge", limit=180.0).ok(37), CHECKS[0]]
+    text = show.as_table("lab", checks, terminal=False, width=width)
+    assert name in text
+    assert "180 s" in text
+
+
+def test_a_pipe_has_no_width() -> None:
+    detail = " ".join(["word"] * 40)
+    down = Check(Kind.BACKEND, "a-host-of-a-long-name", "a-site-of-a-long-name/fra-1", limit="UP").fail("DOWN", detail)
+    _, row, _, why, _ = show.as_table("lab", [down], terminal=False).splitlines()
+    assert " ".join(row.split()) == "FAIL backend a-site-of-a-long-name/fra-1 a-host-of-a-long-name DOWN UP"
+    assert why == f"FAIL  backend a-site-of-a-long-name/fra-1 on a-host-of-a-long-name: {detail}"
+
+
 def test_one_reason_is_told_once() -> None:
     silent = [Check(kind, "fra-1").unknown("fra-1 does not answer") for kind in (Kind.HOST_KEY, Kind.CLOCK_OFFSET)]
     silent.append(Check(Kind.HOST_KEY, "fra-2").unknown("fra-2 does not answer"))

@@ -283,7 +283,7 @@ def test_the_command(tmp_path: Path) -> None:
     text = page.read_text()
     assert text.startswith("<!DOCTYPE html>")
     assert SECRET not in text
-    assert '<th scope="col">services</th>' in text
+    assert '<th role="columnheader" scope="col">services</th>' in text
     assert not [left for left in tmp_path.iterdir() if left.name.startswith(".page")]
     found = json.loads(kept.stdout)
     assert {check["name"] for check in found["checks"]} >= {"clock offset", "round trip to oslo-db"}

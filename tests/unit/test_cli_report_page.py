@@ -50,9 +50,8 @@ def text() -> str:
 
 
 def rows(text: str) -> list[list[str]]:
-    """The lines of the table of checks, as words by cell."""
-    table = text.partition('<table class="checks"')[2].partition("</table>")[0]
-    found = re.findall(r'<tr role="row" data-state.*?</tr>', table, re.DOTALL)
+    """The lines of the tables of checks, as words by cell."""
+    found = re.findall(r'<tr role="row" data-state.*?</tr>', text, re.DOTALL)
     return [
         [" ".join(" ".join(Page(cell).words).split()) for cell in re.findall(r"<t[hd].*?</t[hd]>", row, re.DOTALL)]
         for row in found
@@ -62,9 +61,56 @@ def rows(text: str) -> list[list[str]]:
 def test_every_check_stands_with_its_value_and_limit(text: str) -> None:
     found = {tuple(row[1:5]) for row in rows(text)}
     assert len(rows(text)) == len(example_report.facts().checks)
-    assert ("round trip to oslo-db", "frankfurt-2", "23.09 ms", "20-30") in found
-    assert ("edge certificate renew it", "oslo-edge", "9.2 days", "14") in found
+    assert ("round trip to oslo-db", "frankfurt-2", "23.09 ms", "20-30 ms") in found
+    assert ("edge certificate renew it", "oslo-edge", "9.2 days", "14 days") in found
     assert ("host key", "oslo-db", "as pinned", "as pinned") in found
+
+
+def folds(text: str) -> list[tuple[str, str, bool, list[str]]]:
+    """The kinds of checks: title, state, whether it is unfolded, and the states of its cells, one a host."""
+    return [
+        (
+            re.sub(r"<.*?>", "", body.partition('<span class="kind">')[2].partition("</span>")[0]),
+            state,
+            opened == " open",
+            re.findall(r'<span class="cell (\w+)"', body),
+        )
+        for state, opened, body in re.findall(
+            r'<details class="group" data-state="(\w+)"( open)?>(.*?)</summary>', text, re.DOTALL
+        )
+    ]
+
+
+def test_kinds_that_hold_are_a_folded_line_below_those_that_do_not(text: str) -> None:
+    found = folds(text)
+    assert [(title, state, opened) for title, state, opened, _ in found][:5] == [
+        ("handshake", "fail", True),
+        ("backend", "fail", True),
+        ("edge certificate", "fail", True),
+        ("database over TLS", "unknown", True),
+        ("host key", "ok", False),
+    ]
+    assert {opened for _, state, opened, _ in found if state == "ok"} == {False}
+    # In the order of the hosts: edge, database, Oslo's worker, Frankfurt's.
+    assert {title: cells for title, _, _, cells in found}["database over TLS"] == [
+        *("none", "none", "ok", "ok", "unknown")
+    ]
+    assert [row[0] for row in rows(text)][:2] == ["fail", "ok"]
+
+
+def test_a_folded_kind_says_its_values_and_its_limit(text: str) -> None:
+    lines = [part.rpartition('<span class="spread">')[2] for part in text.split("</summary>")]
+    said = [" ".join(" ".join(Page(line).words).split()) for line in lines]
+    assert "109 to 912 s limit 180 s" in said
+    assert "as pinned limit as pinned" in said
+
+
+def test_country_and_operator_of_each_site_are_shown(text: str) -> None:
+    words = " ".join(" ".join(Page(text).words).split())
+    assert "NO, The cloud of oslo, personal data is kept here" in words
+    assert "DE, The cloud of frankfurt" in words
+    older = example_report.standing(example_report.LAB).model_copy(update={"sites": {}})
+    assert "The cloud of" not in report.as_html(replace(example_report.facts(), outputs=older))
 
 
 def test_states_are_told_in_words_too(text: str) -> None:

@@ -139,14 +139,14 @@ def test_an_output_that_was_written_before_there_were_versions_is_read_where_it_
         ),
         (outputs(hosts={"fra-1": {}}), r"another version of this program \(hosts\.fra-1\.address: field required\)"),
         (outputs(version=0), r"another version of this program \(version: "),
-        (outputs(version="2"), r"another version of this program \(version: "),
+        (outputs(version="3"), r"another version of this program \(version: "),
         ({"fortress": "none"}, r"another version of this program \(fortress: "),
         (
-            outputs(version=2, mesh=None),
+            outputs(version=3, mesh=None),
             r"^output 'fortress' of stack 'lab' was written by a newer version of this program "
-            r"\(version 2; this one reads 1\); update data-fortress$",
+            r"\(version 3; this one reads 2\); update data-fortress$",
         ),
-        (outputs(version=2.0), r"newer version of this program \(version 2; this one reads 1\)"),
+        (outputs(version=3.0), r"newer version of this program \(version 3; this one reads 2\)"),
         ({}, "^stack 'lab' has no output"),
     ],
 )

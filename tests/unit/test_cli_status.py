@@ -155,6 +155,15 @@ def test_hosts_are_asked_once_each_and_a_silent_one_is_said_to_be(
     assert narrow.splitlines()[2].startswith("unknown  fra-1: up -, peers -")
 
 
+@pytest.mark.parametrize("width", [None, 90, 80, 60])
+def test_a_hosts_name_stays_in_one_piece_at_any_width(fortress: Fortress, width: int | None) -> None:
+    outputs = parse(fortress.facts)
+    name = "oslo-edge-of-a-very-long-name"
+    outputs = outputs.model_copy(update={"hosts": {**outputs.hosts, name: outputs.hosts["oslo-edge"]}})
+    found = [Check(kind, host).ok("1") for host in outputs.hosts for kind in status.KINDS]
+    assert name in status.as_table(outputs, "lab", found, terminal=False, width=width)
+
+
 def test_the_command(tmp_path: Path) -> None:
     (tmp_path / "f").mkdir()
     with standing_fortress(tmp_path / "f") as standing:

@@ -104,3 +104,11 @@ def test_tools_are_those_that_are_pinned() -> None:
     }
     assert all(path.startswith(".venv/bin/") and os.access(ROOT / path, os.X_OK) for path in own.values()), own
     assert {entry["language"] for entry in HOOKS.values()} == {"system"}
+
+
+@pytest.mark.parametrize("made", [".venv/bin/python", "package/venv/bin/python", ".fortress/verify-lab.jsonl"])
+def test_what_commands_make_in_the_tree_is_ignored(made: str, tmp_path: Path) -> None:
+    """`pulumi package add` makes the second of these."""
+    git(tmp_path, "init", "-q")
+    (tmp_path / ".gitignore").write_text((ROOT / ".gitignore").read_text())
+    assert git(tmp_path, "check-ignore", made).strip() == made

@@ -19,6 +19,9 @@ STYLES = {Status.OK: "green", Status.FAIL: "bold red", Status.UNKNOWN: "yellow"}
 WORDS = {Status.OK: "ok", Status.FAIL: "FAIL", Status.UNKNOWN: "unknown"}
 """Told apart without colour too."""
 
+_TIED = "\u00a0"
+"""A space where no line is broken, until it is shown."""
+
 COMMAND = ": fortress ssh "
 """Where a detail ends in a command, which is there to be copied."""
 
@@ -47,11 +50,12 @@ def as_table(stack: str, checks: Sequence[Check], *, terminal: bool, width: int 
     `terminal` and `width` are as `Screen` has them.
     """
     screen = Screen(terminal=terminal, width=width)
-    if screen.width < NARROW:
+    table = _table(checks)
+    if screen.width < NARROW or not screen.fits(table):
         for check in checks:
             screen.print(_line(check.status, f"{check.name}, {check.host}: {_measured(check)}", screen.width))
     else:
-        screen.print(_table(checks))
+        screen.print(table)
     screen.print()
     for (status, host, detail), names in reasons(checks).items():
         # Soft: only a command is longer than a line, and a terminal that breaks it copies it whole.
@@ -81,7 +85,7 @@ def tally(checks: Sequence[Check]) -> str:
 def _table(checks: Sequence[Check]) -> Table:
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("", "check", "host"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title == "host")
     for title in ("value", "limit"):
         table.add_column(title, justify="right", overflow="fold")
     for check in checks:
@@ -93,7 +97,8 @@ def _line(status: Status, said: str, width: int) -> Text:
     """Something about a check, with what does not fit the line hanging below; a command at its end stays whole."""
     word = WORDS[status]
     said, command, arguments = said.partition(COMMAND)
-    line = Text(textwrap.fill(f"{word}  {said}", width, subsequent_indent="    ", break_on_hyphens=False))
+    filled = textwrap.fill(f"{word}  {said}", width, subsequent_indent="    ", break_on_hyphens=False)
+    line = Text(filled.replace(_TIED, " "))
     line.append(command.replace(" ", "\n", 1) + arguments)
     line.stylize(STYLES[status], 0, len(word))
     return line
@@ -104,25 +109,26 @@ def _status(check: Check) -> Text:
 
 
 def _measured(check: Check) -> str:
-    limit = limit_of(check)
-    return f"{with_unit(check)} (limit {limit})" if limit else with_unit(check)
+    value, limit = with_unit(check), limit_of(check)
+    if check.unit:  # a number and its unit stay on one line
+        value, limit = value.replace(" ", _TIED), limit.replace(" ", _TIED)
+    return f"{value} (limit{_TIED}{limit})" if limit else value
 
 
 def with_unit(check: Check) -> str:
     """What was measured, `-` where nothing was."""
     if check.value is None:
         return "-"
-    return f"{_number(check.value)} {check.unit}" if check.unit else _number(check.value)
+    return f"{number(check.value)} {check.unit}" if check.unit else number(check.value)
 
 
 def limit_of(check: Check) -> str:
-    """The limit in words, empty where there is none."""
+    """The limit with its unit, empty where there is none."""
     if check.limit is None:
         return ""
-    if isinstance(check.limit, tuple):
-        return "-".join(_number(end) for end in check.limit)
-    return _number(check.limit)
+    limit = "-".join(number(end) for end in check.limit) if isinstance(check.limit, tuple) else number(check.limit)
+    return f"{limit} {check.unit}" if check.unit else limit
 
 
-def _number(value: float | str) -> str:
+def number(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:.10g}"

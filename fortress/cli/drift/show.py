@@ -40,13 +40,24 @@ def _repaired(before: Sequence[Finding], after: Sequence[Finding]) -> list[Findi
 
 
 def as_text(
-    stack: str, findings: Sequence[Finding], *, terminal: bool, width: int | None = None, cure: bool = False
+    stack: str,
+    findings: Sequence[Finding],
+    *,
+    terminal: bool,
+    width: int | None = None,
+    cure: bool = False,
+    before: Sequence[Finding] = (),
 ) -> str:
     """What differs, and the tally of all. `terminal` and `width` are as `Screen` has them.
 
-    `cure` is whether to say what would put right how much of it.
+    `cure` is whether to say what would put right how much of it; `before` what was found before a repair.
     """
     screen = Screen(terminal=terminal, width=width)
+    for finding in _repaired(before, findings):
+        was = finding.check
+        repaired = Text(f"repaired  {_safe(f'{was.host}  {was.name}: {was.value}')}")
+        repaired.stylize(STYLES[Status.OK], 0, len("repaired"))
+        screen.print(repaired, soft_wrap=True)
     reasons: dict[tuple[str, str], list[Check]] = {}
     for finding in findings:
         check = finding.check

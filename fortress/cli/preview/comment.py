@@ -5,25 +5,40 @@ Untrusted text (names, file contents, errors) appears as code only, where no for
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from fortress import push
-from fortress.activation import Activation, Effect, leaves_services, of_command
+from fortress.activation import Effect
 from fortress.cli.base.masking import SECRET
+from fortress.cli.preview.files import (
+    HostOutlook,
+    Outlook,
+    Stage,
+    effect_words,
+    file_of,
+    is_file,
+    outlook,
+    put_of,
+    same_file,
+    text_stays,
+    unified,
+)
 from fortress.cli.preview.forge import LIMITS, Forge
+from fortress.cli.preview.happens import sentences
 from fortress.cli.preview.markdown import block, code, fenced, fitting, fold, tag_code
-from fortress.cli.preview.plan import UNKNOWN, Change, Plan
+from fortress.cli.preview.plan import Change, Plan
 
 LONGEST_FILE = 8
 """A file may take at most the comment's size divided by this."""
+LONGEST_HOST = 5
+"""The same for the files of a host that is new or removed."""
 LONGEST_ERRORS = 4
 """The same for the engine's errors, so that the risks are always shown beside them."""
 LONGEST_RISKS = 3
-"""The same for the list of risks; one line of it takes a sixth of the shortest comment."""
+"""The same for the list of risks, and for what happens; a line of risks takes a sixth of the shortest comment."""
 SAYING_WHAT_IS_CUT = 2500
 """Bytes reserved for it: eight names of 80, and the stack's of 200 characters."""
 AROUND_THE_REPORT = 1200
@@ -64,17 +79,18 @@ def marker(stack: str) -> str:
 
 def render(stack: str, plan: Plan, forge: Forge = Forge.GITHUB) -> str:
     """The whole comment, at most as long as the forge allows."""
-    limit = LIMITS[forge]
+    limit, seen = LIMITS[forge], outlook(plan)
     head = [
         marker(stack),
         f"## Preview of {code(stack)}: {_headline(plan)}\n",
         *_risks(plan, limit // LONGEST_RISKS),
         *_errors(plan, limit // LONGEST_ERRORS),
+        *_happens(seen, limit // LONGEST_RISKS),
         *_tally(plan),
     ]
     parts: list[Part] = []
     if plan.changing:
-        parts += _hosts(plan, limit // LONGEST_FILE)
+        parts += _hosts(seen, limit)
         parts += _cloud(plan)
         parts += _others(plan)
     parts += _notes(plan)
@@ -116,6 +132,16 @@ def _risks(plan: Plan, longest: int) -> list[str]:
     return ["### ⚠️ Data at risk\n", *lines, ""]
 
 
+def _happens(seen: Outlook, longest: int) -> list[str]:
+    """What it comes to, as many sentences as fit; nothing of a plan that stopped, which need not be whole."""
+    if not seen.plan.changing or seen.plan.errors or seen.plan.status:
+        return []
+    lines = [f"- {said}" for said in sentences(seen)]
+    while sum(len(line.encode()) + 1 for line in lines) > longest:
+        lines.pop()
+    return ["### What happens\n", *lines, ""]
+
+
 def _at_risk(change: Change) -> str:
     if change.moves and not change.goes:
         return f"- **ANOTHER MACHINE** for {code(change.host, 120)}: {_risk(change)}"
@@ -139,7 +165,7 @@ def _tally(plan: Plan) -> list[str]:
     same = plan.counts.get("same", 0)
     said = f"{_counted(plan)}{f'; {same} unchanged' if same else ''}."
     commands = [change for change in plan.changing if change.is_command]
-    files = [change for change in commands if _is_file(change)]
+    files = [change for change in commands if is_file(change)]
     hosts = {change.host for change in files if change.host}
     cloud = [change for change in plan.changing if change.is_cloud]
     where = [f"{_number(len(files), 'file')} on {_number(len(hosts), 'host')}"] if files else []
@@ -150,153 +176,119 @@ def _tally(plan: Plan) -> list[str]:
 # --- hosts ------------------------------------------------------------------------------------------------------------
 
 
-def file_of(change: Change) -> str:
-    """The path of a change on its host, empty if it is not a file, or its path is unknown."""
-    for state in (change.after, change.before):
-        found = push.parse(str(state.get("create", "")))
-        if isinstance(found, push.Push):
-            return found.path
-    return ""
-
-
-def _is_file(change: Change) -> bool:
-    """Whether it is a file, or may be one: a text whose command is not known yet."""
-    return bool(file_of(change)) or (change.after.get("create") == UNKNOWN and "stdin" in change.after)
-
-
-def activation(change: Change) -> Activation:
-    """The effect on the service of a file; none if the same file is pushed to the same machine again."""
-    if change.op == "leave":
-        return Activation(Effect.UNTOUCHED)
-    if change.op == "delete":
-        return of_command(str(change.before.get("delete", "")))
-    if change.op == "update" and _same_file(change):
-        return Activation(Effect.UNTOUCHED)
-    return of_command(str(change.after.get("create", "")))
-
-
-def _same_file(change: Change) -> bool:
-    before, after = change.before, change.after
-    if "stdin" in change.differing or before.get("stdin") != after.get("stdin"):
-        return False
-    one, other = _put(before), _put(after)
-    noted = push.without_note(str(before.get("create", "")))[1]  # what `fortress drift` found is put right
-    return (
-        one is not None
-        and other is not None
-        and not noted
-        and (one.machine, one.mode, one.owner) == (other.machine, other.mode, other.owner)
-    )
-
-
-def _put(inputs: Mapping[str, object]) -> push.Put | None:
-    found = push.parse(str(inputs.get("create", "")))
-    return found if isinstance(found, push.Put) else None
-
-
-def _text(state: Mapping[str, object]) -> str:
-    """The text of a file as it lands on the host."""
-    return str(state.get("stdin", "")).removesuffix(push.END)
-
-
-def unified(change: Change) -> str:
-    """The changed lines of a file, with three around them; empty if the text stays or may not be seen."""
-    before = _text(change.before) if change.old else ""
-    after = _text(change.after) if change.op not in ("delete", "leave") else ""
-    lines = list(difflib.unified_diff(_lines(before), _lines(after), lineterm="", n=3))[2:]
-    if not before or not after:
-        lines = lines[1:]  # all of it is new or gone, so no line numbers are needed
-    return "".join(f"{line}\n" for line in lines)
-
-
-def _lines(text: str) -> list[str]:
-    """Its lines: only a line feed ends one, unlike in Python's splitlines."""
-    return text.removesuffix("\n").split("\n") if text else []
-
-
-def _hosts(plan: Plan, longest: int) -> list[Part]:
-    on: dict[str, list[Change]] = {}
-    for change in plan.changing:
-        if change.is_command:
-            on.setdefault(change.host, []).append(change)
-    if not on:
+def _hosts(seen: Outlook, limit: int) -> list[Part]:
+    shown = [host for host in seen.hosts.values() if host.changes]
+    if not shown:
         return []
     parts = [Part(1, "### Hosts\n")]
-    for host in sorted(on, key=lambda name: (not name, name)):
-        changes = sorted(on[host], key=lambda change: (file_of(change) or "~", change.name))
-        parts.append(
-            Part(1, f"#### {code(host) if host else 'A host that is not known yet'}\n\n{_services(changes)}\n")
-        )
-        files = [change for change in changes if _is_file(change)]
+    for host in shown:
+        changes = sorted(host.changes, key=lambda change: (file_of(change) or "~", change.name))
+        title = code(host.name) if host.name else "A host that is not known yet"
+        parts.append(Part(1, f"#### {title}\n\n{_services(host)}\n"))
+        files = [change for change in changes if is_file(change)]
+        apart = host.stage in (Stage.NEW, Stage.REMOVED)
         own = [change for change in files if file_of(change).startswith(f"{push.LIBRARY}/") and change.op == "create"]
-        for change in files:
-            if change not in own:
-                parts.append(_file(host, change, longest))
+        again = [] if apart else [change for change in files if _is_again(change, host)]
+        shown_files = [change for change in files if change not in own and change not in again]
+        if apart and shown_files:
+            parts.append(_whole(host.name, shown_files, seen, limit // LONGEST_HOST))
+        elif not apart:
+            parts += [_file(host.name, change, seen, limit // LONGEST_FILE) for change in shown_files]
+        if again:
+            paths = "\n".join(f"- {code(file_of(change))}" for change in again[:LISTED])
+            more = f"\n- and {len(again) - LISTED} more" if len(again) > LISTED else ""
+            parts.append(Part(3, fold(f"{_number(len(again), 'file')} put again as before", paths + more)))
         commands = [change for change in changes if change not in files]
         if own:
             paths = _codes([file_of(change) for change in own])
-            parts.append(Part(3, f"New tools of the program: {paths}\n", f"tools of {code(host)}"))
+            parts.append(Part(3, f"New tools of the program: {paths}\n", f"tools of {code(host.name)}"))
         if commands:
-            parts.append(Part(3, _commands(commands), f"commands on {code(host)}"))
+            parts.append(Part(3, _commands(commands), f"commands on {code(host.name)}"))
     return parts
 
 
-def _services(changes: Sequence[Change]) -> str:
+def _is_again(change: Change, host: HostOutlook) -> bool:
+    """Whether the same file is put again only since the way to its host changes, or since its host is another."""
+    if host.stage is Stage.MOVES:
+        return text_stays(change) and is_file(change) and not _meta(change)
+    return same_file(change) and change.op == "update" and change.differing == ("connection",)
+
+
+def _services(host: HostOutlook) -> str:
     """The combined effect on each service of a host."""
-    worst: dict[str, Effect] = {}
-    unknown = besides = 0
-    for change in changes:
-        if not _is_file(change):
-            run = {"delete": change.before.get("delete"), "leave": None}.get(change.op, change.after.get("create"))
-            besides += run is not None and not leaves_services(str(run))
-            continue
-        found = activation(change)
-        if found.effect is Effect.UNKNOWN and not found.service:
-            unknown += 1
-        elif found.service:
-            worst[found.service] = max(worst.get(found.service, Effect.UNTOUCHED), found.effect)
-    said = [f"{code(service)} {_effect(effect)}" for service, effect in sorted(worst.items())]
-    if unknown:
-        said.append(f"for {_number(unknown, 'file')} the effect on the service is unknown")
+    said = [
+        f"{code(service)} {effect_words(effect)}"
+        for service, effect in sorted(host.services.items())
+        if host.stage is not Stage.REMOVED or effect is Effect.STOPS
+    ]
+    for service in sorted(host.perhaps):
+        if service not in host.services:
+            said.append(f"{code(service)} restarts only if a text below is another")
+    if host.untold:
+        said.append(f"for {_number(host.untold, 'file')} the effect on the service is unknown")
+    stage = {Stage.NEW: "New: ", Stage.REMOVED: "Removed: ", Stage.REBOOTS: "**Reboots**; "}.get(host.stage, "")
     if said:
-        return f"{_sentence(', '.join(said))}.{' Commands below may touch others.' if besides else ''}"
-    return "No file touches a service; commands below may." if besides else "No service is touched."
+        rest = ", ".join(said)
+        whole = host.stage in (Stage.NEW, Stage.REMOVED)  # all its commands belong to that
+        more = " Commands below may touch others." if host.besides and not whole else ""
+        return f"{stage}{rest if stage else _sentence(rest)}.{more}"
+    none = "No file touches a service; commands below may." if host.besides else "No service is touched."
+    return f"{stage}{none[:1].lower()}{none[1:]}" if stage else none
 
 
 def _sentence(said: str) -> str:
     return said[:1].upper() + said[1:]
 
 
-def _effect(effect: Effect) -> str:
-    words = str(Activation(effect, "x")).removeprefix("x ")
-    return f"**{words}**" if effect > Effect.RELOADS else words
-
-
-def _becomes(change: Change) -> str:
-    found = activation(change)
+def _becomes(change: Change, seen: Outlook) -> str:
+    """What becomes of the service of a file, as Markdown."""
+    if seen.asked_again(change):
+        service, _, words = seen.said(change).partition(" ")
+        return f"{code(service)} {words}" if words.startswith("restarts only") else "no service is touched"
+    found = seen.activation(change)
     if not found.service:
         return "service unknown" if found.effect is Effect.UNKNOWN else "no service is touched"
-    return f"{code(found.service)} {_effect(found.effect)}"
+    return f"{code(found.service)} {effect_words(found.effect)}"
 
 
-def _file(host: str, change: Change, longest: int) -> Part:
+def _whole(host: str, files: Sequence[Change], seen: Outlook, longest: int) -> Part:
+    """All files of a host that comes or goes, folded; those that do not fit by their paths."""
+    kept: list[str] = []
+    for number, change in enumerate(files):
+        text = _file(host, change, seen, longest, whole=True).text
+        longest -= _size(text)
+        if longest < 0:
+            rest = files[number:]
+            kept.append(f"And {_codes([file_of(each) or each.name for each in rest])}.\n")
+            break
+        kept.append(text)
+    rank = 4 if any(change.op in ("create", "leave") for change in files) else 2
+    title = _number(len(files), "file")
+    return Part(rank, fold(title, "\n".join(kept)), f"{title} of {code(host or 'unknown')}")
+
+
+def _file(host: str, change: Change, seen: Outlook, longest: int, *, whole: bool = False) -> Part:
     path = file_of(change)
     name = code(path) if path else f"{code(change.name)} (path unknown)"
     what = {"create": "is new", "delete": "is removed", "leave": "stays, and is forgotten", "replace": "is replaced"}
-    hidden = SECRET in (change.after.get("stdin"), change.before.get("stdin"))
-    diff = "" if hidden else unified(change)
-    hidden = hidden or ("stdin" in change.differing and not diff)  # only a private key in it differs
-    verb = what.get(change.op, "changes" if diff or hidden else "is pushed again unchanged")
-    title = f"{name} {verb}: {_becomes(change)}"
-    lines = [f"{title}\n"]
-    if hidden and (change.op == "create" or "stdin" in change.differing):
+    secret = SECRET in (change.after.get("stdin"), change.before.get("stdin"))
+    asked_again = seen.asked_again(change)
+    diff = "" if secret or asked_again else unified(change)
+    # Where no line differs, only a private key in it does.
+    hidden = "stdin" in change.differing and not diff and not asked_again
+    changes = "is asked again" if asked_again else "changes" if diff or hidden else "is pushed again unchanged"
+    verb = what.get(change.op, changes)
+    # Of a host that goes, it is said once which services stop.
+    effect = "" if whole and change.op in ("delete", "leave") else f": {_becomes(change, seen)}"
+    lines = [f"{name} {verb}{effect}\n"]
+    if hidden or (secret and change.op in ("create", "replace")):
         lines.append("Its text is secret and not shown.\n")
     elif change.differing and not diff and change.op == "update":
         lines.append(f"Changed: {_codes(change.differing)}\n")
     lines += _meta(change)
     if diff:
         shown = fenced(diff, "diff", longest)
-        long = diff.count("\n") > (OPEN_LINES if change.op == "update" else OPEN_LINES_OF_NEW)
+        long = not whole and diff.count("\n") > (OPEN_LINES if change.op == "update" else OPEN_LINES_OF_NEW)
         lines.append(
             fold(f"{_number(diff.count(chr(10)), 'line')} of {tag_code(path or change.name)}", shown) if long else shown
         )
@@ -306,7 +298,7 @@ def _file(host: str, change: Change, longest: int) -> Part:
 
 def _meta(change: Change) -> list[str]:
     """Mode and owner, if they change."""
-    one, other = _put(change.before), _put(change.after)
+    one, other = put_of(change.before), put_of(change.after)
     if one is None or other is None or (one.mode, one.owner) == (other.mode, other.owner):
         return []
     return [f"Mode and owner: {code(f'{one.mode} {one.owner}')} → {code(f'{other.mode} {other.owner}')}\n"]

@@ -25,6 +25,9 @@ _SENTINELS = re.compile(
 _COLOUR = re.compile(r"<\{%.*?%\}>|\x1b\[[0-9;]*m")
 _REPLACING = ("replace", "create-replacement", "delete-replaced", "import-replacement", "read-replacement")
 _DELETING = ("delete", "discard", "discard-replaced")
+_MACHINE = (":compute/instance:Instance", ":ec2/instance:Instance")
+_RESTARTS_MACHINE = ("flavorName", "flavorId", "instanceType")
+"""Inputs that the providers change in place by stopping the machine and starting it again."""
 _HOLDS_DATA = re.compile(
     r":(?:blockstorage/volume(?:V\d)?|ebs/(?:volume|snapshot(?:Copy|Import)?)|sharedfilesystem/(?:share|snapshot)"
     r"|objectstorage/container(?:Object|V1)?|s3/bucket(?:V2|Object|Objectv2)?|efs/fileSystem"
@@ -33,7 +36,11 @@ _HOLDS_DATA = re.compile(
     re.IGNORECASE,
 )
 """Types that hold data. Not their accessories: a bucket's policy, a volume's attachment, a subnet group."""
-_NOISE = ("an unhandled error occurred: program exited with non-zero exit code", "warning: using pulumi-resource-")
+_NOISE = re.compile(
+    "^an unhandled error occurred: program exited with non-zero exit code|^warning: using pulumi-resource-"
+    "|^cannot ignore changes in added or removed elements of the path|: this is the stand-in of tests/doubles, "
+)
+"""What the engine and the stand-ins for its plugins say whatever the plan is."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +96,21 @@ class Change:
         return self.is_command and bool(old and new and old.number != new.number)
 
     @property
+    def is_machine(self) -> bool:
+        """Whether it is a machine in a cloud."""
+        return self.is_cloud and self.type.endswith(_MACHINE)
+
+    @property
+    def reboots(self) -> bool:
+        """Whether it is a machine that gets another size in place, and is stopped and started for that."""
+        return self.op == "update" and self.is_machine and any(name in self.differing for name in _RESTARTS_MACHINE)
+
+    @property
+    def holds_data(self) -> bool:
+        """Whether it is of a type that holds data."""
+        return bool(_HOLDS_DATA.search(self.type))
+
+    @property
     def rebuilt(self) -> bool:
         """Whether it is a machine that gets another image in place."""
         return (
@@ -97,9 +119,9 @@ class Change:
 
     def risk(self) -> str:
         """Why the change loses data or protection, empty if it does not."""
-        if self.goes and _HOLDS_DATA.search(self.type):
+        if self.goes and self.holds_data:
             return "holds data"
-        if self.goes and self.database and self.type.endswith("/instance:Instance"):
+        if self.goes and self.database and self.is_machine:
             return "the database's machine"
         if self.goes and self.old.get("protect"):
             return "protected"
@@ -188,7 +210,7 @@ def parse(said: Any, status: int) -> Plan:
         text = _COLOUR.sub("", str(diagnostic.get("message", ""))).strip()
         text = text.removeprefix("error: ")
         kind = spoken.get(diagnostic.get("severity", ""), spoken["info"])
-        if text and text not in kind and not text.startswith(_NOISE):
+        if text and text not in kind and not _NOISE.search(text):
             kind.append(text)
     errors = tuple(spoken["error"])
     if status and not errors:

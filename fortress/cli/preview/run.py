@@ -12,7 +12,7 @@ from fortress.cli.check import show
 from fortress.cli.check.check import Check, Status
 from fortress.cli.check.kinds import Kind
 from fortress.cli.engine import run as engine
-from fortress.cli.preview import comment, plan
+from fortress.cli.preview import comment, files, plan
 from fortress.cli.preview.forge import Forge
 
 LONGEST_S = 1800.0
@@ -86,6 +86,7 @@ def as_json(stack: str, found: plan.Plan, text: str) -> str:
 
 
 def _more(found: plan.Plan, text: str) -> dict[str, object]:
+    seen = files.outlook(found)
     return {
         "counts": dict(found.counts),
         "risks": [
@@ -98,8 +99,8 @@ def _more(found: plan.Plan, text: str) -> dict[str, object]:
                 "type": one.type,
                 "change": one.op,
                 "host": one.host,
-                "path": comment.file_of(one) if one.is_command else "",
-                "service": str(comment.activation(one)) if one.is_command and comment.file_of(one) else "",
+                "path": files.file_of(one) if one.is_command else "",
+                "service": seen.said(one) if one.is_command and files.file_of(one) else "",
                 "properties": list(one.differing),
                 "because": list(one.reasons),
             }

@@ -26,6 +26,8 @@ from fortress.facts import StackOutputs
 from fortress.text import render_page
 
 CERTIFICATES = (Kind.DATABASE_CERTIFICATE, Kind.EDGE_CERTIFICATE, Kind.CERTIFICATE)
+MANY_HOSTS = 6
+"""With more hosts, their names stand upright above the matrix of checks."""
 MANY_FILES = 8
 """From so many on, a host's changed files are folded."""
 
@@ -96,6 +98,11 @@ class Row:
     """That of the other host whom it is about: `handshake with B`, `backend X/B`."""
 
     @property
+    def place(self) -> int:
+        """Before those that hold come those that do not."""
+        return WORST.index(self.check.status)
+
+    @property
     def word(self) -> str:
         return show.WORDS[self.check.status].lower()
 
@@ -108,6 +115,73 @@ def slugs(outputs: StackOutputs, checks: Iterable[Check]) -> dict[str, str]:
             plain = re.sub(r"[^A-Za-z0-9_-]", "-", name)
             found[name] = plain if plain not in found.values() else f"{plain}-{len(found)}"
     return found
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What the checks of one kind come to on one host; no status where it has none."""
+
+    slug: str
+    status: Status | None
+    said: str
+
+
+@dataclass(frozen=True)
+class Group:
+    """The checks of one kind, folded to a line where all of them hold."""
+
+    title: str
+    measures: str
+    status: Status
+    rows: tuple[Row, ...]
+    cells: tuple[Cell, ...]
+    """One a host, in the order of `slugs`."""
+    spread: str
+    """Least and greatest value, or the one that all have; empty where there is no such."""
+    limit: str
+    """The limit that all have, empty where they differ."""
+
+
+def grouped(facts: ReportData) -> list[Group]:
+    """The groups, those that fail first."""
+    names = slugs(facts.outputs, facts.checks)
+    found = [_group(rows, names) for rows in groups(facts)]
+    return sorted(found, key=lambda group: WORST.index(group.status))
+
+
+def _group(rows: Sequence[Row], names: Mapping[str, str]) -> Group:
+    kind = rows[0].check.kind
+    cells = []
+    for name, slug in names.items():
+        own = [row.check for row in rows if row.check.host == name]
+        said = f"{name}: {show.tally(own)}" if own else f"{name}: none"
+        cells.append(Cell(slug, worst(own) if own else None, said))
+    limits = {row.limit for row in rows}
+    return Group(
+        _title(kind),
+        kind.measures,
+        worst(row.check for row in rows),
+        tuple(rows),
+        tuple(cells),
+        _spread([row.check for row in rows]),
+        limits.pop() if len(limits) == 1 else "",
+    )
+
+
+def _title(kind: Kind) -> str:
+    """The words of a kind without those that lead to what each check is about."""
+    return re.sub(r"(?: (?:to|with|at))? \{about\}$", "", kind.words)
+
+
+def _spread(checks: Sequence[Check]) -> str:
+    numbers = [check for check in checks if isinstance(check.value, int | float)]
+    if numbers:
+        least, greatest = (pick(numbers, key=lambda check: _number(check.value)) for pick in (min, max))
+        if least.value == greatest.value:
+            return show.with_unit(least)
+        return f"{show.number(_number(least.value))} to {show.with_unit(greatest)}"
+    values = {str(check.value) for check in checks if check.value is not None}
+    return values.pop() if len(values) == 1 else ""
 
 
 def groups(facts: ReportData) -> list[list[Row]]:
@@ -177,7 +251,7 @@ def reasons(checks: Sequence[Check]) -> list[tuple[Status, str, str, list[str]]]
 def as_html(facts: ReportData) -> str:
     """The whole page. It holds all it shows, and forbids the browser to load anything."""
     names = slugs(facts.outputs, facts.checks)
-    style = render_page("report.css.j2", slugs=list(names.values()))
+    style = render_page("report.css.j2", slugs=list(names.values()), many_hosts=len(names) > MANY_HOSTS)
     program = render_page("report.js")
     found = pairs(facts.outputs, facts.checks)
     by_host = {name: [check for check in facts.checks if check.host == name] for name in facts.outputs.hosts}
@@ -193,7 +267,7 @@ def as_html(facts: ReportData) -> str:
         pairs=found,
         between=between_sites(facts.outputs, found),
         slugs=names,
-        groups=groups(facts),
+        groups=grouped(facts),
         by_host=by_host,
         looked={(check.host, str(check.kind)): check for check in facts.looked},
         reasons=reasons(facts.checks),
@@ -244,6 +318,7 @@ def as_json(facts: ReportData) -> str:
             name: {"site": host.site, "role": host.role, "mesh_address": host.mesh_address, "address": host.address}
             for name, host in facts.outputs.hosts.items()
         },
+        "sites": {name: site.model_dump() for name, site in facts.outputs.sites.items()},
         "links": [
             {
                 "source": each.source,
