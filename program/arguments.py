@@ -112,6 +112,7 @@ def database_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) 
         "password": secrets.database_password,
         "clients": str(s.mesh.network),
         "privileges": list(s.database.privileges),
+        "connections_per_client": s.database.connections_per_client,
         "buffer_pool_mb": s.database.buffer_pool_mb,
         "flush_log_at_commit": s.database.flush_log_at_commit,
         "cross_cloud_copy": s.database.cross_cloud_copy,

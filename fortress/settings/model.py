@@ -127,6 +127,8 @@ class DatabaseSettings(Model):
     """The application's account."""
     privileges: mariadb.Privileges = list(mariadb.DEFAULT_PRIVILEGES)
     """Privileges of the application's account in its database, without duplicates."""
+    connections_per_client: mariadb.ConnectionsPerClient = 200
+    """Connections that each worker may have open to the database, of 1,000 in all; further ones get error 1226."""
     flush_log_at_commit: mariadb.FlushLog = 1
     """MariaDB's innodb_flush_log_at_trx_commit. 1 loses no committed transaction; 2, which may lose the last second on
     a power cut, is allowed only with `cross_cloud_copy`."""

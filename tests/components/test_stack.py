@@ -422,8 +422,9 @@ def test_a_setting_reaches_its_file(setting: str) -> None:
         (
             {"database/privileges": ["SELECT"]},
             "db-account",
-            "mariadb-access ensure app app 10.100.0.0/255.255.255.0 SELECT",
+            "mariadb-access ensure app app 10.100.0.0/255.255.255.0 SELECT 200",
         ),
+        ({"database/connections_per_client": 90}, "db-account", ",UPDATE 90"),
         (
             {"database/name": "data", "database/user": "web"},
             "db-account",
