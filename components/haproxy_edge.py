@@ -62,7 +62,7 @@ class HAProxyEdgeArgs(TypedDict):
     server_name: str
     """DNS name that clients ask for."""
     other_names: NotRequired[list[str]]
-    """Further ones, none when not given."""
+    """Further DNS names that clients ask for, none when not given."""
     primary: BackendArgs
     """The site that answers."""
     overflow: NotRequired[BackendArgs]
@@ -76,21 +76,19 @@ class HAProxyEdgeArgs(TypedDict):
     maxconn: NotRequired[int]
     """Client connections at a time on each port, 2000 when not given."""
     client_maxconn: NotRequired[int | None]
-    """Those of one client address, and of one /64 network with IPv6; a quarter of `maxconn`, and at least 32, when not
-    given."""
+    """Those of one client, an address or a /64 network of IPv6; a quarter of `maxconn` when not given."""
     timeout_client_ms: NotRequired[int]
     """10000 when not given."""
     timeout_server_ms: NotRequired[int]
     """10000 when not given."""
     timeout_queue_ms: NotRequired[int]
-    """3000 when not given."""
+    """Wait for a server that can take a request, 3000 when not given."""
     timeout_tunnel_ms: NotRequired[int]
     """Silence of a WebSocket, an hour when not given."""
     hsts_s: NotRequired[int | None]
     """Seconds for which browsers use HTTPS only; when not given, a year with `tls` and nothing without."""
     answers_within_s: NotRequired[int]
-    """Seconds within which a server must answer through the edge after a change, 30 when not given. 0 asks nobody, for
-    servers that come later."""
+    """Seconds for a server to answer through the edge after a change, 30 when not given; 0 asks nobody."""
     private_key: NotRequired[pulumi.Input[str] | None]
     """SSH private key; the SSH agent's when not given."""
 
