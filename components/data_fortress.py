@@ -28,6 +28,8 @@ class DataFortressArgs(TypedDict):
     """IPv4 network that clients come from: the mesh's."""
     privileges: NotRequired[list[str]]
     """What the account may do in its database; reading and writing rows when not given."""
+    connections_per_client: NotRequired[int]
+    """Connections that the account may have open from one address, 200 when not given."""
     buffer_pool_mb: NotRequired[int | None]
     """InnoDB's buffer pool in MB; 70 % of the host's memory when not given."""
     flush_log_at_commit: NotRequired[int]
@@ -149,6 +151,7 @@ def _access(args: DataFortressArgs) -> Facts[mariadb.Access]:
         "user": args["user"],
         "network": args["clients"],
         "privileges": args.get("privileges"),
+        "connections_per_client": args.get("connections_per_client"),
     }
     return Facts(mariadb.Access, values, {"network": "clients"})
 

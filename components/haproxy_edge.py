@@ -1,7 +1,7 @@
 """The edge: HAProxy in front of the workers of two sites."""
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -12,6 +12,7 @@ from .checking import Facts, arguments, build, wrong
 from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, child_options, command, with_depends_on
 
+PACKAGES = ("haproxy", "openssl", "python3")
 DRAIN_S = 35
 """Seconds for requests that began under an older configuration: a little more than its hard-stop-after."""
 
@@ -60,6 +61,8 @@ class HAProxyEdgeArgs(TypedDict):
     """Where it runs: a `Host`'s `member`."""
     server_name: str
     """DNS name that clients ask for."""
+    other_names: NotRequired[list[str]]
+    """Further DNS names that clients ask for, none when not given."""
     primary: BackendArgs
     """The site that answers."""
     overflow: NotRequired[BackendArgs]
@@ -71,11 +74,21 @@ class HAProxyEdgeArgs(TypedDict):
     health_path: NotRequired[str]
     """Path that answers 200 while a worker can work, `/health` when not given."""
     maxconn: NotRequired[int]
-    """Client connections at a time, 2000 when not given."""
+    """Client connections at a time on each port, 2000 when not given."""
+    client_maxconn: NotRequired[int | None]
+    """Those of one client, an address or a /64 network of IPv6; a quarter of `maxconn` when not given."""
     timeout_client_ms: NotRequired[int]
     """10000 when not given."""
     timeout_server_ms: NotRequired[int]
     """10000 when not given."""
+    timeout_queue_ms: NotRequired[int]
+    """Wait for a server that can take a request, 3000 when not given."""
+    timeout_tunnel_ms: NotRequired[int]
+    """Silence of a WebSocket, an hour when not given."""
+    hsts_s: NotRequired[int | None]
+    """Seconds for which browsers use HTTPS only; when not given, a year with `tls` and nothing without."""
+    answers_within_s: NotRequired[int]
+    """Seconds for a server to answer through the edge after a change, 30 when not given; 0 asks nobody."""
     private_key: NotRequired[pulumi.Input[str] | None]
     """SSH private key; the SSH agent's when not given."""
 
@@ -101,7 +114,7 @@ class HAProxyEdge(pulumi.ComponentResource):
         packages = command(
             f"{name}-packages",
             target,
-            lambda machine: push.Packages(machine=machine, names=("haproxy", "openssl")).render(),
+            lambda machine: push.Packages(machine=machine, names=PACKAGES).render(),
             options,
         )
         if tls := args.get("tls"):
@@ -117,7 +130,7 @@ class HAProxyEdge(pulumi.ComponentResource):
                 remove_apply="true",
             )
         else:
-            wanted = haproxy.certificate_arguments(edge.certificate, edge.server_name)
+            wanted = haproxy.certificate_arguments(edge.certificate, edge.server_name, edge.other_names)
             tool = put_script(f"{name}-certificate-tool", target, "edge-certificate", options)
             certificate = command(
                 f"{name}-certificate",
@@ -144,7 +157,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             unit="haproxy",
         )
         # The engine deletes after all updates: a worker that leaves is ended only when nothing is under way to it.
-        command(
+        drained = command(
             f"{name}-drained",
             target,
             lambda machine: push.for_machine(machine, *push.script("haproxy-drain", str(DRAIN_S))),
@@ -152,7 +165,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             # The command does not read it: each change of the configuration is waited for.
             stdin=config.apply(lambda text: f"haproxy.cfg {hashlib.sha256(text.encode()).hexdigest()[:16]}\n"),
         )
-        put_fragment(
+        opened = put_fragment(
             f"{name}-firewall",
             target,
             "40-edge.nft",
@@ -165,6 +178,18 @@ class HAProxyEdge(pulumi.ComponentResource):
             ),
             options,
         )
+        if edge.answers_within_s and (primary["servers"] or overflow["servers"]):
+            asker = put_script(f"{name}-answers-tool", target, "edge-answers", options)
+            command(
+                f"{name}-answers",
+                target,
+                lambda machine: push.for_machine(
+                    machine, *push.script("edge-answers", *haproxy.answers_arguments(edge))
+                ),
+                with_depends_on(options, drained, asker, opened),
+                # The command does not read it: whatever is new in HAProxy is asked for.
+                stdin=pulumi.Output.all(drained.stdout, tls["certificate"] if tls else "").apply(_version),
+            )
         self.url = pulumi.Output.from_input(host["address"]).apply(lambda address: f"https://{_in_url(address)}")
         self.register_outputs({"url": self.url})
 
@@ -172,7 +197,7 @@ class HAProxyEdge(pulumi.ComponentResource):
 _NOWHERE: BackendArgs = {"site": "nowhere", "servers": {}, "maxconn": 1}
 
 
-_PATHS = {"timeouts.client_ms": "timeout_client_ms", "timeouts.server_ms": "timeout_server_ms"}
+_PATHS = {f"timeouts.{wait}_ms": f"timeout_{wait}_ms" for wait in ("client", "server", "queue", "tunnel")}
 
 
 def _edge(name: str, args: HAProxyEdgeArgs, primary: Mapping[str, str], overflow: Mapping[str, str]) -> haproxy.Edge:
@@ -181,19 +206,31 @@ def _edge(name: str, args: HAProxyEdgeArgs, primary: Mapping[str, str], overflow
     Raises:
         ValueError: an argument is wrong; the message names it.
     """
+    timeouts = {
+        "client_ms": args.get("timeout_client_ms"),
+        "server_ms": args.get("timeout_server_ms"),
+        "queue_ms": args.get("timeout_queue_ms"),
+        "tunnel_ms": args.get("timeout_tunnel_ms"),
+    }
     facts: dict[str, Any] = {
         "server_name": args["server_name"],
         "primary": {**args["primary"], "servers": primary},
         "overflow": {**args.get("overflow", _NOWHERE), "servers": overflow},
-        "timeouts": {
-            "client_ms": args.get("timeout_client_ms", 10_000),
-            "server_ms": args.get("timeout_server_ms", 10_000),
-        },
+        "timeouts": {wait: value for wait, value in timeouts.items() if value is not None},
+        "other_names": tuple(args.get("other_names", ())),
         "maxconn": args.get("maxconn"),
+        "client_maxconn": args.get("client_maxconn"),
+        "hsts_s": haproxy.HSTS_S if args.get("hsts_s") is None and args.get("tls") else args.get("hsts_s"),
         "checks": args.get("checks"),
         "health_path": args.get("health_path"),
+        "answers_within_s": args.get("answers_within_s"),
     }
     return build("HAProxyEdge", name, Facts(haproxy.Edge, facts, _PATHS))
+
+
+def _version(texts: Sequence[str]) -> str:
+    """One line that another configuration or another certificate changes."""
+    return f"edge {hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:16]}\n"
 
 
 def _plain(servers: Mapping[str, pulumi.Input[str]]) -> dict[str, str]:

@@ -80,6 +80,7 @@ _LEAVE_SERVICES = (
     push.MEMORY[:2],  # older versions read it from standard input
     push.script("haproxy-drain"),
     push.script("wait-healthy"),
+    push.script("edge-answers"),
     push.script("mariadb-access", "ensure"),
 )
 """Words that begin what looks, waits or grants."""

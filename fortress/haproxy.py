@@ -36,9 +36,10 @@ goes on before.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Annotated
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from fortress import text
 from fortress.values import (
@@ -50,6 +51,7 @@ from fortress.values import (
     PlainPath,
     UrlPath,
     User,
+    distinct,
     refusal,
 )
 
@@ -73,9 +75,35 @@ SELF_SIGNED_DAYS = 398
 RENEW_DAYS = 30
 """Days before its end from which edge-certificate makes another one, and mariadb-authority too."""
 
+CLIENT = "src,ipmask(32,64)"
+"""Whose connections are counted together: an IPv4 address, or the smallest network that a customer has with IPv6."""
+LEAST_PER_CLIENT = 32
+"""Of connections that a client may have if nobody sets it: what a few browsers open (our choice)."""
+REQUEST_MS = 5000
+"""Longest wait for the head of a request (our choice: a slow phone needs one or two seconds)."""
+CONTROL_CHARACTERS = r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]"
+"""Those that no value of a header may have (RFC 9110, 5.5), but for CR and LF, which HAProxy refuses itself."""
+CLAIMS = (
+    # Where it comes from.
+    *("forwarded.*", "x-forwarded.*", "x-original-.*", "x-originating-.*", "x-real-.*", "x-remote-.*", "remote-.*"),
+    *("(x-|true-|proxy-|wl-proxy-|x-cluster-|fastly-)?client-ip", "cf-connecting-.*", "cf-pseudo-.*", "x-proxyuser-ip"),
+    *("x-azure-(client|socket)ip", "x-appengine-.*", "x-envoy-.*", "cloudfront-viewer-.*"),
+    # What it asks for, and how.
+    *("x-host", "x-http-host-override", "x-rewrite-.*", "x-(url-)?scheme", "front-end-https", "proxy"),
+    # Which certificate it has.
+    *("(x-)?ssl-.*", "(x-)?client-cert.*"),
+)
+"""Patterns of the names of headers, in lower case, by which proxies tell applications about a client."""
+HSTS_S = 365 * 24 * 3600
+"""A year: what the preload list of browsers asks for at least (hstspreload.org)."""
+
 Connections = Annotated[int, Field(ge=1, le=1_000_000)]
 Patience = Annotated[int, Field(ge=100, le=3_600_000)]
 """In ms."""
+AnswerTime = Annotated[int, Field(ge=0, le=600)]
+"""In s; 0 when nobody is asked."""
+HstsAge = Annotated[int, Field(ge=0, le=2 * HSTS_S)]
+"""In s."""
 ConnectTime = Annotated[int, Field(ge=50, le=5000)]
 """In ms: the article's 5 s at most."""
 
@@ -132,8 +160,15 @@ class Timeouts(Model):
     """For the next bytes from a client."""
     server_ms: Patience = 10_000
     """For the next bytes from a server."""
-    queue_ms: Patience = 5_000
-    """For a free slot (our choice: half of the client's patience)."""
+    queue_ms: Patience = 3_000
+    """For a free slot (our choice: longer than a silent server is taken for alive, shorter than people wait)."""
+    tunnel_ms: Patience = 3_600_000
+    """For the next bytes in either direction of a WebSocket."""
+
+    @property
+    def request_ms(self) -> int:
+        """For the head of a request, from its first byte."""
+        return min(REQUEST_MS, self.client_ms)
 
 
 class Edge(Model):
@@ -141,16 +176,25 @@ class Edge(Model):
 
     server_name: DnsName
     """Name that clients ask for; the health checks send it as Host."""
+    other_names: Annotated[tuple[DnsName, ...], AfterValidator(distinct)] = ()
+    """Further names that clients ask for."""
     primary: Backend
     """The site that answers."""
     overflow: Backend
     """The site that helps it."""
     maxconn: Connections = 2000
-    """Client connections that the edge takes; above the primary's slots, or requests could never spill over."""
+    """Client connections that the edge takes on each port; above the primary's slots, or requests could never spill
+    over."""
+    client_maxconn: Connections | None = None
+    """Those of one client, both ports together; a quarter of `maxconn` when None."""
+    hsts_s: HstsAge | None = None
+    """Seconds for which browsers are told to use HTTPS only; they are told nothing when None."""
     timeouts: Timeouts = Timeouts()
     checks: Checks = Checks()
     health_path: UrlPath = "/health"
     """Answers 200 while a server can work."""
+    answers_within_s: AnswerTime = 30
+    """Seconds within which a server must answer through the edge after a change; 0 when nobody is asked."""
     certificate: PlainPath = CERTIFICATE
     """Certificate chain and key in one PEM file."""
     stats_socket: PlainPath = STATS_SOCKET
@@ -175,12 +219,27 @@ class Edge(Model):
                 f"is not above the {primary.slots} slots of {primary.site}'s servers: requests could never spill over"
             )
             raise refusal(("maxconn",), self.maxconn, wrong)
+        if self.client_maxconn is not None and self.client_maxconn > self.maxconn:
+            raise refusal(("client_maxconn",), self.client_maxconn, f"must be at most {self.maxconn}, which is maxconn")
+        if self.server_name in self.other_names:
+            raise refusal(("other_names",), self.server_name, "is server_name already; leave it out")
         return self
 
+    @property
+    def most_per_client(self) -> int:
+        """Connections that one client may have at a time."""
+        return self.client_maxconn or min(self.maxconn, max(LEAST_PER_CLIENT, self.maxconn // 4))
 
-def certificate_arguments(certificate: str, server_name: str) -> tuple[str, ...]:
+
+def certificate_arguments(certificate: str, server_name: str, other_names: Sequence[str] = ()) -> tuple[str, ...]:
     """Give the arguments of edge-certificate for the edge's own certificate, which haproxy then reads."""
-    return ("--reload", "haproxy", certificate, str(SELF_SIGNED_DAYS), str(RENEW_DAYS), server_name)
+    days = (str(SELF_SIGNED_DAYS), str(RENEW_DAYS))
+    return ("--reload", "haproxy", certificate, *days, server_name, *other_names)
+
+
+def answers_arguments(edge: Edge) -> tuple[str, ...]:
+    """Give the arguments of edge-answers, which asks the edge on its own host until a server answers."""
+    return (edge.server_name, edge.health_path, str(edge.answers_within_s))
 
 
 def detection_bound_ms(checks: Checks, black_hole: bool) -> int:
@@ -222,6 +281,9 @@ def render(edge: Edge) -> str:
         primary=edge.primary,
         overflow=edge.overflow,
         retries=retries(edge.checks),
+        client=CLIENT,
+        control_characters=CONTROL_CHARACTERS,
+        claims=f"^({'|'.join(CLAIMS)})$",
         tls_ciphers=TLS_CIPHERS,
         tls_ciphersuites=TLS_CIPHERSUITES,
         # No host has an underscore in its name, and no two edges in one network namespace share a port.

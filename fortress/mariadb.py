@@ -19,6 +19,8 @@ from fortress.values import DnsName, Model, Text, TunnelAddress, distinct, match
 
 PACKAGES = ("mariadb-server", "openssl", "fio")  # fio: `fortress verify --io`
 PORT = 3306
+MAX_CONNECTIONS = 1000
+"""Of all clients together, at a time."""
 DATA_FOLDER = "/var/lib/mysql"
 TLS_FOLDER = "/etc/mysql/fortress"
 CONFIG_PATH = "/etc/mysql/mariadb.conf.d/90-fortress.cnf"
@@ -91,6 +93,7 @@ Memory = Annotated[int, Field(ge=256, le=MOST_MEMORY_MB)]
 """Of a host, in MB (MiB)."""
 BufferPoolSize = Annotated[int, Field(ge=MIN_POOL_MB, multiple_of=EXTENT_MB)]
 """In MB."""
+ConnectionsPerClient = Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)]
 FlushLog = Annotated[int, Field(ge=1, le=2)]
 
 
@@ -190,6 +193,8 @@ class Access(Model):
     """Where the account may come from."""
     privileges: Privileges = list(DEFAULT_PRIVILEGES)
     """On that database only."""
+    connections_per_client: ConnectionsPerClient = 200
+    """Those that the account may have open from one address (our choice: a fifth of all)."""
 
     @property
     def host_pattern(self) -> str:
@@ -213,7 +218,8 @@ def authority_arguments(authority: Authority) -> tuple[str, ...]:
 
 def access_arguments(access: Access) -> tuple[str, ...]:
     """Give the arguments of mariadb-access; the password goes to its stdin, with no newline after it."""
-    return ("ensure", access.database, access.user, access.host_pattern, ",".join(sorted(access.privileges)))
+    privileges, connections = ",".join(sorted(access.privileges)), str(access.connections_per_client)
+    return ("ensure", access.database, access.user, access.host_pattern, privileges, connections)
 
 
 def render(server: Server) -> str:
@@ -222,6 +228,7 @@ def render(server: Server) -> str:
         "90-fortress.cnf.j2",
         server=server,
         port=PORT,
+        max_connections=MAX_CONNECTIONS,
         tls_folder=TLS_FOLDER,
         collation=COLLATION,
         binlog_days=BINLOG_DAYS,

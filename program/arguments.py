@@ -114,6 +114,7 @@ def database_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) 
         "password": secrets.database_password,
         "clients": str(s.mesh.network),
         "privileges": list(s.database.privileges),
+        "connections_per_client": s.database.connections_per_client,
         "buffer_pool_mb": s.database.buffer_pool_mb,
         "flush_log_at_commit": s.database.flush_log_at_commit,
         "cross_cloud_copy": s.database.cross_cloud_copy,
@@ -197,8 +198,15 @@ def edge_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> H
         },
         "health_path": s.workload.health,
         "maxconn": s.edge.maxconn,
+        "other_names": s.edge.other_names,
+        "client_maxconn": s.edge.client_maxconn,
         "timeout_client_ms": s.edge.timeout_client_ms,
         "timeout_server_ms": s.edge.timeout_server_ms,
+        "timeout_queue_ms": s.edge.timeout_queue_ms,
+        "timeout_tunnel_ms": s.edge.timeout_tunnel_ms,
+        "hsts_s": s.edge.hsts_s,
+        # Guests come and go without this stack, so they alone are no reason to fail.
+        "answers_within_s": s.edge.answers_within_s if any(not s.members[name].gone for name in s.workers) else 0,
         "tls": _tls(s, secrets),
         "private_key": secrets.ssh_private_key,
     }

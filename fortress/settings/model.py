@@ -125,6 +125,8 @@ class DatabaseSettings(Model):
     """The application's account."""
     privileges: mariadb.Privileges = list(mariadb.DEFAULT_PRIVILEGES)
     """Privileges of the application's account in its database, without duplicates."""
+    connections_per_client: mariadb.ConnectionsPerClient = 200
+    """Connections that each worker may have open to the database, of 1,000 in all; further ones get error 1226."""
     flush_log_at_commit: mariadb.FlushLog = 1
     """MariaDB's innodb_flush_log_at_trx_commit. 1 loses no committed transaction; 2, which may lose the last second on
     a power cut, is allowed only with `cross_cloud_copy`."""
@@ -163,6 +165,9 @@ class EdgeSettings(Model):
     """Site whose workers answer; it must have at least one worker."""
     overflow: Name
     """Another site, whose workers answer when the primary site has no live worker, or all are full."""
+    other_names: Annotated[list[DnsName], AfterValidator(distinct)] = []
+    """Further DNS names that clients use, without duplicates. Port 80 redirects to these names and `server_name` only,
+    and a self-signed certificate is for all of them."""
     guests: dict[Name, Endpoint] = {}
     """Workers of another stack that answer with those of `overflow`: name to address in the mesh and port, as in
     `fra-8: 10.100.0.8:80`. A guest may be listed before it runs and after it has gone: `fortress verify` of this
@@ -170,8 +175,12 @@ class EdgeSettings(Model):
     certificate: Certificate | None = None
     """The edge's certificate; self-signed on the host if not given."""
     maxconn: haproxy.Connections = 2000
-    """Concurrent client connections of the edge; must exceed `server_maxconn` times the primary site's workers,
-    or requests could never spill over."""
+    """Concurrent client connections of the edge, on port 443 and as many on port 80; must exceed `server_maxconn` times
+    the primary site's workers, or requests could never spill over."""
+    client_maxconn: haproxy.Connections | None = None
+    """Concurrent connections of one client address, and of one /64 network with IPv6: an office behind one address has
+    them together. Further ones are closed at once. A quarter of `maxconn`, and at least 32, when not given; behind a
+    load balancer set it to `maxconn`."""
     server_maxconn: haproxy.Connections = 200
     """Concurrent requests per worker. Further requests go to `overflow`."""
     timeout_client_ms: haproxy.Patience = 10_000
@@ -180,6 +189,16 @@ class EdgeSettings(Model):
     """Longest wait for a connection to a worker, for a request or a check."""
     timeout_server_ms: haproxy.Patience = 10_000
     """Longest wait for the next bytes from a worker."""
+    timeout_queue_ms: haproxy.Patience = 3_000
+    """Longest wait of a request for a worker that can take it, when all are full; then the client gets 503."""
+    timeout_tunnel_ms: haproxy.Patience = 3_600_000
+    """Longest silence of a WebSocket. An open one is one of its worker's `server_maxconn` requests."""
+    hsts_s: haproxy.HstsAge | None = None
+    """Seconds for which browsers that were here use HTTPS only (Strict-Transport-Security). When not given, a year with
+    a `certificate`, and nothing is said with a self-signed one. 0 takes it back."""
+    answers_within_s: haproxy.AnswerTime = 30
+    """Seconds within which a worker must answer through the edge after a change, or `up` fails and names the workers
+    that are down. 0 asks nobody; nobody is asked either while every worker of this stack is gone."""
     checks: haproxy.HealthChecks = haproxy.HealthChecks()
 
     def detection(self) -> haproxy.Checks:
@@ -363,7 +382,14 @@ class Settings(Model):
             {"site": site, "servers": self.servers(site), "maxconn": edge.server_maxconn}
             for site in (edge.primary, edge.overflow)
         )
-        facts = {"server_name": edge.server_name, "primary": primary, "overflow": overflow, "maxconn": edge.maxconn}
+        facts = {
+            "server_name": edge.server_name,
+            "other_names": tuple(edge.other_names),
+            "primary": primary,
+            "overflow": overflow,
+            "maxconn": edge.maxconn,
+            "client_maxconn": edge.client_maxconn,
+        }
         yield from check(haproxy.Edge, facts, Place(paths={"overflow.site": "edge.overflow", "": "edge"}))
 
     def with_role(self, role: Role) -> list[str]:

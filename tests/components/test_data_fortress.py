@@ -91,7 +91,7 @@ def test_children_and_their_commands() -> None:
             f"--apply 'systemctl -q disable --now mariadb' --machine {machine}",
         ),
         "db-account": (
-            f"{run_as}/mariadb-access ensure app web 10.100.0.0/255.255.255.0 DELETE,INSERT,SELECT,UPDATE",
+            f"{run_as}/mariadb-access ensure app web 10.100.0.0/255.255.255.0 DELETE,INSERT,SELECT,UPDATE 200",
             f"{run_as}/mariadb-access remove",
         ),
         "db-firewall": put(
@@ -211,7 +211,7 @@ def test_settings_reach_the_configuration(given: dict[str, Any], line: str) -> N
 
 def test_privileges_reach_the_account() -> None:
     create = texts(database(privileges=["SELECT", "CREATE"]).children("db"))["db-account"][0]
-    assert str(create).endswith(" CREATE,SELECT")
+    assert str(create).endswith(" CREATE,SELECT 200")
 
 
 def test_numbers_that_arrive_as_floats_are_written_whole() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -54,7 +55,7 @@ def edge(preview: bool = False, opts: pulumi.ResourceOptions | None = None, **mo
 
 
 COMMON = {
-    "edge-packages": (f"sudo /usr/local/sbin/fortress-push packages --machine {MACHINE} haproxy openssl", None),
+    "edge-packages": (f"sudo /usr/local/sbin/fortress-push packages --machine {MACHINE} haproxy openssl python3", None),
     "edge-haproxy.cfg": (
         "sudo /usr/local/sbin/fortress-push put /etc/haproxy/haproxy.cfg 0640 root:haproxy "
         "--check 'haproxy -c -f \"$1\"' "
@@ -68,6 +69,13 @@ COMMON = {
         f"sudo env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/haproxy-drain 35",
         None,
     ),
+    "edge-answers-tool": put(
+        "/usr/local/lib/fortress/edge-answers 0755 root:root --check 'sh -n \"$1\"'", machine=MACHINE
+    ),
+    "edge-answers": (
+        f"sudo env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/edge-answers lab.fortress.example /health 30",
+        None,
+    ),
     "edge-firewall": put(
         "/etc/nftables.d/40-edge.nft 0644 root:root --check 'nft -c -f \"$1\"'",
         apply="'nft -f /etc/nftables.conf'",
@@ -76,9 +84,12 @@ COMMON = {
 }
 
 
+NAMES = ("packages", "certificate", "haproxy.cfg", "drain", "drained", "answers-tool", "answers", "firewall")
+
+
 def test_children_and_their_commands_with_a_certificate_of_the_hosts_own() -> None:
     done = edge()
-    names = ("packages", "certificate-tool", "certificate", "haproxy.cfg", "drain", "drained", "firewall")
+    names = ("certificate-tool", *NAMES)
     assert kinds(done) == {
         "edge": ("fortress:index:HAProxyEdge", None),
         **{f"edge-{name}": (REMOTE, "edge") for name in names},
@@ -102,10 +113,7 @@ def test_children_and_their_commands_with_a_given_certificate() -> None:
     done = edge(tls=TLS)
     assert kinds(done) == {
         "edge": ("fortress:index:HAProxyEdge", None),
-        **{
-            f"edge-{name}": (REMOTE, "edge")
-            for name in ("packages", "certificate", "haproxy.cfg", "drain", "drained", "firewall")
-        },
+        **{f"edge-{name}": (REMOTE, "edge") for name in NAMES},
     }
     check_commands(done.children("edge").values(), connection())
     check = 'openssl x509 -noout -checkend 0 -in "$1" && openssl pkey -noout -check -in "$1"'
@@ -149,6 +157,8 @@ def test_order() -> None:
         "edge-haproxy.cfg": {"edge-certificate"},
         "edge-drain": set(),
         "edge-drained": {"edge-haproxy.cfg", "edge-drain"},
+        "edge-answers-tool": set(),
+        "edge-answers": {"edge-drained", "edge-answers-tool", "edge-firewall"},
     }
     assert waits(edge(tls=TLS).children("edge"))["edge-certificate"] == {"edge-packages"}
 
@@ -175,7 +185,12 @@ def test_a_url_whose_address_is_unknown_is_unknown() -> None:
 
     done = run(program, preview=True)
     assert not done.outputs["url"].known
-    assert not any(found.inputs.get("stdin") is UNKNOWN for found in done.children("edge").values())
+    assert unread(done) == {"edge-answers"}, "which waits for the drain before it"
+
+
+def unread(done: Run) -> set[str]:
+    """The children whose standard input is not known yet."""
+    return {name for name, found in done.children("edge").items() if found.inputs.get("stdin") is UNKNOWN}
 
 
 def test_an_ipv6_address_stands_in_brackets_in_the_url() -> None:
@@ -250,8 +265,63 @@ def test_a_server_may_be_another_resources_output() -> None:
     done = run(program, stdout=lambda name: "192.0.2.21" if name == "machine" else "")
     assert "    server web-2 192.0.2.21:80\n" in sent(done.resources["edge-haproxy.cfg"])
     new = run(program, preview=True)
-    hidden = {name for name, found in new.children("edge").items() if found.inputs.get("stdin") is UNKNOWN}
-    assert hidden == {"edge-haproxy.cfg", "edge-drained"}
+    assert unread(new) == {"edge-haproxy.cfg", "edge-drained", "edge-answers"}
+
+
+def test_the_edge_is_asked_after_each_drain_and_for_each_certificate() -> None:
+    def asked(stdout: str = "drained: 1", **more: Any) -> object:
+        done = run(lambda: {"url": HAProxyEdge("edge", args(**more)).url}, stdout=lambda _: stdout)
+        return done.resources["edge-answers"].inputs["stdin"]
+
+    assert asked() == asked()
+    assert len({str(found) for found in (asked(), asked("drained: 2"), asked(tls=TLS))}) == 3
+    assert asked(tls=TLS) != asked(tls={**TLS, "certificate": "RENEWED"})
+
+
+def test_nobody_is_asked_where_no_server_is_expected_to_answer() -> None:
+    nobody: dict[str, Any] = {"primary": {**OSLO, "servers": {}}, "overflow": {**FRANKFURT, "servers": {}}}
+    for done in (edge(answers_within_s=0), edge(**nobody)):
+        assert not {"edge-answers", "edge-answers-tool"} & set(done.children("edge"))
+    assert "edge-answers" in edge(primary={**OSLO, "servers": {}}).children("edge")
+    assert "/edge-answers lab.fortress.example /up 90" in str(
+        texts(edge(answers_within_s=90, health_path="/up").children("edge"))["edge-answers"]
+    )
+
+
+def test_browsers_are_told_to_use_https_with_a_certificate_from_elsewhere_only() -> None:
+    def told(**more: Any) -> list[str]:
+        lines = sent(edge(**more).resources["edge-haproxy.cfg"]).splitlines()
+        return [line.split()[-1] for line in lines if "Strict-Transport-Security" in line]
+
+    assert (told(), told(tls=TLS)) == ([], ["max-age=31536000"])
+    assert (told(hsts_s=300), told(tls=TLS, hsts_s=0), told(tls=TLS, hsts_s=None)) == (
+        ["max-age=300"],
+        ["max-age=0"],
+        ["max-age=31536000"],
+    )
+
+
+def test_a_self_signed_certificate_is_for_the_other_names_too() -> None:
+    found = edge(other_names=["www.fortress.example"]).children("edge")
+    assert str(texts(found)["edge-certificate"][0]).endswith(" lab.fortress.example www.fortress.example")
+    assert "redirect prefix https://www.fortress.example code 308 if" in sent(found["edge-haproxy.cfg"])
+
+
+@pytest.mark.parametrize(
+    ("more", "wrong"),
+    [
+        ({"client_maxconn": 3000}, "client_maxconn: 3000 must be at most 2000, which is maxconn"),
+        ({"other_names": ["a.example", "a.example"]}, "other_names: "),
+        ({"other_names": ["lab.fortress.example"]}, "other_names: 'lab.fortress.example' is server_name already"),
+        ({"other_names": ["x } evil"]}, "other_names[0]: 'x } evil' must be a DNS name"),
+        ({"hsts_s": -1}, "hsts_s: -1 must be at least 0"),
+        ({"timeout_tunnel_ms": 1}, "timeout_tunnel_ms: 1 must be at least 100"),
+        ({"answers_within_s": 601}, "answers_within_s: 601 must be at most 600"),
+    ],
+)
+def test_a_limit_that_cannot_hold_is_refused_at_once(more: dict[str, Any], wrong: str) -> None:
+    with pytest.raises(ValueError, match=rf"^HAProxyEdge \"edge\": {re.escape(wrong)}"):
+        edge(**more)
 
 
 def test_a_server_that_is_none_is_refused_at_once() -> None:

@@ -63,11 +63,11 @@ def test_the_components_of_the_lab() -> None:
 
 
 def test_how_many_commands_go_to_each_host() -> None:
-    """Host 9 (memory is given), mesh: MTU, peers, firewall of a hub; database 9, worker 8, edge 7."""
+    """Host 9 (memory is given), mesh: MTU, peers, firewall of a hub; database 9, worker 8, edge 9."""
     done = fortress()
     assert Counter(map(host_of, commands(done).values())) == {
         "oslo-db": 9 + (1 + 3 + 1) + 9,
-        "oslo-edge": 9 + (1 + 3 + 1) + 7,
+        "oslo-edge": 9 + (1 + 3 + 1) + 9,
         **dict.fromkeys(WORKERS, 9 + (1 + 2) + 8),
     }
     assert sorted(name for name, found in done.resources.items() if found.type == LOCAL) == sorted(
@@ -240,6 +240,7 @@ def test_at_first_preview_everything_shows_and_what_is_unknown_stays_unknown() -
     assert unknown == {
         *(name for name in made.resources if "-peer-" in name),
         *(f"app-{worker}-database-ca.pem" for worker in WORKERS),
+        "edge-answers",  # asked after the drain has said that it ran
     }
     for name, found in done.resources.items():
         for key, value in found.inputs.items():
@@ -303,6 +304,14 @@ def test_another_machine_under_a_name_is_updates_of_its_own_and_replaces_nothing
     }
     for name in changes - {"fra-1-host-key"}:
         assert "fra-1.2" in str(after.resources[name].inputs["create"]), name
+
+
+def test_the_edge_is_asked_unless_all_workers_are_gone() -> None:
+    gone = {f"hosts/{name}/gone": True for name in WORKERS}
+    one = {path: value for path, value in gone.items() if "fra-1" not in path}
+    assert "edge-answers" in fortress(one).resources
+    assert "edge-answers" not in fortress(gone).resources
+    assert "edge-answers" not in fortress({"edge/answers_within_s": 0}).resources
 
 
 def test_a_host_that_is_gone_is_forgotten_and_the_others_do_not_notice() -> None:
@@ -391,6 +400,11 @@ REACHED: dict[str, tuple[dict[str, Any], str, str]] = {
     "patience with clients": ({"edge/timeout_client_ms": 7100}, "edge-haproxy.cfg", "timeout client 7100ms\n"),
     "patience with connections": ({"edge/timeout_connect_ms": 310}, "edge-haproxy.cfg", "timeout connect 310ms\n"),
     "patience with workers": ({"edge/timeout_server_ms": 7200}, "edge-haproxy.cfg", "timeout server 7200ms\n"),
+    "patience in the queue": ({"edge/timeout_queue_ms": 1900}, "edge-haproxy.cfg", "timeout queue 1900ms\n"),
+    "patience with a WebSocket": ({"edge/timeout_tunnel_ms": 60500}, "edge-haproxy.cfg", "timeout tunnel 60500ms\n"),
+    "a client's connections": ({"edge/client_maxconn": 99}, "edge-haproxy.cfg", "reject if { sc0_conn_cur gt 99 }\n"),
+    "other names": ({"edge/other_names": ["x.example"]}, "edge-haproxy.cfg", "redirect prefix https://x.example code"),
+    "HTTPS only": ({"edge/hsts_s": 300}, "edge-haproxy.cfg", "Strict-Transport-Security max-age=300\n"),
     "checks": (
         {"edge/checks": {"inter_ms": 900, "fastinter_ms": 190, "timeout_ms": 390, "rise": 1, "fall": 3}},
         "edge-haproxy.cfg",
@@ -417,8 +431,9 @@ def test_a_setting_reaches_its_file(setting: str) -> None:
         (
             {"database/privileges": ["SELECT"]},
             "db-account",
-            "mariadb-access ensure app app 10.100.0.0/255.255.255.0 SELECT",
+            "mariadb-access ensure app app 10.100.0.0/255.255.255.0 SELECT 200",
         ),
+        ({"database/connections_per_client": 90}, "db-account", ",UPDATE 90"),
         (
             {"database/name": "data", "database/user": "web"},
             "db-account",
@@ -429,6 +444,8 @@ def test_a_setting_reaches_its_file(setting: str) -> None:
         ({"workload/healthy_within_s": 90}, "app-fra-1-healthy", " http://10.100.0.2:80/health 90 app"),
         ({"workload/name": "web"}, "web-fra-1-healthy", " http://10.100.0.2:80/health 60 web"),
         ({"edge/server_name": "x.example"}, "edge-certificate", " x.example"),
+        ({"edge/other_names": ["x.example"]}, "edge-certificate", " lab.fortress.example x.example"),
+        ({"edge/answers_within_s": 90, "workload/health": "/up"}, "edge-answers", " lab.fortress.example /up 90"),
     ],
 )
 def test_a_setting_reaches_its_command(changes: dict[str, Any], command: str, end: str) -> None:

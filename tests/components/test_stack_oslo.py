@@ -434,6 +434,7 @@ def test_at_first_preview_every_file_shows_but_for_keys_that_are_born_on_hosts()
         *(name for name in done.resources if "-peer-" in name),
         *(f"app-{worker}-database-ca.pem" for worker in WORKERS),
         "db-90-fortress.cnf",  # sized by the machine's memory
+        "edge-answers",  # asked after the drain has said that it ran
     }
     given = fortress({"hosts/oslo-db/memory_mb": 8192}, preview=True)
     assert "innodb_buffer_pool_size = 5728M\n" in sent(given.resources["db-90-fortress.cnf"])

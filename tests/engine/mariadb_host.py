@@ -29,6 +29,8 @@ VERSIONS = {"bookworm": "10.11", "trixie": "11.8"}
 """Of MariaDB, by Debian release."""
 ADDRESS = "10.100.0.1"
 """The tunnel's address, here on the loopback device."""
+WORKERS = ("10.100.0.2", "10.100.0.3")
+"""Addresses of two clients in the mesh."""
 STRANGER = "10.200.0.1"
 """An address outside the mesh, for a client that should not get in."""
 
@@ -209,7 +211,7 @@ def host(work: Path, release: str = RELEASES[0]) -> Iterator[Host]:
     overlay, data = work / "overlay", work / "data"
     overlay.mkdir(parents=True)
     data.mkdir()
-    start = _START.replace("ADDRESSES", f"{ADDRESS} {STRANGER}")
+    start = _START.replace("ADDRESSES", " ".join((ADDRESS, *WORKERS, STRANGER)))
     namespaces = ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child"]
     process = subprocess.Popen(
         [*namespaces, "sh", "-c", start, "host", str(root), str(overlay), str(data)], stdout=subprocess.PIPE, text=True

@@ -4,8 +4,10 @@ Each test has an edge, sites and clients of its own on free ports; the figures o
 """
 
 import asyncio
+import base64
 import contextlib
 import dataclasses
+import hashlib
 import json
 import re
 import signal
@@ -17,6 +19,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -73,6 +76,9 @@ def haproxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 # Servers that can die in three ways.
 
+WEBSOCKET = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+"""What a server adds to a client's key before it hashes it (RFC 6455, 1.3)."""
+
 
 class Server:
     """A worker on a loopback port; answers JSON naming itself and echoing the headers it got."""
@@ -85,6 +91,7 @@ class Server:
         self.awake = asyncio.Event()
         self.awake.set()
         self.drops_after_reading = False
+        self.sick = False  # its health check fails
         self.dies_of = ""  # this target kills it once read
         self._listener: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
@@ -137,6 +144,7 @@ class Server:
                 head = (await reader.readuntil(b"\r\n\r\n")).decode()
                 request, *lines = head.strip().split("\r\n")
                 headers = dict(line.lower().split(": ", 1) for line in lines)
+                key = next((line.split(": ")[1] for line in lines if line.lower().startswith("sec-websocket-key")), "")
                 await reader.readexactly(int(headers.get("content-length", 0)))
                 method, target, _ = request.split(" ")
                 self.seen[f"{method} {target}"] += 1
@@ -146,12 +154,25 @@ class Server:
                 if target == self.dies_of:
                     await self.refuse()
                     return
+                if headers.get("upgrade") == "websocket":
+                    await self._echo(key, reader, writer)
+                    return
                 await self._answer(writer, target, lines)
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
             self._connections.discard(writer)
             writer.transport.abort()
+
+    async def _echo(self, key: str, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        accept = base64.b64encode(hashlib.sha1(f"{key}{WEBSOCKET}".encode(), usedforsecurity=False).digest())
+        writer.write(
+            b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Accept: " + accept + b"\r\n\r\n"
+        )
+        while data := await reader.read(1000):
+            writer.write(data)
+            await writer.drain()
 
     async def _answer(self, writer: asyncio.StreamWriter, target: str, lines: list[str]) -> None:
         if target == "/health":
@@ -166,6 +187,9 @@ class Server:
                 self.in_flight -= 1
             body = json.dumps({"host": self.name, "headers": lines}).encode()
         await self.awake.wait()
+        if self.sick:
+            writer.write(b"HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n")
+            return
         writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
         await writer.drain()
 
@@ -184,6 +208,10 @@ class RunningEdge:
     @property
     def https_port(self) -> int:
         return int(self.facts.bind_https.split(":")[1])
+
+    @property
+    def http_port(self) -> int:
+        return int(self.facts.bind_http.split(":")[1])
 
     async def ask(self, command: str) -> str:
         reader, writer = await asyncio.open_unix_connection(self.facts.stats_socket)
@@ -237,11 +265,14 @@ class Client:
         self.reader, self.writer = reader, writer
         self.closed = False
         self.answer: dict[str, object] = {}
+        self.head = ""
+        """Status line and headers of the last answer, in lower case."""
 
     async def request(self, target: str, method: str = "GET", headers: str = "", body: str = "") -> tuple[int, str]:
         head = f"{method} {target} HTTP/1.1\r\nHost: {SERVER_NAME}\r\nContent-Length: {len(body)}\r\n{headers}\r\n"
         self.writer.write((head + body).encode())
         head = (await self.reader.readuntil(b"\r\n\r\n")).decode().lower()
+        self.head = head
         status = int(head.split(" ")[1])
         length = re.search(r"content-length: (\d+)", head)
         text = await (self.reader.readexactly(int(length[1])) if length else self.reader.read())
@@ -251,9 +282,9 @@ class Client:
 
 
 @contextlib.asynccontextmanager
-async def connection(edge: RunningEdge) -> AsyncIterator[Client]:
+async def connection(edge: RunningEdge, source: str = "127.0.0.1") -> AsyncIterator[Client]:
     reader, writer = await asyncio.open_connection(
-        "127.0.0.1", edge.https_port, ssl=edge.tls, server_hostname=SERVER_NAME
+        "127.0.0.1", edge.https_port, ssl=edge.tls, server_hostname=SERVER_NAME, local_addr=(source, 0)
     )
     try:
         yield Client(reader, writer)
@@ -275,10 +306,11 @@ async def running(
     folder: Path,
     oslo: Sequence[Server],
     frankfurt: Sequence[Server],
-    maxconn: int = 50,
+    server_maxconn: int = 50,
     timeouts: Timeouts = TIMEOUTS,
+    **more: Any,
 ) -> AsyncIterator[RunningEdge]:
-    """An edge before two sites, all servers up."""
+    """An edge before two sites, all servers up; `more` are further facts of it."""
     certificate = folder / "site.pem"
     made = subprocess.run(
         ["dash", SCRIPTS / "edge-certificate", certificate, "30", "14", SERVER_NAME, "127.0.0.1"],
@@ -288,9 +320,9 @@ async def running(
     )
     facts = Edge(
         server_name=SERVER_NAME,
-        primary=Backend(site="oslo", servers={server.name: server.address for server in oslo}, maxconn=maxconn),
+        primary=Backend(site="oslo", servers={server.name: server.address for server in oslo}, maxconn=server_maxconn),
         overflow=Backend(
-            site="frankfurt", servers={server.name: server.address for server in frankfurt}, maxconn=maxconn
+            site="frankfurt", servers={server.name: server.address for server in frankfurt}, maxconn=server_maxconn
         ),
         checks=CHECKS,
         timeouts=timeouts,
@@ -301,6 +333,7 @@ async def running(
         user="nobody",
         group="nogroup",
         chroot=str(folder),
+        **more,
     )
     config = folder / "haproxy.cfg"
     config.write_text(render(facts))
@@ -469,7 +502,7 @@ def test_what_a_hung_server_has_taken_goes_elsewhere_or_gets_504(haproxy: Progra
 def test_a_spike_bleeds_without_a_refusal_and_stops_bleeding_with_it(haproxy: Program, folder: Path) -> None:
     async def scenario() -> None:
         oslo = [Server("oslo-a"), Server("oslo-b")]
-        async with running(haproxy, folder, oslo, [Server("fra-1"), Server("fra-2")], maxconn=8) as edge:
+        async with running(haproxy, folder, oslo, [Server("fra-1"), Server("fra-2")], server_maxconn=8) as edge:
             async with asking(edge, clients=4, target="/slow?ms=50") as normal:
                 await asyncio.sleep(0.5)
                 async with asking(edge, clients=2 * 16, target="/slow?ms=50", pause=0) as spike:
@@ -491,7 +524,7 @@ def test_a_spike_bleeds_without_a_refusal_and_stops_bleeding_with_it(haproxy: Pr
 def test_beyond_both_sites_requests_wait(haproxy: Program, folder: Path) -> None:
     async def scenario() -> None:
         servers = oslo, frankfurt = Server("oslo-web"), Server("fra-1")
-        async with running(haproxy, folder, [oslo], [frankfurt], maxconn=4) as edge:
+        async with running(haproxy, folder, [oslo], [frankfurt], server_maxconn=4) as edge:
             async with asking(edge, clients=24, target="/slow?ms=50", pause=0) as load:
                 await asyncio.sleep(1.5)
             assert not load.failed()
@@ -503,7 +536,7 @@ def test_beyond_both_sites_requests_wait(haproxy: Program, folder: Path) -> None
 def test_a_spike_stays_at_home_when_the_overflow_site_is_dead(haproxy: Program, folder: Path) -> None:
     async def scenario() -> None:
         oslo, frankfurt = Server("oslo-web"), Server("fra-1")
-        async with running(haproxy, folder, [oslo], [frankfurt], maxconn=4) as edge:
+        async with running(haproxy, folder, [oslo], [frankfurt], server_maxconn=4) as edge:
             await frankfurt.refuse()
             await edge.until(lambda states: states["fra-1"].startswith("DOWN"), 10)
             async with asking(edge, clients=8, target="/slow?ms=50", pause=0) as load:
@@ -614,7 +647,7 @@ def test_a_write_that_was_never_sent_goes_elsewhere(haproxy: Program, folder: Pa
 def test_no_overflow_servers(haproxy: Program, folder: Path) -> None:
     async def scenario() -> None:
         oslo = Server("oslo-web")
-        async with running(haproxy, folder, [oslo], [], maxconn=2) as edge:
+        async with running(haproxy, folder, [oslo], [], server_maxconn=2) as edge:
             assert haproxy.check(edge.config).returncode == 0
             async with asking(edge, clients=6, target="/slow?ms=20", pause=0) as load:
                 await asyncio.sleep(0.5)
@@ -627,28 +660,36 @@ def test_no_overflow_servers(haproxy: Program, folder: Path) -> None:
     measure(scenario())
 
 
+CLAIMED = (
+    *("X-Forwarded-For", "x-forwarded-for", "X_Forwarded_For", "X.Forwarded.For", "X-Forwarded-Host", "Forwarded"),
+    *("X-Real-IP", "X_Real_IP", "True-Client-IP", "X-Client-IP", "Client-IP", "CF-Connecting-IP", "Fastly-Client-IP"),
+    *("X-Cluster-Client-IP", "X-Originating-IP", "X-Original-Forwarded-For", "X-Original-URL", "X-Rewrite-URL"),
+    *("X-Remote-Addr", "Remote-User", "X-SSL-Client-CN", "SSL_CLIENT_VERIFY", "X-Host", "X-Scheme", "Proxy"),
+)
+"""By which a client could speak of itself."""
+NOT_CLAIMED = ("authorization", "cookie", "via", "x-api-key", "x-request-id", "x-requested-with")
+"""What is an application's own."""
+
+
 @pytest.mark.filterwarnings("ignore:ssl.TLSVersion.TLSv1_1 is deprecated")
 def test_what_clients_and_servers_are_told(haproxy: Program, folder: Path) -> None:
     async def scenario() -> None:
         async with running(haproxy, folder, [Server("oslo-web")], [Server("fra-1")]) as edge:
-            forged = "".join(
-                f"{name}: forged\r\n"
-                for name in ("X-Forwarded-For", "x-forwarded-for", "X-Forwarded-Host", "Forwarded", "X-Real-IP")
-            )
+            forged = "".join(f"{name}: forged\r\n" for name in CLAIMED)
+            own = "".join(f"{name}: own\r\n" for name in NOT_CLAIMED)
             async with connection(edge) as client:
-                assert await client.request("/", headers=forged) == (200, "oslo-web")
+                assert await client.request("/", headers=forged + own) == (200, "oslo-web")
                 headers = client.answer["headers"]
                 assert isinstance(headers, list)
-                told = sorted(line.lower() for line in headers if "forwarded" in line.lower() or "real" in line.lower())
-                assert told == ["x-forwarded-for: 127.0.0.1", "x-forwarded-proto: https"]
-
-            port = edge.facts.bind_http.split(":")[1]
-            reader, writer = await asyncio.open_connection("127.0.0.1", int(port))
-            writer.write(f"POST /notes?a=b HTTP/1.1\r\nHost: {SERVER_NAME}\r\nConnection: close\r\n\r\n".encode())
-            answer = (await reader.read()).decode().lower()
-            writer.close()
-            assert answer.startswith("http/1.1 308 ")
-            assert f"\r\nlocation: https://{SERVER_NAME}/notes?a=b\r\n" in answer
+                told = sorted(line.lower() for line in headers)
+                plain = {"host", "content-length", "connection"}
+                assert [line for line in told if line.split(":")[0] not in plain] == sorted(
+                    [
+                        "x-forwarded-for: 127.0.0.1",
+                        "x-forwarded-proto: https",
+                        *(f"{name}: own" for name in NOT_CLAIMED),
+                    ]
+                )
 
             edge.tls.set_alpn_protocols(["h2", "http/1.1"])
             _, writer = await asyncio.open_connection(
@@ -661,6 +702,221 @@ def test_what_clients_and_servers_are_told(haproxy: Program, folder: Path) -> No
             assert await handshake(edge, ssl.TLSVersion.TLSv1_2) == "TLSv1.2"
             with pytest.raises(ssl.SSLError, match=r"(?i)protocol.version"):
                 await handshake(edge, ssl.TLSVersion.TLSv1_1)
+
+    measure(scenario())
+
+
+@pytest.mark.parametrize(
+    ("value", "status"),
+    [
+        ("a\0b", 400),
+        ("\0", 400),
+        ("a\x01b", 400),
+        ("a\x1fb", 400),
+        ("a\x7fb", 400),
+        ("a\tb", 200),
+        ("æ 30\x20\x30", 200),
+    ],
+)
+def test_a_control_character_in_a_header_is_refused(haproxy: Program, folder: Path, value: str, status: int) -> None:
+    async def scenario() -> None:
+        oslo = Server("oslo-web")
+        async with running(haproxy, folder, [oslo], [Server("fra-1")]) as edge:
+            assert (await edge.get("/asked", headers=f"X-Padding: {'0' * 9000}\r\nX-Text: {value}\r\n"))[0] == status
+            assert oslo.seen["GET /asked"] == (status == 200)
+
+    measure(scenario())
+
+
+async def redirect(edge: RunningEdge, target: str, headers: str = "", version: str = "1.1") -> tuple[int, str]:
+    """Ask on the port without TLS: give status and where the answer leads."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", edge.http_port)
+    writer.write(f"POST {target} HTTP/{version}\r\n{headers}Connection: close\r\n\r\n".encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    location = re.search(r"(?im)^location: (.*?)\r$", answer)
+    return int(answer.split(" ")[1]), location[1] if location else ""
+
+
+def test_the_port_without_tls_leads_to_names_of_the_edge_only(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        other = "www.fortress.example"
+        async with running(haproxy, folder, [Server("oslo-web")], [Server("fra-1")], other_names=(other,)) as edge:
+            home = f"https://{SERVER_NAME}"
+            for headers, leads_to in {
+                f"Host: {SERVER_NAME}\r\n": home,
+                f"Host: {SERVER_NAME}:80\r\n": home,
+                f"Host: {other}\r\n": f"https://{other}",
+                f"Host: {other.upper()}:8080\r\n": f"https://{other}",
+                "Host: evil.example\r\n": home,
+                f"Host: {other}.evil.example\r\n": home,
+                "Host: 127.0.0.1\r\n": home,
+                "Host: [::1]:80\r\n": home,
+                "Host:\r\n": home,
+            }.items():
+                assert await redirect(edge, "/notes?a=b", headers) == (308, f"{leads_to}/notes?a=b"), headers
+            assert await redirect(edge, "/", version="1.0") == (308, f"{home}/")
+            assert await redirect(edge, "http://evil.example/x", "Host: evil.example\r\n") == (308, f"{home}/x")
+
+    measure(scenario())
+
+
+async def ask_edge(edge: RunningEdge, seconds: int, name: str = SERVER_NAME) -> tuple[int, str]:
+    """The gate of `up`: its exit status, and what it says."""
+    asked = await asyncio.create_subprocess_exec(
+        *("dash", str(SCRIPTS / "edge-answers"), name, "/health", str(seconds)),
+        *(str(edge.https_port), edge.facts.stats_socket),
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await asyncio.wait_for(asked.communicate(), 30)
+    assert asked.returncode is not None
+    return asked.returncode, said.decode()
+
+
+def test_the_gate_passes_when_a_server_of_either_site_answers(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        oslo, frankfurt = Server("oslo-web"), Server("fra-1")
+        async with running(haproxy, folder, [oslo], [frankfurt]) as edge:
+            assert await ask_edge(edge, 10) == (0, "answers\n")
+            await oslo.refuse()
+            assert await ask_edge(edge, 10) == (0, "answers\n")
+            await frankfurt.refuse()
+            waiting = asyncio.create_task(ask_edge(edge, 20))
+            await edge.until(lambda states: states["fra-1"].startswith("DOWN"), 10)
+            assert not waiting.done()
+            await frankfurt.start()
+            assert await waiting == (0, "answers\n")
+
+    measure(scenario())
+
+
+def test_the_gate_names_the_servers_that_are_down_and_why(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        oslo, frankfurt = Server("oslo-web"), Server("fra-1")
+        async with running(haproxy, folder, [oslo], [frankfurt]) as edge:
+            await oslo.refuse()
+            frankfurt.sick = True
+            await edge.until(lambda states: all(states[name].startswith("DOWN") for name in ("oslo-web", "fra-1")), 10)
+            began = time.monotonic()
+            status, said = await ask_edge(edge, 2)
+            assert 2 <= time.monotonic() - began < 10
+            first, *servers = said.splitlines()
+            assert status == 1
+            assert first.endswith(f": https://{SERVER_NAME}/health did not answer 200 within 2 s, last: 503")
+            assert servers == [
+                "oslo/oslo-web DOWN: Layer4 connection problem, Connection refused",
+                "frankfurt/fra-1 DOWN: Layer7 wrong status, code 500, Internal Server Error",
+            ]
+
+    measure(scenario())
+
+
+def test_the_gate_says_that_no_edge_answers(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        async with running(haproxy, folder, [Server("oslo-web")], []) as edge:
+            nowhere = dataclasses.replace(
+                edge,
+                facts=changed_facts(
+                    edge.facts, bind_https=f"127.0.0.1:{free_port()}", stats_socket="/run/none/none.sock"
+                ),
+            )
+            status, said = await ask_edge(nowhere, 1)
+            assert status == 1
+            assert said.splitlines()[0].endswith(" within 1 s, last: [Errno 111] Connection refused")
+            assert said.splitlines()[1] == "/run/none/none.sock: No such file or directory"
+
+    measure(scenario())
+
+
+async def half_sent(port: int, source: str, count: int) -> list[asyncio.StreamWriter]:
+    """Connections of one address with the beginning of a request each; gives those that stay open."""
+
+    async def one() -> asyncio.StreamWriter | None:
+        with contextlib.suppress(ConnectionError):
+            reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
+            writer.write(b"GET / HTTP/1.1\r\nHost: ")
+            try:
+                await asyncio.wait_for(reader.read(1), 2)
+            except TimeoutError:
+                return writer
+            writer.transport.abort()
+        return None
+
+    return [writer for writer in await asyncio.gather(*(one() for _ in range(count))) if writer]
+
+
+def test_one_client_has_its_share_of_connections_and_no_more(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        facts: dict[str, Any] = {"maxconn": 60, "client_maxconn": 12}
+        async with running(haproxy, folder, [Server("oslo-web")], [Server("fra-1")], **facts) as edge:
+            held = await half_sent(edge.http_port, "127.0.0.2", 40)
+            assert len(held) == 12
+            assert await half_sent(edge.https_port, "127.0.0.2", 4) == [], "both ports count together"
+            async with connection(edge, "127.0.0.3") as client:
+                assert await client.request("/") == (200, "oslo-web")
+            assert (await redirect(edge, "/", f"Host: {SERVER_NAME}\r\n"))[0] == 308
+            for writer in held:
+                writer.transport.abort()
+            # What it has given back it has again.
+            deadline = time.monotonic() + 10
+            while not (again := await half_sent(edge.http_port, "127.0.0.2", 1)):
+                assert time.monotonic() < deadline
+            again[0].transport.abort()
+
+    measure(scenario())
+
+
+def test_the_port_without_tls_takes_no_connection_of_the_others(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        facts: dict[str, Any] = {"maxconn": 60, "client_maxconn": 20}
+        async with running(haproxy, folder, [Server("oslo-web")], [Server("fra-1")], **facts) as edge:
+            sources = [f"127.0.0.{number}" for number in range(2, 12)]
+            # More wait in the kernel than HAProxy has taken.
+            held = await asyncio.gather(*(half_sent(edge.http_port, source, 20) for source in sources))
+            taken = next(line for line in (await edge.ask("show info")).splitlines() if line.startswith("CurrConns: "))
+            assert int(taken.split(": ")[1]) >= 60
+            # Sooner than the first of them is told that its request took too long.
+            assert await asyncio.wait_for(edge.get("/"), 2) == (200, "oslo-web")
+            for writer in (writer for each in held for writer in each):
+                writer.transport.abort()
+
+    measure(scenario())
+
+
+def test_an_idle_websocket_stays_open(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        timeouts = changed_facts(TIMEOUTS, client_ms=700, server_ms=700)
+        async with (
+            running(haproxy, folder, [Server("oslo-web")], [Server("fra-1")], timeouts=timeouts) as edge,
+            connection(edge) as client,
+        ):
+            upgrade = "Connection: upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
+            client.writer.write(f"GET /live HTTP/1.1\r\nHost: {SERVER_NAME}\r\n{upgrade}\r\n".encode())
+            assert (await client.reader.readuntil(b"\r\n\r\n")).startswith(b"HTTP/1.1 101 ")
+            for said in (b"one", b"two"):
+                await asyncio.sleep(1.5)  # longer than client and server are waited for otherwise
+                client.writer.write(said)
+                assert await asyncio.wait_for(client.reader.readexactly(3), 5) == said
+
+    measure(scenario())
+
+
+@pytest.mark.parametrize(("hsts_s", "told"), [(None, ""), (300, "max-age=300"), (0, "max-age=0")])
+def test_browsers_are_told_to_use_https_only(haproxy: Program, folder: Path, hsts_s: int | None, told: str) -> None:
+    async def scenario() -> None:
+        oslo = Server("oslo-web")
+        async with running(haproxy, folder, [oslo], [], hsts_s=hsts_s) as edge:
+            statuses = []
+            for alive in (True, False):
+                if not alive:
+                    await oslo.refuse()
+                    await edge.until(lambda states: states["oslo-web"].startswith("DOWN"), 10)
+                async with connection(edge) as client:
+                    statuses.append((await client.request("/"))[0])
+                    found = re.findall(r"strict-transport-security: (.*)\r", client.head)
+                    assert found == ([told] if told else []), client.head
+            assert statuses == [200, 503]
 
     measure(scenario())
 

@@ -20,7 +20,7 @@ import pytest
 from fortress import mariadb
 from fortress.mariadb import Access, Authority, Server, access_arguments, authority_arguments, render
 from lab.base.folders import RELEASES
-from tests.engine.mariadb_host import ADDRESS, SERVER_LOG, STRANGER, Host, host
+from tests.engine.mariadb_host import ADDRESS, SERVER_LOG, STRANGER, WORKERS, Host, host
 from tests.unit.facts import changed_facts
 
 SERVER = Server(address=ADDRESS, ram_mb=1024)
@@ -94,6 +94,8 @@ def test_the_server_takes_every_line(each: Host) -> None:
             assert said["expire_logs_days"] == "7.000000"  # Debian's 10 is overruled
         elif name == "ignore_db_dirs":
             assert said[name].split(",")[0] == value  # from 11.7 on the server adds a folder of its own
+        elif name == "old_style_user_limits":
+            assert name not in said  # it can be given at the start only: what it does is looked at below
         elif value.endswith("M"):
             assert said[name] == str(int(value[:-1]) * 2**20), name
         else:
@@ -468,7 +470,9 @@ def test_the_account_has_its_privileges_and_no_others(db: Host, tls: ssl.SSLCont
     grants = [row for (row,) in db.sql(f"SHOW GRANTS FOR 'app'@'{NETWORK}';")]
     assert len(grants) == 2
     assert re.fullmatch(
-        rf"GRANT USAGE ON \*\.\* TO `app`@`{NETWORK}` IDENTIFIED BY PASSWORD '\*[0-9A-F]{{40}}' REQUIRE SSL", grants[0]
+        rf"GRANT USAGE ON \*\.\* TO `app`@`{NETWORK}` IDENTIFIED BY PASSWORD '\*[0-9A-F]{{40}}' REQUIRE SSL "
+        r"WITH MAX_USER_CONNECTIONS 200",
+        grants[0],
     )
     assert grants[1] == f"GRANT SELECT, INSERT, CREATE, DROP ON `app\\_1`.* TO `app`@`{NETWORK}`"
     with db.connect("app", PASSWORD, tls) as cursor:
@@ -692,6 +696,36 @@ def test_what_another_hand_changed_is_put_right(db: Host, tls: ssl.SSLContext, c
         pass
 
 
+def test_one_worker_takes_no_more_connections_than_its_own(each: Host) -> None:
+    def limited(connections: int) -> Access:
+        return changed_facts(APP, connections_per_client=connections)
+
+    def fill(worker: str, most: int) -> int:
+        """Open as many more as the server lets a worker have, and keep them open."""
+        for opened in range(most):
+            try:
+                open_still.enter_context(each.connect("app", PASSWORD, trusted, source=worker))
+            except pymysql.err.OperationalError as error:
+                if error.args[0] != 1226:
+                    raise
+                return opened
+        return most
+
+    allow(each, limited(6))
+    trusted = verified((each.root / FOLDER[1:] / "ca.pem").read_text())
+    with contextlib.ExitStack() as open_still:
+        assert fill(WORKERS[0], 12) == 6
+        assert fill(WORKERS[1], 12) == 6, "another one has as many of its own"
+        # Another limit holds at once, for workers that are connected too, and closes nothing.
+        assert allow(each, limited(9)) != ""
+        assert fill(WORKERS[0], 12) == 3
+        assert allow(each, limited(2)) != ""
+        assert fill(WORKERS[1], 12) == 0
+        assert len(each.sql("SELECT 1 FROM information_schema.PROCESSLIST WHERE USER = 'app';")) == 15
+    assert allow(each, limited(2)) == ""
+    allow(each)
+
+
 def people(db: Host) -> list[str]:
     """The names of all accounts; the role PUBLIC is none."""
     return [row[0] for row in db.sql("SELECT User FROM mysql.global_priv WHERE User <> 'PUBLIC' ORDER BY User;")]
@@ -797,28 +831,30 @@ def test_data_in_a_test_database_is_not_ours_to_delete(db: Host) -> None:
         ("ensure",),
         ("ensure", "app_1", "app", NETWORK),
         ("ensure", "app_1", "app", NETWORK, "SELECT", "more"),
-        ("ensure", "App", "app", NETWORK, "SELECT"),
-        ("ensure", "app;", "app", NETWORK, "SELECT"),
-        ("ensure", "app\n", "app", NETWORK, "SELECT"),
-        ("ensure", "a" * 65, "app", NETWORK, "SELECT"),
-        ("ensure", "mysql", "app", NETWORK, "SELECT"),
-        ("ensure", "_fortress", "app", NETWORK, "SELECT"),
-        ("ensure", "app_1", "root", NETWORK, "SELECT"),
-        ("ensure", "app_1", "app'", NETWORK, "SELECT"),
-        ("ensure", "app_1", "app", "%", "SELECT"),
-        ("ensure", "app_1", "app", "10.100.0.0", "SELECT"),
-        ("ensure", "app_1", "app", "10.100.0.1/255.255.255.0", "SELECT"),
-        ("ensure", "app_1", "app", "0.0.0.0/0.0.0.0", "SELECT"),
-        ("ensure", "app_1", "app", "10.0.0.0/254.0.0.0", "SELECT"),
-        ("ensure", "app_1", "app", "10.100.0.0/255.255.0.255", "SELECT"),
-        ("ensure", "app_1", "app", "10.100.0.0/255.255.255.256", "SELECT"),
-        ("ensure", "app_1", "app", "10.100.0.0/255.255.255.0/", "SELECT"),
-        ("ensure", "app_1", "app", "10.100.0.0'/255.255.255.0", "SELECT"),
-        ("ensure", "app_1", "app", NETWORK, ""),
-        ("ensure", "app_1", "app", NETWORK, "ALL"),
-        ("ensure", "app_1", "app", NETWORK, "SELECT,FILE"),
-        ("ensure", "app_1", "app", NETWORK, "SELECT,"),
-        ("ensure", "app_1", "app", NETWORK, "SELECT ON *.* TO x; --"),
+        ("ensure", "App", "app", NETWORK, "SELECT", "200"),
+        ("ensure", "app;", "app", NETWORK, "SELECT", "200"),
+        ("ensure", "app\n", "app", NETWORK, "SELECT", "200"),
+        ("ensure", "a" * 65, "app", NETWORK, "SELECT", "200"),
+        ("ensure", "mysql", "app", NETWORK, "SELECT", "200"),
+        ("ensure", "_fortress", "app", NETWORK, "SELECT", "200"),
+        ("ensure", "app_1", "root", NETWORK, "SELECT", "200"),
+        ("ensure", "app_1", "app'", NETWORK, "SELECT", "200"),
+        ("ensure", "app_1", "app", "%", "SELECT", "200"),
+        ("ensure", "app_1", "app", "10.100.0.0", "SELECT", "200"),
+        ("ensure", "app_1", "app", "10.100.0.1/255.255.255.0", "SELECT", "200"),
+        ("ensure", "app_1", "app", "0.0.0.0/0.0.0.0", "SELECT", "200"),
+        ("ensure", "app_1", "app", "10.0.0.0/254.0.0.0", "SELECT", "200"),
+        ("ensure", "app_1", "app", "10.100.0.0/255.255.0.255", "SELECT", "200"),
+        ("ensure", "app_1", "app", "10.100.0.0/255.255.255.256", "SELECT", "200"),
+        ("ensure", "app_1", "app", "10.100.0.0/255.255.255.0/", "SELECT", "200"),
+        ("ensure", "app_1", "app", "10.100.0.0'/255.255.255.0", "SELECT", "200"),
+        ("ensure", "app_1", "app", NETWORK, "", "200"),
+        ("ensure", "app_1", "app", NETWORK, "ALL", "200"),
+        ("ensure", "app_1", "app", NETWORK, "SELECT,FILE", "200"),
+        ("ensure", "app_1", "app", NETWORK, "SELECT,", "200"),
+        ("ensure", "app_1", "app", NETWORK, "SELECT ON *.* TO x; --", "200"),
+        ("ensure", "app_1", "app", NETWORK, "SELECT"),
+        *(("ensure", "app_1", "app", NETWORK, "SELECT", wrong) for wrong in ("", "0", "-1", "200 GRANT", "10000")),
         ("remove", "all"),
         ("wipe", "--force"),
         ("drop",),

@@ -69,7 +69,7 @@ def oslo(tmp_path_factory: pytest.TempPathFactory) -> ProjectStack:
         assert {step["op"] for step in steps} <= {"create", "update"}
         for step in steps:
             if step["op"] == "create":
-                add(state, step)
+                add(state, step["newState"])
         wanted = {step["urn"]: step["newState"]["inputs"] for step in steps}
         settle(state, wanted, password)
         if UNKNOWN not in json.dumps(wanted):
@@ -78,14 +78,19 @@ def oslo(tmp_path_factory: pytest.TempPathFactory) -> ProjectStack:
     raise AssertionError(f"the state does not come to rest: {[step['urn'] for step in steps]}")
 
 
-def add(state: dict[str, Any], step: dict[str, Any]) -> None:
-    """Give a state what its version did not have yet: a command of its own for a removal."""
+def add(state: dict[str, Any], new: dict[str, Any]) -> None:
+    """A command that the program has had since, beside those of its component that stood.
+
+    What is asked of a host waits for the command of its removal, which therefore comes before it.
+    """
     resources = state["deployment"]["resources"]
+    beside = next(found for found in resources if (found["type"], found.get("parent")) == (new["type"], new["parent"]))
+    inputs = {name: beside["inputs"][name] if value == SECRET else value for name, value in new["inputs"].items()}
+    inputs = {name: "" if UNKNOWN in json.dumps(value) else value for name, value in inputs.items()}
     urns = [resource["urn"] for resource in resources]
-    place = urns.index(step["urn"].removesuffix("-removal"))
-    new = copy.deepcopy(resources[place]) | {"urn": step["urn"], "id": "new"}
-    new["outputs"]["stdout"] = ""
-    resources.insert(place, new)
+    asked = new["urn"].removesuffix("-removal")
+    made = {**new, "id": f"new-{len(resources)}", "inputs": inputs, "outputs": {**inputs, "stdout": ""}}
+    resources.insert(urns.index(asked) if asked in urns else len(resources), made)
 
 
 def settle(state: dict[str, Any], wanted: dict[str, dict[str, Any]], password: str) -> None:

@@ -139,14 +139,15 @@ def test_a_worker_comes_and_goes(fortress: Fortress) -> None:
             preview = steps(fortress.preview())
             assert {step.action for step in preview} == {"create", "update"}
             updates = [step for step in preview if step.action == "update"]
-            assert [step.name for step in updates] == ["edge-haproxy.cfg", "edge-drained"]
+            assert [step.name for step in updates] == ["edge-haproxy.cfg", "edge-drained", "edge-answers"]
             assert updates[0].changed == ("+ server fra-3 10.100.0.6:80",)
             assert "[unknown]" not in updates[0].text
-            # A peer's key is born on its host, so the hubs' files about it are known once it is there; nothing else.
+            # A peer's key is born on its host, so the hubs' files about it are known once it is there; and the edge is
+            # asked once the drain has said that it ran. Nothing else.
             new_peer = {f"mesh-{hub}-peer-fra-3" for hub in HUBS}
             made = {step.name for step in preview if step.action == "create"}
             assert {name for name in made if not re.match(r"(app-|mesh-)?fra-3([/-]|$)", name)} == new_peer
-            assert {step.name for step in preview if "[unknown]" in step.text} == new_peer
+            assert {step.name for step in preview if "[unknown]" in step.text} == {*new_peer, "edge-answers"}
             assert ssh_contacts() == before
 
             began = time.monotonic()

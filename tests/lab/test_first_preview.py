@@ -79,6 +79,7 @@ def test_it_names_all_that_will_be(preview: dict[str, Any]) -> None:
     work = ["packages", "firewall", "database-password", "database-ca.pem", "app.service", "wait-healthy", "healthy"]
     data = ["packages", "firewall", "authority-tool", "authority", "after-tunnel", "90-fortress.cnf"]
     data += ["access-tool", "account"]
+    front = ["packages", "firewall", "haproxy.cfg", "answers-tool", "answers"]
     expected = [
         *(f"{host}-{part}" for host in (*WORKERS, *HUBS) for part in own),
         *(f"mesh-{host}-mtu" for host in (*WORKERS, *HUBS)),
@@ -87,10 +88,7 @@ def test_it_names_all_that_will_be(preview: dict[str, Any]) -> None:
         *(f"mesh-{hub}-peer-{worker}" for worker in WORKERS for hub in HUBS),
         *(f"app-{worker}{part}" for worker in WORKERS for part in ("/opt/app/app.py", *(f"-{part}" for part in work))),
         *(f"db-{part}" for part in data),
-        *(
-            f"edge-{part}"
-            for part in ["packages", "firewall", "certificate-tool", "certificate", "haproxy.cfg", "drain", "drained"]
-        ),
+        *(f"edge-{part}" for part in [*front, "certificate-tool", "certificate", "drain", "drained"]),
     ]
     assert sorted(name for name, _ in inputs(preview)) == sorted(expected)
     components = ["Stack", *["Host"] * 5, "WireGuardMesh", *["WireGuardMember"] * 5, "DataFortress"]

@@ -169,7 +169,7 @@ def test_one_more_worker_touches_hubs_and_edge_alone(oslo: Oslo) -> None:
         added = {name for name in set(after) - set(before) if "fra-3.1" not in name}
         assert added == {"frankfurt-subnet-eu-central-1c", "frankfurt-routes-eu-central-1c"}
         changed = {name for name in before if before[name]["inputs"] != after[name]["inputs"]}
-        assert changed == {"edge-haproxy.cfg", "edge-drained"}
+        assert changed == {"edge-haproxy.cfg", "edge-drained", "edge-answers"}
         oslo.check_whole()
     finally:
         restored(oslo)

@@ -290,7 +290,8 @@ def test_an_invalid_configuration_harms_nobody_and_the_next_one_heals(fortress: 
     assert len(said.splitlines()) < 10, said
     assert re.search(r"edge-haproxy\.cfg updated", healed), healed
     assert re.search(r"edge-drained updated", healed), healed
-    assert re.search(r"~ 2 updated", healed), healed
+    assert re.search(r"edge-answers updated", healed), healed
+    assert re.search(r"~ 3 updated", healed), healed
     assert not single.failed, single
     assert not kept.failed, kept
     print(f"{said}\n{single}; kept connections: {kept}, {sum(a.fresh for a in kept.answers)} new")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fortress.explain import check
-from fortress.haproxy import Backend, Checks, Edge, Timeouts, detection_bound_ms, render, retries
+from fortress.haproxy import HSTS_S, Backend, Checks, Edge, Timeouts, detection_bound_ms, render, retries
 from tests.unit.facts import changed_facts, refusal_of
 from tests.unit.golden import check_golden
 
@@ -43,7 +43,10 @@ def test_the_articles_timings_and_ipv6() -> None:
     article = edge(
         oslo={"web01": "[2001:db8::3]:8080", "web02": "10.100.0.6:80"},
         checks=Checks(inter_ms=2000, fastinter_ms=2000, fall=3, rise=2, timeout_ms=2000, connect_ms=5000),
-        timeouts=Timeouts(client_ms=30_500, server_ms=20_000, queue_ms=1500),
+        timeouts=Timeouts(client_ms=30_500, server_ms=20_000, queue_ms=1500, tunnel_ms=90_000),
+        other_names=("www.fortress.example", "fortress.example"),
+        client_maxconn=900,
+        hsts_s=HSTS_S,
         bind_http="192.0.2.12:80",
         bind_https="[2001:db8::12]:8443",
         maxconn=5000,
@@ -72,6 +75,24 @@ def test_the_order_of_servers_is_that_of_their_names() -> None:
     turned = dict(reversed(FRANKFURT.items()))
     assert list(turned) != list(FRANKFURT)
     assert render(edge(frankfurt=turned)) == render(edge())
+
+
+@pytest.mark.parametrize(
+    ("maxconn", "client_maxconn", "most"), [(2000, None, 500), (2000, 2000, 2000), (210, None, 52), (201, 1, 1)]
+)
+def test_a_client_has_a_quarter_unless_it_is_set(maxconn: int, client_maxconn: int | None, most: int) -> None:
+    assert edge(maxconn=maxconn, client_maxconn=client_maxconn).most_per_client == most
+
+
+def test_a_client_of_a_small_edge_has_what_a_few_browsers_need() -> None:
+    small = {"primary": backend("oslo", {}, 1), "overflow": backend("frankfurt", {}, 1)}
+    assert changed_facts(edge(), **small, maxconn=100).most_per_client == 32
+    assert changed_facts(edge(), **small, maxconn=20).most_per_client == 20
+
+
+@pytest.mark.parametrize(("client_ms", "request_ms"), [(10_000, 5000), (800, 800)])
+def test_the_head_of_a_request_is_waited_for_five_seconds_at_most(client_ms: int, request_ms: int) -> None:
+    assert Timeouts(client_ms=client_ms).request_ms == request_ms
 
 
 @pytest.mark.parametrize(
@@ -136,6 +157,14 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("maxconn", {"maxconn": 0}),
     ("maxconn", {"maxconn": True}),
     ("maxconn", {"maxconn": 200}),  # not above the 200 slots of oslo-web
+    ("client_maxconn", {"client_maxconn": 0}),
+    ("client_maxconn", {"client_maxconn": 2001}),  # above maxconn
+    ("other_names[0]", {"other_names": ("www.example } bind",)}),
+    ("other_names", {"other_names": ("www.example", "www.example")}),
+    ("other_names", {"other_names": ("lab.fortress.example",)}),
+    ("hsts_s", {"hsts_s": -1}),
+    ("hsts_s", {"hsts_s": 2 * HSTS_S + 1}),
+    ("answers_within_s", {"answers_within_s": 601}),
     ("overflow.site", {"overflow": backend("oslo", {}, 1)}),
     ("overflow.servers", {"overflow": backend("frankfurt", OSLO, 1)}),
 ]

@@ -171,9 +171,16 @@ APP = Access(database="app", user="app", network="10.100.0.0/24")
 
 
 def test_arguments_of_the_access_script() -> None:
-    assert access_arguments(APP) == ("ensure", "app", "app", "10.100.0.0/255.255.255.0", "DELETE,INSERT,SELECT,UPDATE")
-    more = changed_facts(APP, privileges=["SELECT", "CREATE TEMPORARY TABLES"])
-    assert access_arguments(more)[-1] == "CREATE TEMPORARY TABLES,SELECT"
+    rights = "DELETE,INSERT,SELECT,UPDATE"
+    assert access_arguments(APP) == ("ensure", "app", "app", "10.100.0.0/255.255.255.0", rights, "200")
+    more = changed_facts(APP, privileges=["SELECT", "CREATE TEMPORARY TABLES"], connections_per_client=9)
+    assert access_arguments(more)[-2:] == ("CREATE TEMPORARY TABLES,SELECT", "9")
+
+
+@pytest.mark.parametrize("connections", [0, -1, 1001, True, "9"])
+def test_connections_that_the_server_cannot_give(connections: object) -> None:
+    (line,) = refusal_of(lambda: changed_facts(APP, connections_per_client=connections))
+    assert line.startswith("connections_per_client: ")
 
 
 def test_the_order_of_privileges_changes_nothing() -> None:

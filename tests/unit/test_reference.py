@@ -65,25 +65,25 @@ def test_links_in_the_reference_lead_to_its_headings() -> None:
 RANGES = [
     (path, setting["minimum"], setting["maximum"])
     for path, setting in settings()
-    if path.startswith(("Edge.", "HealthChecks.")) and "minimum" in setting
+    if path.startswith(("EdgeSettings.", "HealthChecks.")) and "minimum" in setting
 ]
 
 
 @pytest.mark.parametrize(("path", "least", "most"), RANGES)
 def test_a_range_of_the_edge_is_the_one_that_holds(path: str, least: int, most: int) -> None:
     """Those of HAProxy's numbers are in its module, which components take them from too."""
-    below = path.replace("HealthChecks.", "edge/checks/").replace("Edge.", "edge/")
+    below = path.replace("HealthChecks.", "edge/checks/").replace("EdgeSettings.", "edge/")
     for value, wrong in ((least - 1, f"at least {least}"), (most + 1, f"at most {most}")):
         (line,) = refused(changed({below: value}))
         assert line == f"{below.replace('/', '.')}: {value} must be {wrong}"
 
 
 def test_every_number_of_the_edge_has_a_range() -> None:
-    assert len(RANGES) == 10
+    assert len(RANGES) == 13
 
 
 def test_the_privileges_of_the_schema_are_those_there_are() -> None:
-    assert dict(settings())["Database.privileges"]["items"]["enum"] == list(mariadb.PRIVILEGES)
+    assert dict(settings())["DatabaseSettings.privileges"]["items"]["enum"] == list(mariadb.PRIVILEGES)
 
 
 # --- the editor's schema ----------------------------------------------------------------------------------------------

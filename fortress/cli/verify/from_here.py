@@ -102,7 +102,7 @@ def _https(stack: str, outputs: StackOutputs, seen: Seen, silence: Mapping[str, 
         yield certificate.fail(None, f"is for {names}, not for {edge.server_name}")
         return
     signer = "self-signed" if found.self_signed else ""
-    cure = renewal.of_edge(stack, outputs) if found.made_there else renewal.OF_OTHERS
+    cure = renewal.of_edge(stack, outputs, found.names) if found.made_there else renewal.OF_OTHERS
     yield certificate_days(certificate, found.not_after, now, limit, cure, signer)
 
 

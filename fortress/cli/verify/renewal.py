@@ -12,9 +12,11 @@ OF_OTHERS = "renew it in edge.certificate and edge_tls_key, then run `pulumi up`
 """For a certificate of the edge that came from elsewhere."""
 
 
-def of_edge(stack: str, outputs: StackOutputs) -> str:
-    """For the certificate that the edge signed itself."""
-    arguments = haproxy.certificate_arguments(haproxy.CERTIFICATE, outputs.edge.server_name)
+def of_edge(stack: str, outputs: StackOutputs, names: Sequence[str] = ()) -> str:
+    """For the certificate that the edge signed itself, for these names: the next one is for them too."""
+    first = outputs.edge.server_name
+    others = sorted(set(names) - {first})
+    arguments = haproxy.certificate_arguments(haproxy.CERTIFICATE, first, others)
     return _on(stack, outputs, outputs.edge.host, "edge-certificate", arguments)
 
 
