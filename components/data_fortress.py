@@ -4,7 +4,7 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
-from fortress import firewall, mariadb, push, wireguard
+from fortress import activation, firewall, mariadb, push, wireguard
 
 from .checking import Facts, build, check
 from .data_volume import VolumeArgs, mount
@@ -100,7 +100,7 @@ class DataFortress(pulumi.ComponentResource):
             ),
             with_depends_on(options, authority, drop_in),
             check=mariadb.CONFIG_CHECK,
-            apply="systemctl -q enable mariadb && systemctl restart mariadb",
+            apply=activation.enable_and_restart("mariadb"),
             remove_apply="systemctl -q disable --now mariadb",
             unit="mariadb",
         )

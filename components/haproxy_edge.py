@@ -6,7 +6,7 @@ from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
-from fortress import firewall, haproxy, push
+from fortress import activation, firewall, haproxy, push
 
 from .checking import Facts, build
 from .host_file import put, put_fragment, put_script
@@ -110,7 +110,7 @@ class HAProxyEdge(pulumi.ComponentResource):
                 with_depends_on(options, packages),
                 mode="0600",
                 check='openssl x509 -noout -checkend 0 -in "$1" && openssl pkey -noout -check -in "$1"',
-                apply="systemctl try-reload-or-restart haproxy",
+                apply=activation.reload_if_enabled("haproxy"),
                 remove_apply="true",
             )
         else:
@@ -136,7 +136,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             mode="0640",
             owner="root:haproxy",
             check='haproxy -c -f "$1"',
-            apply="systemctl -q enable haproxy && systemctl reload-or-restart haproxy",
+            apply=activation.enable_and_reload("haproxy"),
             remove_apply="systemctl -q disable --now haproxy",
             unit="haproxy",
         )

@@ -24,6 +24,8 @@ MEMORY = ("awk", "/^MemTotal:/ { print int($2 / 1024) }", "/proc/meminfo", "-")
 START_TUNNEL = (f"{LIBRARY}/wireguard", "start")
 """With the interface behind it."""
 WIPE_DATABASE = (f"{LIBRARY}/mariadb-access", "wipe")
+HEALTH_GATE = (f"{LIBRARY}/wait-healthy",)
+"""With URL, seconds and the unit behind it."""
 
 _SUDO = "sudo "
 _MACHINE = "FORTRESS_MACHINE="

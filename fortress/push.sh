@@ -55,7 +55,8 @@ usage: fortress-push put PATH MODE OWNER:GROUP [--machine ID] [--resource NAME] 
        fortress-push uninstall [--machine ID]
        fortress-push records
        fortress-push again
-put takes the text on stdin, ended by the line "# fortress-push: end of file".
+put takes the text on stdin, ended by the line "# fortress-push: end of file", and answers by a line that no other put
+answers by: whoever waits for its answer waits for each put.
 CMD is run by sh; "$1" is the file to check, or PATH in --apply. --machine has no effect on the host. A file that
 another resource has put since is not removed: when a resource is renamed, the new one puts before the old one removes.
 records only reads: a line a file that was put, of six fields with a tab between them, each "-" where there is nothing:
@@ -321,6 +322,8 @@ put() {
     claim
 }
 
+receipt() { read -r once </proc/sys/kernel/random/uuid && printf 'put %s\n' "$once"; }
+
 claim() { [ "$(recall by)" = "$resource" ] || save by "$resource"; }
 
 remove() {
@@ -525,7 +528,7 @@ main() {
     rm -f -- "$STATE"/part.* ${candidate:+"$candidate"} # left by a run that was killed
     take_back_expired
     case $verb in
-        put) put ;;
+        put) put && receipt ;;
         remove) remove ;;
         confirm) confirm ;;
         packages) packages ;;

@@ -70,7 +70,10 @@ def test_children_and_their_commands() -> None:
     script = "0755 root:root --check 'sh -n \"$1\"'"
     check = "'" + mariadb.CONFIG_CHECK.replace("'", "'\"'\"'") + "'"
     config = f"/etc/mysql/mariadb.conf.d/90-fortress.cnf 0644 root:root --check {check} "
-    restart = "--apply 'systemctl -q enable mariadb && systemctl restart mariadb' --unit mariadb"
+    restart = (
+        "--apply 'systemctl reset-failed mariadb 2>/dev/null; "
+        "systemctl -q enable mariadb && systemctl restart mariadb' --unit mariadb"
+    )
     assert texts(done.children("db")) == {
         "db-packages": (
             f"sudo /usr/local/sbin/fortress-push packages --machine {machine} mariadb-server openssl fio",

@@ -36,6 +36,7 @@ FRANKFURT: dict[str, Any] = {
 CHECKS = {"inter_ms": 1000, "fastinter_ms": 200, "timeout_ms": 400, "connect_ms": 300, "rise": 2, "fall": 2}
 TLS = {"certificate": "CERTIFICATE", "key": "KEY\n"}
 MACHINE = "oslo-edge.1"
+RESET = "systemctl reset-failed haproxy 2>/dev/null"
 
 
 def args(**more: Any) -> HAProxyEdgeArgs:
@@ -58,7 +59,7 @@ COMMON = {
     "edge-haproxy.cfg": (
         "sudo /usr/local/sbin/fortress-push put /etc/haproxy/haproxy.cfg 0640 root:haproxy "
         "--check 'haproxy -c -f \"$1\"' "
-        f"--apply 'systemctl -q enable haproxy && systemctl reload-or-restart haproxy' --unit haproxy "
+        f"--apply '{RESET}; systemctl -q enable haproxy && systemctl reload-or-restart haproxy' --unit haproxy "
         f"--machine {MACHINE}",
         "sudo /usr/local/sbin/fortress-push remove /etc/haproxy/haproxy.cfg "
         f"--apply 'systemctl -q disable --now haproxy' --machine {MACHINE}",
@@ -113,7 +114,8 @@ def test_children_and_their_commands_with_a_given_certificate() -> None:
         **COMMON,
         "edge-certificate": (
             f"sudo /usr/local/sbin/fortress-push put /etc/ssl/private/site.pem 0600 root:root --check '{check}' "
-            f"--apply 'systemctl try-reload-or-restart haproxy' --machine {MACHINE}",
+            f"--apply '{RESET}; if systemctl -q is-enabled haproxy; then systemctl reload-or-restart haproxy; fi' "
+            f"--machine {MACHINE}",
             f"sudo /usr/local/sbin/fortress-push remove /etc/ssl/private/site.pem --apply true --machine {MACHINE}",
         ),
     }

@@ -164,6 +164,8 @@ def test_of_the_hosts_only_what_they_make_themselves_is_unknown(planned: list[Pl
         *(f"app-{worker}-database-ca.pem" for worker in WORKERS),
         *(f"mesh-{worker}-peer-{hub}" for worker in WORKERS for hub in HUBS),
         *(f"mesh-{hub}-peer-{worker}" for worker in WORKERS for hub in HUBS),
+        # Whether a gate runs is said by the answers of the puts before it.
+        *(f"app-{worker}-healthy" for worker in WORKERS),
     }
     local = [found for found in planned if found.type == "command:local:Command"]
     assert {item.name for item in local} == {f"{member}-host-key" for member in MEMBERS}

@@ -105,15 +105,16 @@ def test_makes_another_when_the_file_is_not_whole(file: Path, harm: str) -> None
     assert made(file, *NAMES) == second
 
 
-def test_reloads_a_running_unit_only_for_a_new_one(file: Path, tmp_path: Path) -> None:
+def test_reloads_or_starts_an_enabled_unit_only_for_a_new_one(file: Path, tmp_path: Path) -> None:
     calls = tmp_path / "calls"
     tool = tmp_path / "systemctl"
     tool.write_text(f'#!/bin/sh\necho "$*" >>"{calls}"\n')
     tool.chmod(0o755)
     assert run(file, *NAMES, path=str(tmp_path)).returncode == 0
-    assert calls.read_text().splitlines() == ["--quiet is-active haproxy", "reload haproxy"]
+    told = ["--quiet is-enabled haproxy", "reset-failed haproxy", "reload-or-restart haproxy"]
+    assert calls.read_text().splitlines() == told
     assert run(file, *NAMES, path=str(tmp_path)).returncode == 0
-    assert len(calls.read_text().splitlines()) == 2
+    assert calls.read_text().splitlines() == told
 
 
 @pytest.mark.parametrize(

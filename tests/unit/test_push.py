@@ -19,6 +19,9 @@ from tests.unit.push_host import END, NEVER, Cut, PushHost, sha256
 
 ORIGINAL, OLD, NEW, BAD = b"original\n", b"old\nmore\n", b"new\nmore\n", b"bad\nmore\n"
 
+# What a put answers.
+RECEIPT = re.compile(r"\Aput [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n\Z")
+
 # Stands for a service that reads the file's first line, and refuses one that says "bad".
 APPLY = """
 line=none
@@ -47,7 +50,8 @@ def put(host: PushHost, target: Path, text: bytes, *options: str, cut_at: int = 
 
 
 def well(done: CompletedProcess[str]) -> None:
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    said = RECEIPT.sub("", done.stdout) if done.args[2] == "put" else done.stdout
+    assert (done.returncode, said, done.stderr) == (0, "", "")
 
 
 def refused(done: CompletedProcess[str]) -> list[str]:
@@ -88,6 +92,12 @@ def test_put_of_what_stands_runs_nothing(host: PushHost, target: Path) -> None:
     inode = target.stat().st_ino
     well(put(host, target, NEW, "--check", "false", "--unit", "app", "--machine", "another"))
     assert (host.logged(), host.asked(), target.stat().st_ino) == ([], [], inode)
+
+
+def test_no_two_puts_answer_alike(host: PushHost, target: Path) -> None:
+    answers = [put(host, target, text).stdout for text in (OLD, OLD, NEW, OLD)]
+    assert all(RECEIPT.match(answer) for answer in answers)
+    assert len(set(answers)) == 4
 
 
 @pytest.mark.parametrize("edit", ["text", "mode", "owner", "removed"])
@@ -616,7 +626,8 @@ def test_a_put_whose_text_does_not_come_keeps_nobody_waiting(host: PushHost, tar
     host.shim("flock", 'shift 2; exec /usr/bin/flock -w 0.2 "$@"\n')
     stalled = '(/usr/bin/sleep 3 | fortress-push put "$1" 0600 root:root) & /usr/bin/sleep 0.3; '
     both = stalled + 'exec fortress-push put "$1" 0600 root:root'
-    well(host.run("dash", "-c", both, "both", target, stdin=NEW + END))
+    done = host.run("dash", "-c", both, "both", target, stdin=NEW + END)
+    assert (done.returncode, RECEIPT.sub("", done.stdout), done.stderr) == (0, "", "")
     assert facts(target)[0] == NEW
 
 

@@ -1,4 +1,4 @@
-"""`wireguard check`: what it refuses of one peer's file, under dash."""
+"""`wireguard check` and `wireguard sync`: what is refused of one peer's file, and what comes back; under dash."""
 
 from __future__ import annotations
 
@@ -62,3 +62,43 @@ def test_the_address_of_a_peer_that_stands_is_refused(check: Check) -> None:
 
 def test_what_is_no_key_is_refused(check: Check) -> None:
     assert check(peer("fra-1", "10.100.0.2", key="short")) == (1, "line 3: not a WireGuard public key: short\n")
+
+
+@pytest.fixture
+def revive(tmp_path: Path) -> Callable[..., list[str]]:
+    """What systemd is told by `wireguard sync wg0` while there is no interface, by the state that its unit is in."""
+    tools = {
+        "ip": "exit 1",
+        "systemctl": f"""case "$*" in
+            show*) cat {tmp_path}/state ;;
+            *is-enabled*) [ -e {tmp_path}/enabled ] ;;
+            *) echo "$*" >>{tmp_path}/told ;;
+        esac""",
+    }
+    for name, text in tools.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+
+    def run(state: str, *, enabled: bool) -> list[str]:
+        (tmp_path / "state").write_text(f"{state}\n")
+        if enabled:
+            (tmp_path / "enabled").touch()
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        done = subprocess.run(["dash", str(SCRIPT), "sync", "wg0"], capture_output=True, env=environment, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        told = tmp_path / "told"
+        return told.read_text().splitlines() if told.exists() else []
+
+    return run
+
+
+@pytest.mark.parametrize("state", ["failed", "inactive"])
+def test_an_interface_that_is_to_be_there_comes_back(revive: Callable[..., list[str]], state: str) -> None:
+    assert revive(state, enabled=True) == ["reset-failed wg-quick@wg0", "start wg-quick@wg0"]
+
+
+@pytest.mark.parametrize(("state", "enabled"), [("activating", True), ("inactive", False), ("failed", False)])
+def test_an_interface_that_is_coming_or_not_to_be_there_is_left_alone(
+    revive: Callable[..., list[str]], state: str, enabled: bool
+) -> None:
+    assert revive(state, enabled=enabled) == []

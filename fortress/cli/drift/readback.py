@@ -173,7 +173,7 @@ class _Visit:
             if answer.unread and file.by_push:
                 yield Finding(Check(Kind.FILE, self.name, file.path).unknown(answer.unread))
             else:
-                yield self._with_confirmation(judge(file, found, self.unended.get(file.urn)))
+                yield self._with_what_follows(judge(file, found, self.unended.get(file.urn)))
         known = {file.path for file in self.wanted.files}
         self.guests.update({path: guest for path, guest in answer.guests.items() if path not in known})
         for path in sorted(answer.also - known):
@@ -185,18 +185,17 @@ class _Visit:
                 why = "no resource of this stack puts it there; remove it by hand"
                 yield Finding(check.fail("not in the state", why))
 
-    def _with_confirmation(self, finding: Finding) -> Finding:
-        """A file that must be confirmed after it is put again."""
-        if finding.file is None or (confirmation := self.wanted.confirms.get(finding.file.path)) is None:
+    def _with_what_follows(self, finding: Finding) -> Finding:
+        """A file with what is to run after it is put again."""
+        if finding.file is None:
             return finding
-        return Finding(**{**vars(finding), "urns": (*finding.urns, confirmation)})
+        return replace(finding, urns=(*finding.urns, *self.wanted.after(finding.file)))
 
     def _again(self, check: Check, file: File | None, diff: tuple[str, ...] = ()) -> Finding:
         """Something that a file of the host makes, and that is to be made again."""
         if file is None or check.status is not Status.FAIL:
             return Finding(check, diff)
-        confirmation = self.wanted.confirms.get(file.path)
-        return Finding(check, diff, (file.urn, *([confirmation] if confirmation else [])), (file.path,))
+        return Finding(check, diff, (file.urn, *self.wanted.after(file)), (file.path,))
 
     def _units(self) -> Iterator[Finding]:
         owners: dict[str, File | str] = {}
