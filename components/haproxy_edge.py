@@ -101,21 +101,21 @@ class HAProxyEdge(pulumi.ComponentResource):
             lambda machine: push.Packages(machine=machine, names=("haproxy", "openssl")).render(),
             options,
         )
+        tool = put_script(f"{name}-certificate-tool", target, "edge-certificate", options)
         if tls := args.get("tls"):
             certificate = put(
                 f"{name}-certificate",
                 target,
                 edge.certificate,
                 pulumi.Output.secret(pulumi.Output.concat(tls["certificate"], "\n", tls["key"])),
-                with_depends_on(options, packages),
+                with_depends_on(options, packages, tool),
                 mode="0600",
-                check='openssl x509 -noout -checkend 0 -in "$1" && openssl pkey -noout -check -in "$1"',
+                check=f'{push.LIBRARY}/edge-certificate check "$1"',
                 apply=activation.reload_if_enabled("haproxy"),
                 remove_apply="true",
             )
         else:
             wanted = haproxy.certificate_arguments(edge.certificate, edge.server_name)
-            tool = put_script(f"{name}-certificate-tool", target, "edge-certificate", options)
             certificate = command(
                 f"{name}-certificate",
                 target,

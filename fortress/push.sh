@@ -200,14 +200,25 @@ unit_lives() { # within 10 s, and for a second without another start
     done
     {
         printf '%s\n' "$now" | sed -n 's/^ActiveState=/did not stay active; now it is /p'
-        journalctl -u "$unit" -n 5 --no-pager -o cat 2>&1
+        journal "$unit"
     } >"$STATE/output"
     return 1
 }
 
+journal() { # UNIT: its last lines since $began. Of its words, systemd's about its end take three or four
+    journalctl -u "$1" --since "-$(($(uptime) - began + 1))s" -n 8 --no-pager --quiet -o cat 2>&1
+}
+
+explain() { # systemctl tells where to look for the reason; what stands there is said in place of that
+    units=$(sed -n 's/^See "systemctl status \([^" ]*\)".*/\1/p' "$STATE/output")
+    [ -n "$units" ] || return 0
+    sed -i '/^See "systemctl status /d' "$STATE/output"
+    for each in $units; do journal "$each" >>"$STATE/output"; done
+}
+
 activate() {
-    step=apply
-    run "$apply" "$path" || return 1
+    step=apply began=$(uptime)
+    run "$apply" "$path" || { explain; return 1; }
     step="unit $unit"
     [ -z "$unit" ] || unit_lives
 }
@@ -421,7 +432,14 @@ packages() {
     umask 022
     install_packages && return
     dpkg --force-confold --configure -a >>"$STATE/output" 2>&1 </dev/null 9>&- # what a power cut left half-done
-    { apt_get update && install_packages; } || fail install "$(said)"
+    { apt_get update && install_packages; } || fail install "$(said)$(held)"
+}
+
+held() { # packages that apt may not install or change, if it speaks of such
+    grep -q '[Hh]eld .*packages' "$STATE/output" || return 0
+    # shellcheck disable=SC2046  # names of packages
+    set -- $(dpkg-query -W -f '${db:Status-Want} ${Package}\n' 2>/dev/null | sed -n 's/^hold //p')
+    [ $# -eq 0 ] || printf '%s  on hold on this host: %s. Release them: apt-mark unhold %s' "$NL" "$*" "$*"
 }
 
 records() { # without the lock: each file of a record is whole, and one that is being changed is told as it is found

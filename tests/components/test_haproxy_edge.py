@@ -105,13 +105,16 @@ def test_children_and_their_commands_with_a_given_certificate() -> None:
         "edge": ("fortress:index:HAProxyEdge", None),
         **{
             f"edge-{name}": (REMOTE, "edge")
-            for name in ("packages", "certificate", "haproxy.cfg", "drain", "drained", "firewall")
+            for name in ("packages", "certificate-tool", "certificate", "haproxy.cfg", "drain", "drained", "firewall")
         },
     }
     check_commands(done.children("edge").values(), connection())
-    check = 'openssl x509 -noout -checkend 0 -in "$1" && openssl pkey -noout -check -in "$1"'
+    check = '/usr/local/lib/fortress/edge-certificate check "$1"'
     assert texts(done.children("edge")) == {
         **COMMON,
+        "edge-certificate-tool": put(
+            "/usr/local/lib/fortress/edge-certificate 0755 root:root --check 'sh -n \"$1\"'", machine=MACHINE
+        ),
         "edge-certificate": (
             f"sudo /usr/local/sbin/fortress-push put /etc/ssl/private/site.pem 0600 root:root --check '{check}' "
             f"--apply '{RESET}; if systemctl -q is-enabled haproxy; then systemctl reload-or-restart haproxy; fi' "
@@ -152,7 +155,7 @@ def test_order() -> None:
         "edge-drain": set(),
         "edge-drained": {"edge-haproxy.cfg", "edge-drain"},
     }
-    assert waits(edge(tls=TLS).children("edge"))["edge-certificate"] == {"edge-packages"}
+    assert waits(edge(tls=TLS).children("edge"))["edge-certificate"] == {"edge-packages", "edge-certificate-tool"}
 
 
 def test_children_wait_for_what_the_component_waits_for() -> None:

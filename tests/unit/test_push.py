@@ -19,6 +19,9 @@ from tests.unit.push_host import END, NEVER, Cut, PushHost, sha256
 
 ORIGINAL, OLD, NEW, BAD = b"original\n", b"old\nmore\n", b"new\nmore\n", b"bad\nmore\n"
 
+# How the journal of a unit is asked, for the seconds of one attempt.
+JOURNAL = r"journalctl -u {} --since -[1-9]\d*s -n 8 --no-pager --quiet -o cat"
+
 # What a put answers.
 RECEIPT = re.compile(r"\Aput [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n\Z")
 
@@ -205,6 +208,28 @@ def test_an_apply_without_end_is_ended(host: PushHost, target: Path) -> None:
     assert host.logged() == ["limit 300", "old", "limit 300", "limit 300"]
 
 
+def test_where_systemctl_says_to_look_is_looked(host: PushHost, target: Path) -> None:
+    """In its words of systemd 252 and 257."""
+    well(put(host, target, OLD))
+    (host.doubles / "journal").write_text("[ALERT] unable to load certificate\nexited\n")
+    apply = """
+    read -r line <"$1"
+    [ "$line" = old ] || {
+        echo 'Job for haproxy.service failed because the control process exited with error code.'
+        echo 'See "systemctl status haproxy.service" and "journalctl -xeu haproxy.service" for details.'
+        false
+    }"""
+    said = refused(host.push("put", target, "0640", "root:daemon", "--apply", apply, text=NEW))
+    assert said == [
+        f"{target}: apply: Job for haproxy.service failed because the control process exited with error code.",
+        "  [ALERT] unable to load certificate",
+        "  exited",
+        f"{target}: apply: the old file is back and active",
+    ]
+    (asked,) = [call for call in host.asked() if call.startswith("journalctl")]
+    assert re.fullmatch(JOURNAL.format("haproxy.service"), asked)
+
+
 # --- the unit ---------------------------------------------------------------------------------------------------------
 
 
@@ -227,7 +252,9 @@ def test_a_unit_that_does_not_live_brings_the_old_file_back(host: PushHost, targ
         "  exited",
         f"{target}: unit app.service: the old file is back and active",
     ]
-    assert "journalctl -u app.service -n 5 --no-pager -o cat" in host.asked()
+    asked = [call for call in host.asked() if call.startswith("journalctl")]
+    assert all(re.fullmatch(JOURNAL.format("app.service"), call) for call in asked)
+    assert asked
     assert facts(target)[0] == OLD
     assert host.logged() == ["old", "new", "old"]
 
@@ -642,6 +669,7 @@ def apt(host: PushHost) -> Path:
         "known": "",
         "archive": "nginx\nwget\ng++\n",
         "locked": "0\n",
+        "held": "",
     }
     for name, text in files.items():
         (host.doubles / name).write_text(text)
@@ -681,6 +709,13 @@ def test_a_package_that_cannot_be_had(host: PushHost, apt: Path) -> None:
     said = refused(host.push("packages", "nginx", "no-such-thing"))
     assert said[0] == "packages: install: E: Unable to locate package nginx"
     assert said[-1] == "  E: Unable to locate package no-such-thing"
+
+
+def test_packages_on_hold_are_named_with_the_cure(host: PushHost, apt: Path) -> None:
+    (apt / "held").write_text("haproxy\nnginx\n")
+    said = refused(host.push("packages", "nginx"))
+    assert said[0].startswith("packages: install: E: Held packages were changed")
+    assert said[-1] == "  on hold on this host: haproxy nginx. Release them: apt-mark unhold haproxy nginx"
 
 
 def test_lists_that_another_apt_holds_are_waited_for(host: PushHost, apt: Path) -> None:
