@@ -99,8 +99,8 @@ class DataFortress(pulumi.ComponentResource):
                 lambda known: mariadb.render(build("DataFortress", name, _server(args, known)))
             ),
             with_depends_on(options, authority, drop_in),
-            check=mariadb.CONFIG_CHECK,
-            apply=activation.enable_and_restart("mariadb"),
+            check=f"{mariadb.CONFIG_CHECK}; {push.in_force('mariadb-next', push.PUT_FILE)}",
+            apply=f"{activation.enable_and_restart('mariadb')} && {push.in_force('mariadb', push.PUT_FILE)}",
             remove_apply="systemctl -q disable --now mariadb",
             unit="mariadb",
         )

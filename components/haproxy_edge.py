@@ -130,13 +130,13 @@ class HAProxyEdge(pulumi.ComponentResource):
         served = put(
             f"{name}-haproxy.cfg",
             target,
-            "/etc/haproxy/haproxy.cfg",
+            haproxy.CONFIG_PATH,
             config,
             with_depends_on(options, certificate),
             mode="0640",
             owner="root:haproxy",
-            check='haproxy -c -f "$1"',
-            apply=activation.enable_and_reload("haproxy"),
+            check=f"{push.in_force('haproxy-next', haproxy.CONFIG_PATH)} && haproxy -c -f {push.PUT_FILE}",
+            apply=f"{activation.enable_and_reload('haproxy')} && {push.in_force('haproxy', push.PUT_FILE)}",
             remove_apply="systemctl -q disable --now haproxy",
             unit="haproxy",
         )

@@ -161,6 +161,8 @@ def _of_part(part: str) -> Activation:
         return Activation(Effect.RESTARTS, unit)
     if part.startswith(f"rm -f {_CHANGED}"):
         return Activation(Effect.UNTOUCHED)
+    if part.startswith(f"{push.LIBRARY}/{push.IN_FORCE} "):
+        return Activation(Effect.UNTOUCHED)
     if part.startswith("sysctl "):
         return Activation(Effect.RELOADS, "sysctl")
     words = part.split()

@@ -13,6 +13,7 @@ from pulumi_command import local
 from components import EphemeralWorker, EphemeralWorkerArgs
 from fortress import text
 from tests.components.engine import (
+    LOAD,
     REMOTE,
     check_commands,
     connection,
@@ -94,7 +95,7 @@ def test_children_and_their_commands() -> None:
         ),
         "fra-1-firewall": put(
             "/etc/nftables.d/30-app.nft 0644 root:root --check 'nft -c -f \"$1\"'",
-            apply="'nft -f /etc/nftables.conf'",
+            apply=LOAD,
             machine=machine,
         ),
         "fra-1-app.service": put(

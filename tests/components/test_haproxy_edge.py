@@ -12,6 +12,7 @@ from pulumi_command import local
 from components import HAProxyEdge, HAProxyEdgeArgs
 from fortress import haproxy, text
 from tests.components.engine import (
+    LOAD,
     REMOTE,
     check_commands,
     connection,
@@ -58,8 +59,9 @@ COMMON = {
     "edge-packages": (f"sudo /usr/local/sbin/fortress-push packages --machine {MACHINE} haproxy openssl", None),
     "edge-haproxy.cfg": (
         "sudo /usr/local/sbin/fortress-push put /etc/haproxy/haproxy.cfg 0640 root:haproxy "
-        "--check 'haproxy -c -f \"$1\"' "
-        f"--apply '{RESET}; systemctl -q enable haproxy && systemctl reload-or-restart haproxy' --unit haproxy "
+        "--check '/usr/local/lib/fortress/in-force haproxy-next /etc/haproxy/haproxy.cfg && haproxy -c -f \"$1\"' "
+        f"--apply '{RESET}; systemctl -q enable haproxy && systemctl reload-or-restart haproxy "
+        '&& /usr/local/lib/fortress/in-force haproxy "$1"\' --unit haproxy '
         f"--machine {MACHINE}",
         "sudo /usr/local/sbin/fortress-push remove /etc/haproxy/haproxy.cfg "
         f"--apply 'systemctl -q disable --now haproxy' --machine {MACHINE}",
@@ -71,7 +73,7 @@ COMMON = {
     ),
     "edge-firewall": put(
         "/etc/nftables.d/40-edge.nft 0644 root:root --check 'nft -c -f \"$1\"'",
-        apply="'nft -f /etc/nftables.conf'",
+        apply=LOAD,
         machine=MACHINE,
     ),
 }

@@ -60,12 +60,12 @@ def test_the_components_of_the_lab() -> None:
 
 
 def test_how_many_commands_go_to_each_host() -> None:
-    """Host 8 (memory is given), mesh: MTU, peers, firewall of a hub; database 8, worker 8, edge 7."""
+    """Host 9 (memory is given), mesh: MTU, peers, firewall of a hub; database 8, worker 8, edge 7."""
     done = fortress()
     assert Counter(map(host_of, commands(done).values())) == {
-        "oslo-db": 8 + (1 + 3 + 1) + 8,
-        "oslo-edge": 8 + (1 + 3 + 1) + 7,
-        **dict.fromkeys(WORKERS, 8 + (1 + 2) + 8),
+        "oslo-db": 9 + (1 + 3 + 1) + 8,
+        "oslo-edge": 9 + (1 + 3 + 1) + 7,
+        **dict.fromkeys(WORKERS, 9 + (1 + 2) + 8),
     }
     assert sorted(name for name, found in done.resources.items() if found.type == LOCAL) == sorted(
         f"{name}-host-key" for name in HOSTS
@@ -233,6 +233,7 @@ def test_at_first_preview_everything_shows_and_what_is_unknown_stays_unknown() -
     assert unknown == {
         *(name for name in made.resources if "-peer-" in name),
         *(f"app-{worker}-database-ca.pem" for worker in WORKERS),
+        *(f"app-{worker}-healthy" for worker in WORKERS),
     }
     for name, found in done.resources.items():
         for key, value in found.inputs.items():

@@ -35,7 +35,7 @@ def put(apply: str | None, unit: str | None = None) -> str:
         ("systemctl -q disable --now mariadb", Effect.STOPS, "mariadb"),
         ("systemctl -q disable app", Effect.UNTOUCHED, "app"),
         (
-            'if [ -e "$1" ]; then sysctl -q -p "$1"; else sysctl -q -w net.ipv4.ip_forward=0; fi',
+            firewall.APPLY_FORWARDING,
             Effect.RELOADS,
             "sysctl",
         ),
