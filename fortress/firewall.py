@@ -14,8 +14,8 @@ from fortress.wireguard import Protocol, Relay
 BASE = "/etc/nftables.conf"
 FOLDER = "/etc/nftables.d"
 FORWARDING = "/etc/sysctl.d/60-fortress-relay.conf"
-APPLY = f"nft -f {BASE} && {push.in_force('nftables', BASE)}"
-"""Loads the base and every fragment in one transaction; another file there may have taken all of them away again."""
+APPLY = f"{push.in_force('nftables-next', BASE)} && nft -f {BASE} && {push.in_force('nftables', BASE)}"
+"""Loads the base and every fragment in one transaction, unless another file there would take all of them away again."""
 APPLY_FORWARDING = (
     f'if [ -e "$1" ]; then sysctl -q -p "$1" && {push.in_force("sysctl", push.PUT_FILE)}; '
     "else sysctl -q -w net.ipv4.ip_forward=0; fi"

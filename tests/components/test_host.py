@@ -18,6 +18,7 @@ from tests.components.engine import (
     BASTION_KEY,
     HOST_KEY,
     LEARNT_KEY,
+    LOAD,
     LOCAL,
     REMOTE,
     WIREGUARD_KEY,
@@ -96,7 +97,7 @@ def test_children_and_their_commands() -> None:
         "db-firewall": (
             "sudo /usr/local/sbin/fortress-push put /etc/nftables.conf 0755 root:root "
             "--check '/usr/local/lib/fortress/wireguard free wg0 && nft -c -f \"$1\"' "
-            "--apply 'nft -f /etc/nftables.conf && /usr/local/lib/fortress/in-force nftables /etc/nftables.conf "
+            f"--apply {LOAD[:-1]} "
             "&& systemctl -q enable nftables' --confirm 45 --machine db.1",
             "sudo /usr/local/sbin/fortress-push remove /etc/nftables.conf "
             "--apply 'nft delete table inet fortress; systemctl -q disable nftables; "

@@ -92,10 +92,13 @@ def test_a_firewall_that_another_file_takes_away_is_no_success(fortress: Fortres
     ):
         said = failed_up(fortress)
         assert f"there is no firewall once {firewall.BASE} is loaded. Take this line away: {FLUSH}:1" in said
+        # Nor was the one that stood taken away.
+        assert in_force(host, "nftables", firewall.BASE) == (0, "")
         fortress.file.write_text(fortress.original)
+        on(host, f"nft -f {firewall.BASE}")  # as a boot does
         assert wrong(drift(fortress, 1))[host, "firewall"] == "overruled"
-    assert in_force(host, "nftables", firewall.BASE) == (0, "")
     assert wrong(drift(fortress, 0, "--repair")) == {}
+    assert in_force(host, "nftables", firewall.BASE) == (0, "")
 
 
 @pytest.mark.parametrize("line", ["net.ipv4.ip_forward = 0", "net/ipv4/conf/all/forwarding=0"])
