@@ -4,7 +4,7 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
-from fortress import firewall, mariadb, push, wireguard
+from fortress import activation, firewall, mariadb, push, wireguard
 from fortress.values import Certificate
 
 from .checking import Facts, answer, arguments, build, check
@@ -105,8 +105,8 @@ class DataFortress(pulumi.ComponentResource):
                 lambda known: mariadb.render(build("DataFortress", name, _server(args, known)))
             ),
             with_depends_on(options, authority, drop_in),
-            check=mariadb.CONFIG_CHECK,
-            apply="systemctl -q enable mariadb && systemctl restart mariadb",
+            check=f"{mariadb.CONFIG_CHECK}; {push.in_force('mariadb-next', push.PUT_FILE)}",
+            apply=f"{activation.enable_and_restart('mariadb')} && {push.in_force('mariadb', push.PUT_FILE)}",
             remove_apply="systemctl -q disable --now mariadb",
             unit="mariadb",
         )

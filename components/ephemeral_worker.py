@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
+from pulumi_command import remote
 
-from fortress import firewall, push, wireguard, workload
+from fortress import activation, firewall, push, wireguard, workload
 
 from .checking import Facts, arguments, build, check, wrong
 from .host_file import put, put_fragment, put_script
@@ -87,39 +88,38 @@ class EphemeralWorker(pulumi.ComponentResource):
         target: Target = {"member": host, "private_key": args.get("private_key")}
         options = child_options(self, opts)
         folder = _folder(args)
-        service_name = shlex.quote(work["name"])
-        # Before the unit is there, files that it needs land without it.
-        restart = f"if systemctl -q is-active {service_name}; then systemctl restart {service_name}; fi"
-
         packages = command(
             f"{name}-packages",
             target,
             lambda machine: push.Packages(machine=machine, names=("python3", *work.get("packages", []))).render(),
             options,
         )
+
+        def read_by_unit(file: str, path: str, content: pulumi.Input[str], mode: str = "0644") -> remote.Command:
+            return put(
+                file,
+                target,
+                path,
+                content,
+                options,
+                mode=mode,
+                apply=activation.restart_at_the_gate(work["name"]),
+                remove_apply=activation.restart_if_enabled(work["name"]),
+            )
+
         files = [
             # By the whole path: two files may have the same last part.
-            put(f"{name}{path}", target, path, content, options, apply=restart)
+            read_by_unit(f"{name}{path}", path, content)
             for path, content in work.get("files", {}).items()
         ]
         if database is not None and password is not None:
             files += [
-                put(
-                    f"{name}-database-ca.pem",
-                    target,
-                    f"{folder}/database-ca.pem",
-                    database["ca_pem"],
-                    options,
-                    apply=restart,
-                ),
-                put(
+                read_by_unit(f"{name}-database-ca.pem", f"{folder}/database-ca.pem", database["ca_pem"]),
+                read_by_unit(
                     f"{name}-database-password",
-                    target,
                     f"{folder}/database-password",
                     pulumi.Output.secret(password),
-                    options,
                     mode="0400",
-                    apply=restart,
                 ),
             ]
         put_fragment(
@@ -138,8 +138,8 @@ class EphemeralWorker(pulumi.ComponentResource):
             f"/etc/systemd/system/{work['name']}.service",
             service,
             with_depends_on(options, packages, *files),
-            apply=f"systemctl daemon-reload && systemctl -q enable {service_name} && systemctl restart {service_name}",
-            remove_apply=f"systemctl -q disable --now {service_name}; systemctl daemon-reload",
+            apply=activation.enable_and_restart_gated(work["name"]),
+            remove_apply=f"systemctl -q disable --now {shlex.quote(work['name'])}; systemctl daemon-reload",
             unit=work["name"],
         )
         gate = put_script(f"{name}-wait-healthy", target, "wait-healthy", options)
@@ -148,10 +148,11 @@ class EphemeralWorker(pulumi.ComponentResource):
         healthy = command(
             f"{name}-healthy",
             target,
-            lambda machine: push.for_machine(machine, *push.script("wait-healthy", url, limit, work["name"])),
+            lambda machine: push.for_machine(machine, *push.HEALTH_GATE, url, limit, work["name"]),
             with_depends_on(options, unit, gate),
-            # What runs: the command does not read it, but a change of it is waited for like the first start.
-            stdin=pulumi.Output.all(service, *work.get("files", {}).values()).apply(_version),
+            # The command does not read it. No two puts answer alike, so each is followed by the gate, also one that
+            # brings back what stood before a release that failed there.
+            stdin=pulumi.Output.unsecret(pulumi.Output.all(*(each.stdout for each in (unit, *files)))).apply(_release),
         )
         self.ready = healthy.stdout.apply(lambda _: True)
         self.register_outputs({"ready": self.ready})
@@ -201,6 +202,6 @@ def _unit(
     return Facts(workload.Unit, values, {"": "workload"})
 
 
-def _version(texts: Sequence[str]) -> str:
-    """One line that another unit or another file changes."""
-    return f"workload {hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:16]}\n"
+def _release(answers: Sequence[str]) -> str:
+    """One line that each put of the unit or of a file that it reads changes."""
+    return f"workload {hashlib.sha256(chr(0).join(answers).encode()).hexdigest()[:16]}\n"

@@ -6,7 +6,7 @@ from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
-from fortress import firewall, haproxy, push
+from fortress import activation, firewall, haproxy, push
 
 from .checking import Facts, arguments, build, wrong
 from .host_file import put, put_fragment, put_script
@@ -102,7 +102,7 @@ class HAProxyEdge(pulumi.ComponentResource):
     def __init__(self, name: str, args: HAProxyEdgeArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = arguments("HAProxyEdge", name, HAProxyEdgeArgs, args)
         primary, overflow = args["primary"], args.get("overflow", _NOWHERE)
-        if not primary["servers"]:
+        if not primary["servers"] and "overflow" not in args:
             raise wrong("HAProxyEdge", name, "primary.servers", "must not be empty: nothing would answer")
         # Refused at once, but for what is not known before addresses are.
         edge = _edge(name, args, _plain(primary["servers"]), _plain(overflow["servers"]))
@@ -117,21 +117,21 @@ class HAProxyEdge(pulumi.ComponentResource):
             lambda machine: push.Packages(machine=machine, names=PACKAGES).render(),
             options,
         )
+        tool = put_script(f"{name}-certificate-tool", target, "edge-certificate", options)
         if tls := args.get("tls"):
             certificate = put(
                 f"{name}-certificate",
                 target,
                 edge.certificate,
                 pulumi.Output.secret(pulumi.Output.concat(tls["certificate"], "\n", tls["key"])),
-                with_depends_on(options, packages),
+                with_depends_on(options, packages, tool),
                 mode="0600",
-                check='openssl x509 -noout -checkend 0 -in "$1" && openssl pkey -noout -check -in "$1"',
-                apply="systemctl try-reload-or-restart haproxy",
+                check=f'{push.LIBRARY}/edge-certificate check "$1"',
+                apply=activation.reload_if_enabled("haproxy"),
                 remove_apply="true",
             )
         else:
             wanted = haproxy.certificate_arguments(edge.certificate, edge.server_name, edge.other_names)
-            tool = put_script(f"{name}-certificate-tool", target, "edge-certificate", options)
             certificate = command(
                 f"{name}-certificate",
                 target,
@@ -146,13 +146,13 @@ class HAProxyEdge(pulumi.ComponentResource):
         served = put(
             f"{name}-haproxy.cfg",
             target,
-            "/etc/haproxy/haproxy.cfg",
+            haproxy.CONFIG_PATH,
             config,
             with_depends_on(options, certificate),
             mode="0640",
             owner="root:haproxy",
-            check='haproxy -c -f "$1"',
-            apply="systemctl -q enable haproxy && systemctl reload-or-restart haproxy",
+            check=f"{push.in_force('haproxy-next', haproxy.CONFIG_PATH)} && haproxy -c -f {push.PUT_FILE}",
+            apply=f"{activation.enable_and_reload('haproxy')} && {push.in_force('haproxy', push.PUT_FILE)}",
             remove_apply="systemctl -q disable --now haproxy",
             unit="haproxy",
         )

@@ -148,15 +148,18 @@ class Host(pulumi.ComponentResource):
             lambda machine: push.Packages(machine=machine, names=PACKAGES).render(),
             with_depends_on(options, pushed),
         )
+        in_force = put_script(f"{name}-in-force", target, push.IN_FORCE, with_depends_on(options, pushed))
+        tool = put_script(f"{name}-wireguard", target, "wireguard", with_depends_on(options, pushed))
         rules = _rules(name, args["operators"], port)
         guarded = put(
             f"{name}-firewall",
             target,
             firewall.BASE,
             rules,
-            with_depends_on(options, packages),
+            with_depends_on(options, packages, in_force, tool),
             mode="0755",
-            check='nft -c -f "$1"',
+            # A tunnel of the host's own may be the way in: nothing changes before it is known that there is none.
+            check=f'{push.LIBRARY}/wireguard free {wireguard.INTERFACE} && nft -c -f "$1"',
             apply=f"{firewall.APPLY} && systemctl -q enable nftables",
             # Stopping the unit flushes every table of the host, so only where none is left.
             remove_apply=(
@@ -168,7 +171,6 @@ class Host(pulumi.ComponentResource):
         confirmed = confirm(
             f"{name}-firewall-confirmed", target, firewall.BASE, rules, with_depends_on(options, guarded)
         )
-        tool = put_script(f"{name}-wireguard", target, "wireguard", with_depends_on(options, confirmed))
         interface = put(
             f"{name}-wg0.conf",
             target,
@@ -178,7 +180,7 @@ class Host(pulumi.ComponentResource):
                 IPv4Network(args["mesh_network"]),
                 int(args.get("mesh_port", wireguard.PORT)),
             ),
-            with_depends_on(options, tool),
+            with_depends_on(options, confirmed),
             mode="0600",
             apply=f"{push.LIBRARY}/wireguard reload {wireguard.INTERFACE}",
         )

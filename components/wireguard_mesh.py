@@ -145,10 +145,10 @@ class WireGuardMember(pulumi.ComponentResource):
             put(
                 f"{name}-forwarding",
                 target,
-                "/etc/sysctl.d/60-fortress-relay.conf",
+                firewall.FORWARDING,
                 firewall.render_forwarding(),
                 options,
-                apply='if [ -e "$1" ]; then sysctl -q -p "$1"; else sysctl -q -w net.ipv4.ip_forward=0; fi',
+                apply=firewall.APPLY_FORWARDING,
             )
         self.register_outputs({})
 

@@ -1,4 +1,4 @@
-"""What a push does to the service behind a file, told from the text of its command alone."""
+"""What a push does to the service behind a file: the commands that do it, and the same told from their text alone."""
 
 from __future__ import annotations
 
@@ -43,6 +43,52 @@ class Activation:
         return f"{self.service} {WORDS[self.effect]}".strip()
 
 
+_CHANGED = "/run/fortress-changed-"
+"""What begins the path of a mark: that a unit has to restart, since what it reads is another. See wait-healthy."""
+
+
+def restart_if_enabled(unit: str) -> str:
+    """Restarts a unit that is to run. Whether it does so just now says nothing: it may have failed."""
+    return f"{_another_chance(unit)}; if systemctl -q is-enabled {unit}; then systemctl restart {unit}; fi"
+
+
+def reload_if_enabled(unit: str) -> str:
+    """Lets a unit that is to run read its files again, or starts it."""
+    return f"{_another_chance(unit)}; if systemctl -q is-enabled {unit}; then systemctl reload-or-restart {unit}; fi"
+
+
+def enable_and_restart(unit: str) -> str:
+    """From now on the unit runs, also after a boot, and with what its files say."""
+    return f"{_another_chance(unit)}; systemctl -q enable {unit} && systemctl restart {unit}"
+
+
+def enable_and_reload(unit: str) -> str:
+    """The same for a unit that can reload."""
+    return f"{_another_chance(unit)}; systemctl -q enable {unit} && systemctl reload-or-restart {unit}"
+
+
+def enable_and_restart_gated(unit: str) -> str:
+    """The same for a unit whose own file is pushed, and that has a health gate."""
+    started = f"systemctl -q enable {unit} && systemctl restart {unit} && rm -f {_CHANGED}{unit}"
+    return f"{_another_chance(unit)}; systemctl daemon-reload && {started}"
+
+
+def restart_at_the_gate(unit: str) -> str:
+    """Leaves the restart to the unit's health gate, which restarts it once, however many files have changed."""
+    return f"touch {_CHANGED}{unit}"
+
+
+def _another_chance(unit: str) -> str:
+    """Systemd starts no unit that failed too often, however good its files are by now, until this is said."""
+    return f"systemctl reset-failed {unit} 2>/dev/null"
+
+
+def gated_unit(apply: str) -> str | None:
+    """The unit whose health gate makes a file take effect, by the file's command; None where the command does."""
+    unit = apply.removeprefix(f"touch {_CHANGED}")
+    return unit if unit != apply else None
+
+
 _SEPARATORS = re.compile(r"&&|\|\||;|\n")
 _KEYWORDS = re.compile(r"^(?:if|then|else|elif)\s+|^(?:then|else|fi)$")
 _QUESTIONS = re.compile(r"^(?:!\s*)?(?:\[ .* \]|systemctl(?: -q)? is-(?:active|enabled|failed)\b.*|true|:)$")
@@ -56,6 +102,7 @@ _VERBS = {
     "start": Effect.RESTARTS,
     "stop": Effect.STOPS,
     "enable": Effect.UNTOUCHED,
+    "reset-failed": Effect.UNTOUCHED,
     "daemon-reload": Effect.UNTOUCHED,
 }
 
@@ -79,7 +126,7 @@ _LEAVE_SERVICES = (
     push.READY,
     push.MEMORY[:2],  # older versions read it from standard input
     push.script("haproxy-drain"),
-    push.script("wait-healthy"),
+    push.HEALTH_GATE,
     push.script("edge-answers"),
     push.script("mariadb-access", "ensure"),
 )
@@ -113,6 +160,12 @@ def _of_part(part: str) -> Activation:
         return Activation(Effect.UNTOUCHED)
     if part.startswith(("nft -f ", "nft delete table ")):
         return Activation(Effect.RELOADS, "nftables")
+    if unit := gated_unit(part):
+        return Activation(Effect.RESTARTS, unit)
+    if part.startswith(f"rm -f {_CHANGED}"):
+        return Activation(Effect.UNTOUCHED)
+    if part.startswith(f"{push.LIBRARY}/{push.IN_FORCE} "):
+        return Activation(Effect.UNTOUCHED)
     if part.startswith("sysctl "):
         return Activation(Effect.RELOADS, "sysctl")
     words = part.split()
@@ -123,7 +176,7 @@ def _of_part(part: str) -> Activation:
     if found is None:
         return Activation(Effect.UNKNOWN)
     flags, verb, names = found[1].split(), found[2], found[3].split()
-    service = " ".join(name for name in names if not name.startswith("-"))
+    service = " ".join(name for name in names if not name.startswith("-") and ">" not in name)
     if verb == "disable":
         now = "--now" in [*flags, *names]
         return Activation(Effect.STOPS if now else Effect.UNTOUCHED, service)

@@ -6,14 +6,20 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Annotated
 
+from fortress import push
 from fortress.text import render
 from fortress.values import Model, OneLine, Operators, Port, Source, matching
 from fortress.wireguard import Protocol, Relay
 
 BASE = "/etc/nftables.conf"
 FOLDER = "/etc/nftables.d"
-APPLY = f"nft -f {BASE}"
-"""Loads the base and every fragment in one transaction."""
+FORWARDING = "/etc/sysctl.d/60-fortress-relay.conf"
+APPLY = f"{push.in_force('nftables-next', BASE)} && nft -f {BASE} && {push.in_force('nftables', BASE)}"
+"""Loads the base and every fragment in one transaction, unless another file there would take all of them away again."""
+APPLY_FORWARDING = (
+    f'if [ -e "$1" ]; then sysctl -q -p "$1" && {push.in_force("sysctl", push.PUT_FILE)}; '
+    "else sysctl -q -w net.ipv4.ip_forward=0; fi"
+)
 
 
 class Base(Model):

@@ -68,6 +68,7 @@ TLS_CIPHERSUITES = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHA
 
 HTTP_PORT, HTTPS_PORT = 80, 443
 STATS_SOCKET = "/run/haproxy/admin.sock"
+CONFIG_PATH = "/etc/haproxy/haproxy.cfg"
 CERTIFICATE = "/etc/ssl/private/site.pem"
 SELF_SIGNED_NAME = "fortress edge"
 """Subject of a certificate that edge-certificate made."""

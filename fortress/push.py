@@ -17,6 +17,14 @@ END = "# fortress-push: end of file\n"
 NOTE = "  # found by fortress drift: "
 """What `fortress drift --repair` writes behind a command in the state, until the next `pulumi up` has put it right."""
 
+IN_FORCE = "in-force"
+"""The host script that asks the thing itself, which each `Host` has before its first configuration."""
+OVERRULED = 3
+"""Its exit status where something else on the host overrules a file, which no push of that file can change."""
+
+PUT_FILE = '"$1"'
+"""How the commands around a put have the file that it puts."""
+
 # Words that are read as well as written.
 READY = ("true",)
 MEMORY = ("awk", "/^MemTotal:/ { print int($2 / 1024) }", "/proc/meminfo", "-")
@@ -24,6 +32,8 @@ MEMORY = ("awk", "/^MemTotal:/ { print int($2 / 1024) }", "/proc/meminfo", "-")
 START_TUNNEL = (f"{LIBRARY}/wireguard", "start")
 """With the interface behind it."""
 WIPE_DATABASE = (f"{LIBRARY}/mariadb-access", "wipe")
+HEALTH_GATE = (f"{LIBRARY}/wait-healthy",)
+"""With URL, seconds and the unit behind it."""
 
 _SUDO = "sudo "
 _MACHINE = "FORTRESS_MACHINE="
@@ -182,6 +192,11 @@ def for_machine(machine: str, *words: str) -> str:
 def script(name: str, *arguments: str) -> tuple[str, ...]:
     """The words that run a host script."""
     return (f"{LIBRARY}/{name}", *arguments)
+
+
+def in_force(what: str, file: str) -> str:
+    """Shell command that fails unless what a file says is what runs; `what` and `file` are as in-force has them."""
+    return f"{LIBRARY}/{IN_FORCE} {what} {file}"
 
 
 def content(text: str) -> str:

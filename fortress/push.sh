@@ -57,7 +57,8 @@ usage: fortress-push put PATH MODE OWNER:GROUP [--machine ID] [--resource NAME] 
        fortress-push uninstall [--machine ID] [--stack NAME]
        fortress-push records
        fortress-push again
-put takes the text on stdin, ended by the line "# fortress-push: end of file".
+put takes the text on stdin, ended by the line "# fortress-push: end of file", and answers by a line that no other put
+answers by: whoever waits for its answer waits for each put.
 CMD is run by sh; "$1" is the file to check, or PATH in --apply. --machine has no effect on the host. A file that
 another resource has put since is not removed: when a resource is renamed, the new one puts before the old one removes.
 A file that another stack has put is neither put, unless by --adopt, nor removed; uninstall leaves this script for it.
@@ -203,14 +204,25 @@ unit_lives() { # within 10 s, and for a second without another start
     done
     {
         printf '%s\n' "$now" | sed -n 's/^ActiveState=/did not stay active; now it is /p'
-        journalctl -u "$unit" -n 5 --no-pager -o cat 2>&1
+        journal "$unit"
     } >"$STATE/output"
     return 1
 }
 
+journal() { # UNIT: its last lines since $began. Of its words, systemd's about its end take three or four
+    journalctl -u "$1" --since "-$(($(uptime) - began + 1))s" -n 8 --no-pager --quiet -o cat 2>&1
+}
+
+explain() { # systemctl tells where to look for the reason; what stands there is said in place of that
+    units=$(sed -n 's/^See "systemctl status \([^" ]*\)".*/\1/p' "$STATE/output")
+    [ -n "$units" ] || return 0
+    sed -i '/^See "systemctl status /d' "$STATE/output"
+    for each in $units; do journal "$each" >>"$STATE/output"; done
+}
+
 activate() {
-    step=apply
-    run "$apply" "$path" || return 1
+    step=apply began=$(uptime)
+    run "$apply" "$path" || { explain; return 1; }
     step="unit $unit"
     [ -z "$unit" ] || unit_lives
 }
@@ -326,6 +338,8 @@ put() {
     claim
 }
 
+receipt() { read -r once </proc/sys/kernel/random/uuid && printf 'put %s\n' "$once"; }
+
 refuse_foreign() {
     if foreign && [ -z "$adopt" ]; then
         fail stack "$(recall path) belongs to stack $(recall stack), which put it as $(recall by), and not to $stack.
@@ -436,7 +450,14 @@ packages() {
     umask 022
     install_packages && return
     dpkg --force-confold --configure -a >>"$STATE/output" 2>&1 </dev/null 9>&- # what a power cut left half-done
-    { apt_get update && install_packages; } || fail install "$(said)"
+    { apt_get update && install_packages; } || fail install "$(said)$(held)"
+}
+
+held() { # packages that apt may not install or change, if it speaks of such
+    grep -q '[Hh]eld .*packages' "$STATE/output" || return 0
+    # shellcheck disable=SC2046  # names of packages
+    set -- $(dpkg-query -W -f '${db:Status-Want} ${Package}\n' 2>/dev/null | sed -n 's/^hold //p')
+    [ $# -eq 0 ] || printf '%s  on hold on this host: %s. Release them: apt-mark unhold %s' "$NL" "$*" "$*"
 }
 
 records() { # without the lock: each file of a record is whole, and one that is being changed is told as it is found
@@ -553,7 +574,7 @@ main() {
     rm -f -- "$STATE"/part.* ${candidate:+"$candidate"} # left by a run that was killed
     take_back_expired
     case $verb in
-        put) put ;;
+        put) put && receipt ;;
         remove) remove ;;
         confirm) confirm ;;
         packages) packages ;;

@@ -21,6 +21,11 @@ def ssh_key(seed: int) -> str:
 
 HOST_KEY, BASTION_KEY, LEARNT_KEY = ssh_key(1), ssh_key(2), ssh_key(3)
 WIREGUARD_KEY = "wFzZ3c2xXv2oS7m0Qw0pJ0dQ2h1k3l4m5n6o7p8q9r0="
+LOAD = (
+    "'/usr/local/lib/fortress/in-force nftables-next /etc/nftables.conf && nft -f /etc/nftables.conf "
+    "&& /usr/local/lib/fortress/in-force nftables /etc/nftables.conf'"
+)
+"""How a part of the firewall takes effect."""
 REMOTE, LOCAL = "command:remote:Command", "command:local:Command"
 
 _HOOK = {"before_create": ("fortress-look-at-host-key",), "before_update": ("fortress-look-at-host-key",)}

@@ -225,7 +225,7 @@ def printed(name: str) -> str:
         ("HAProxyEdge", {"server_name": "1.2.3"}, ["server_name: '1.2.3' must be a DNS name in lower case"]),
         (
             "HAProxyEdge",
-            {"primary": {**OSLO, "servers": {}}},
+            {"primary": {**OSLO, "servers": {}}, "overflow": None},
             ["primary.servers: must not be empty: nothing would answer"],
         ),
         (

@@ -14,6 +14,7 @@ from components.data_volume import VolumeArgs
 from fortress import mariadb, push, text
 from tests.components.clouds import inputs, run_in_cloud, unknown
 from tests.components.engine import (
+    LOAD,
     REMOTE,
     check_commands,
     connection,
@@ -68,9 +69,14 @@ def test_children_and_their_commands() -> None:
     machine, scripts = "oslo-db.1", "/usr/local/lib/fortress"
     run_as = f"sudo env FORTRESS_MACHINE={machine} {scripts}"
     script = "0755 root:root --check 'sh -n \"$1\"'"
-    check = "'" + mariadb.CONFIG_CHECK.replace("'", "'\"'\"'") + "'"
+    next_start = f'{scripts}/in-force mariadb-next "$1"'
+    check = "'" + f"{mariadb.CONFIG_CHECK}; {next_start}".replace("'", "'\"'\"'") + "'"
     config = f"/etc/mysql/mariadb.conf.d/90-fortress.cnf 0644 root:root --check {check} "
-    restart = "--apply 'systemctl -q enable mariadb && systemctl restart mariadb' --unit mariadb"
+    restart = (
+        "--apply 'systemctl reset-failed mariadb 2>/dev/null; "
+        "systemctl -q enable mariadb && systemctl restart mariadb "
+        f'&& {scripts}/in-force mariadb "$1"\' --unit mariadb'
+    )
     assert texts(done.children("db")) == {
         "db-packages": (
             f"sudo /usr/local/sbin/fortress-push packages --machine {machine} mariadb-server openssl fio",
@@ -96,7 +102,7 @@ def test_children_and_their_commands() -> None:
         ),
         "db-firewall": put(
             "/etc/nftables.d/30-database.nft 0644 root:root --check 'nft -c -f \"$1\"'",
-            apply="'nft -f /etc/nftables.conf'",
+            apply=LOAD,
             machine=machine,
         ),
     }

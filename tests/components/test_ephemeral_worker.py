@@ -13,6 +13,7 @@ from pulumi_command import local
 from components import EphemeralWorker, EphemeralWorkerArgs
 from fortress import text
 from tests.components.engine import (
+    LOAD,
     REMOTE,
     check_commands,
     connection,
@@ -42,7 +43,9 @@ NAMES = (
     *("packages", "database-ca.pem", "database-password", "firewall", "app.service", "wait-healthy", "healthy"),
     *("/opt/app/app.py", "/etc/app/app.py"),
 )
-RESTART = "'if systemctl -q is-active app; then systemctl restart app; fi'"
+CHANGED = "'touch /run/fortress-changed-app'"
+RESET = "systemctl reset-failed app 2>/dev/null"
+RESTART = f"'{RESET}; if systemctl -q is-enabled app; then systemctl restart app; fi'"
 
 
 def child(name: str) -> str:
@@ -73,23 +76,26 @@ def test_children_and_their_commands() -> None:
     check_commands(done.children("fra-1").values(), connection())
     machine = "fra-1.1"
     unit = "/etc/systemd/system/app.service"
-    start = "'systemctl daemon-reload && systemctl -q enable app && systemctl restart app' --unit app"
+    start = (
+        f"'{RESET}; systemctl daemon-reload && systemctl -q enable app && systemctl restart app "
+        "&& rm -f /run/fortress-changed-app' --unit app"
+    )
     assert texts(done.children("fra-1")) == {
         "fra-1-packages": (
             f"sudo /usr/local/sbin/fortress-push packages --machine {machine} python3 python3-pymysql",
             None,
         ),
-        "fra-1/opt/app/app.py": put("/opt/app/app.py 0644 root:root", apply=RESTART, machine=machine),
-        "fra-1/etc/app/app.py": put("/etc/app/app.py 0644 root:root", apply=RESTART, machine=machine),
+        "fra-1/opt/app/app.py": put("/opt/app/app.py 0644 root:root", apply=CHANGED, remove=RESTART, machine=machine),
+        "fra-1/etc/app/app.py": put("/etc/app/app.py 0644 root:root", apply=CHANGED, remove=RESTART, machine=machine),
         "fra-1-database-ca.pem": put(
-            "/etc/fortress/app/database-ca.pem 0644 root:root", apply=RESTART, machine=machine
+            "/etc/fortress/app/database-ca.pem 0644 root:root", apply=CHANGED, remove=RESTART, machine=machine
         ),
         "fra-1-database-password": put(
-            "/etc/fortress/app/database-password 0400 root:root", apply=RESTART, machine=machine
+            "/etc/fortress/app/database-password 0400 root:root", apply=CHANGED, remove=RESTART, machine=machine
         ),
         "fra-1-firewall": put(
             "/etc/nftables.d/30-app.nft 0644 root:root --check 'nft -c -f \"$1\"'",
-            apply="'nft -f /etc/nftables.conf'",
+            apply=LOAD,
             machine=machine,
         ),
         "fra-1-app.service": put(
@@ -121,15 +127,29 @@ def test_what_is_sent() -> None:
     assert [line.strip() for line in sent(found["fra-1-firewall"]).splitlines() if "accept" in line] == [rule]
 
 
-def test_another_file_or_another_unit_is_waited_for_until_it_is_healthy() -> None:
-    def version(**changed: object) -> object:
-        return worker(work={**WORK, **changed}).resources["fra-1-healthy"].inputs["stdin"]
+@pytest.mark.parametrize("put_again", ["fra-1-app.service", "fra-1/opt/app/app.py", "fra-1-database-password"])
+def test_each_put_of_what_the_unit_reads_is_waited_for(put_again: str) -> None:
+    """Also of the very text that stood before: a release that failed there came between."""
 
-    as_it_is = version()
-    assert re.fullmatch(r"workload [0-9a-f]{16}\n", str(as_it_is))
-    assert version() == as_it_is
-    assert version(files={**WORK["files"], "/opt/app/app.py": "print('bye')\n"}) != as_it_is
-    assert version(environment={"GREETING": "hallo"}) != as_it_is
+    def gate(answer: str) -> object:
+        made = run(
+            lambda: {"ready": EphemeralWorker("fra-1", args()).ready},
+            stdout=lambda name: f"put {answer if name == put_again else 'before'}",
+        )
+        return made.resources["fra-1-healthy"].inputs["stdin"]
+
+    first = gate("before")
+    assert re.fullmatch(r"workload [0-9a-f]{16}\n", str(first))
+    assert gate("before") == first
+    assert gate("again") != first
+
+
+def test_a_preview_of_a_worker_that_stays_knows_that_its_gate_does_not_run() -> None:
+    def program() -> Mapping[str, Any]:
+        return {"ready": EphemeralWorker("fra-1", args()).ready}
+
+    known = run(program, preview=True, standing=[child(name) for name in NAMES])
+    assert known.resources["fra-1-healthy"].inputs["stdin"] == run(program).resources["fra-1-healthy"].inputs["stdin"]
 
 
 def test_the_unit_says_where_the_database_is() -> None:
@@ -154,7 +174,7 @@ def test_order() -> None:
     assert waits(worker().children("fra-1")) == {
         **{child(name): set() for name in (*needed, "firewall", "wait-healthy")},
         "fra-1-app.service": {child(name) for name in needed},
-        "fra-1-healthy": {"fra-1-app.service", "fra-1-wait-healthy"},
+        "fra-1-healthy": {"fra-1-app.service", "fra-1-wait-healthy", *(child(name) for name in needed - {"packages"})},
     }
 
 
@@ -198,7 +218,6 @@ def test_what_is_unknown_of_the_database_hides_one_file(leaf: str, file: str) ->
     done = run(program, preview=True)
     unknown = {name for name, found in done.children("fra-1").items() if found.inputs.get("stdin") is UNKNOWN}
     assert unknown - {"fra-1-healthy"} == {child(file)}
-    assert ("fra-1-healthy" in unknown) == (file == "app.service")  # what waits for the unit cannot know it either
     assert texts(done.children("fra-1")) == texts(worker().children("fra-1"))
 
 

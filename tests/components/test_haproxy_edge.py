@@ -13,6 +13,7 @@ from pulumi_command import local
 from components import HAProxyEdge, HAProxyEdgeArgs
 from fortress import haproxy, text
 from tests.components.engine import (
+    LOAD,
     REMOTE,
     check_commands,
     connection,
@@ -37,6 +38,7 @@ FRANKFURT: dict[str, Any] = {
 CHECKS = {"inter_ms": 1000, "fastinter_ms": 200, "timeout_ms": 400, "connect_ms": 300, "rise": 2, "fall": 2}
 TLS = {"certificate": "CERTIFICATE", "key": "KEY\n"}
 MACHINE = "oslo-edge.1"
+RESET = "systemctl reset-failed haproxy 2>/dev/null"
 
 
 def args(**more: Any) -> HAProxyEdgeArgs:
@@ -58,8 +60,9 @@ COMMON = {
     "edge-packages": (f"sudo /usr/local/sbin/fortress-push packages --machine {MACHINE} haproxy openssl python3", None),
     "edge-haproxy.cfg": (
         "sudo /usr/local/sbin/fortress-push put /etc/haproxy/haproxy.cfg 0640 root:haproxy "
-        "--check 'haproxy -c -f \"$1\"' "
-        f"--apply 'systemctl -q enable haproxy && systemctl reload-or-restart haproxy' --unit haproxy "
+        "--check '/usr/local/lib/fortress/in-force haproxy-next /etc/haproxy/haproxy.cfg && haproxy -c -f \"$1\"' "
+        f"--apply '{RESET}; systemctl -q enable haproxy && systemctl reload-or-restart haproxy "
+        '&& /usr/local/lib/fortress/in-force haproxy "$1"\' --unit haproxy '
         f"--machine {MACHINE}",
         "sudo /usr/local/sbin/fortress-push remove /etc/haproxy/haproxy.cfg "
         f"--apply 'systemctl -q disable --now haproxy' --machine {MACHINE}",
@@ -78,7 +81,7 @@ COMMON = {
     ),
     "edge-firewall": put(
         "/etc/nftables.d/40-edge.nft 0644 root:root --check 'nft -c -f \"$1\"'",
-        apply="'nft -f /etc/nftables.conf'",
+        apply=LOAD,
         machine=MACHINE,
     ),
 }
@@ -113,15 +116,19 @@ def test_children_and_their_commands_with_a_given_certificate() -> None:
     done = edge(tls=TLS)
     assert kinds(done) == {
         "edge": ("fortress:index:HAProxyEdge", None),
-        **{f"edge-{name}": (REMOTE, "edge") for name in NAMES},
+        **{f"edge-{name}": (REMOTE, "edge") for name in ("certificate-tool", *NAMES)},
     }
     check_commands(done.children("edge").values(), connection())
-    check = 'openssl x509 -noout -checkend 0 -in "$1" && openssl pkey -noout -check -in "$1"'
+    check = '/usr/local/lib/fortress/edge-certificate check "$1"'
     assert texts(done.children("edge")) == {
         **COMMON,
+        "edge-certificate-tool": put(
+            "/usr/local/lib/fortress/edge-certificate 0755 root:root --check 'sh -n \"$1\"'", machine=MACHINE
+        ),
         "edge-certificate": (
             f"sudo /usr/local/sbin/fortress-push put /etc/ssl/private/site.pem 0600 root:root --check '{check}' "
-            f"--apply 'systemctl try-reload-or-restart haproxy' --machine {MACHINE}",
+            f"--apply '{RESET}; if systemctl -q is-enabled haproxy; then systemctl reload-or-restart haproxy; fi' "
+            f"--machine {MACHINE}",
             f"sudo /usr/local/sbin/fortress-push remove /etc/ssl/private/site.pem --apply true --machine {MACHINE}",
         ),
     }
@@ -160,7 +167,7 @@ def test_order() -> None:
         "edge-answers-tool": set(),
         "edge-answers": {"edge-drained", "edge-answers-tool", "edge-firewall"},
     }
-    assert waits(edge(tls=TLS).children("edge"))["edge-certificate"] == {"edge-packages"}
+    assert waits(edge(tls=TLS).children("edge"))["edge-certificate"] == {"edge-packages", "edge-certificate-tool"}
 
 
 def test_children_wait_for_what_the_component_waits_for() -> None:

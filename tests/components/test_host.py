@@ -18,6 +18,7 @@ from tests.components.engine import (
     BASTION_KEY,
     HOST_KEY,
     LEARNT_KEY,
+    LOAD,
     LOCAL,
     REMOTE,
     WIREGUARD_KEY,
@@ -89,8 +90,8 @@ def base(machine: str) -> str:
 def test_children_and_their_commands() -> None:
     done = host()
     names = (
-        *("ready", "push", "packages", "firewall", "firewall-confirmed", "wireguard", "wg0.conf", "key-removal", "key"),
-        "facts",
+        *("ready", "push", "packages", "in-force", "firewall", "firewall-confirmed"),
+        *("wireguard", "wg0.conf", "key-removal", "key", "facts"),
     )
     assert kinds(done) == {
         "db": ("fortress:index:Host", None),
@@ -105,9 +106,12 @@ def test_children_and_their_commands() -> None:
             "sudo /usr/local/sbin/fortress-push uninstall --stack data-fortress/lab --machine db.1",
         ),
         "db-packages": ("sudo /usr/local/sbin/fortress-push packages --machine db.1 nftables wireguard-tools", None),
+        "db-in-force": put("/usr/local/lib/fortress/in-force 0755 root:root --check 'sh -n \"$1\"'", machine="db.1"),
         "db-firewall": (
-            "sudo /usr/local/sbin/fortress-push put /etc/nftables.conf 0755 root:root --check 'nft -c -f \"$1\"' "
-            "--apply 'nft -f /etc/nftables.conf && systemctl -q enable nftables' --confirm 45 --machine db.1",
+            "sudo /usr/local/sbin/fortress-push put /etc/nftables.conf 0755 root:root "
+            "--check '/usr/local/lib/fortress/wireguard free wg0 && nft -c -f \"$1\"' "
+            f"--apply {LOAD[:-1]} "
+            "&& systemctl -q enable nftables' --confirm 45 --machine db.1",
             "sudo /usr/local/sbin/fortress-push remove /etc/nftables.conf "
             "--apply 'nft delete table inet fortress; systemctl -q disable nftables; "
             '[ -n "$(nft list ruleset)" ] || systemctl stop nftables\' --machine db.1',
@@ -212,10 +216,11 @@ def test_each_step_waits_for_the_one_before() -> None:
         "db-facts": {key, "db-ready"},
         "db-push": {key, "db-ready"},
         "db-packages": {key, "db-push"},
-        "db-firewall": {key, "db-packages"},
+        "db-in-force": {key, "db-push"},
+        "db-firewall": {key, "db-packages", "db-in-force", "db-wireguard"},
         "db-firewall-confirmed": {key, "db-firewall"},
-        "db-wireguard": {key, "db-firewall-confirmed"},
-        "db-wg0.conf": {key, "db-wireguard"},
+        "db-wireguard": {key, "db-push"},
+        "db-wg0.conf": {key, "db-firewall-confirmed"},
         "db-key-removal": {key, "db-wg0.conf"},
         "db-key": {key, "db-wg0.conf", "db-key-removal"},
         "db-answers": {"db-key"},

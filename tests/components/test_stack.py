@@ -63,12 +63,12 @@ def test_the_components_of_the_lab() -> None:
 
 
 def test_how_many_commands_go_to_each_host() -> None:
-    """Host 9 (memory is given), mesh: MTU, peers, firewall of a hub; database 9, worker 8, edge 9."""
+    """Host 10 (memory is given), mesh: MTU, peers, firewall of a hub; database 9, worker 8, edge 9."""
     done = fortress()
     assert Counter(map(host_of, commands(done).values())) == {
-        "oslo-db": 9 + (1 + 3 + 1) + 9,
-        "oslo-edge": 9 + (1 + 3 + 1) + 9,
-        **dict.fromkeys(WORKERS, 9 + (1 + 2) + 8),
+        "oslo-db": 10 + (1 + 3 + 1) + 9,
+        "oslo-edge": 10 + (1 + 3 + 1) + 9,
+        **dict.fromkeys(WORKERS, 10 + (1 + 2) + 8),
     }
     assert sorted(name for name, found in done.resources.items() if found.type == LOCAL) == sorted(
         f"{name}-{part}" for name in HOSTS for part in ("answers", "host-key")
@@ -182,6 +182,7 @@ def test_outputs() -> None:
         "bastion": None,
         "limits": {
             "rtt_ms": {"frankfurt-oslo": [20.0, 30.0]},
+            "loss_percent": 1.0,
             "handshake_s": 180,
             "certificate_days": 14,
             "key_age_days": 365,
@@ -241,6 +242,7 @@ def test_at_first_preview_everything_shows_and_what_is_unknown_stays_unknown() -
         *(name for name in made.resources if "-peer-" in name),
         *(f"app-{worker}-database-ca.pem" for worker in WORKERS),
         "edge-answers",  # asked after the drain has said that it ran
+        *(f"app-{worker}-healthy" for worker in WORKERS),
     }
     for name, found in done.resources.items():
         for key, value in found.inputs.items():

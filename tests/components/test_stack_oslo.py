@@ -433,6 +433,7 @@ def test_at_first_preview_every_file_shows_but_for_keys_that_are_born_on_hosts()
     assert unknown == {
         *(name for name in done.resources if "-peer-" in name),
         *(f"app-{worker}-database-ca.pem" for worker in WORKERS),
+        *(f"app-{worker}-healthy" for worker in WORKERS),
         "db-90-fortress.cnf",  # sized by the machine's memory
         "edge-answers",  # asked after the drain has said that it ran
     }
@@ -466,7 +467,8 @@ def test_a_preview_of_a_next_generation_hides_nothing_of_what_stands(member: str
         assert done.resources[name].inputs == made.resources[name].inputs, name
     new = {name: found for name, found in done.resources.items() if name not in standing.resources}
     assert {name for name, found in new.items() if holds_unknown(found.inputs.get("stdin"))} == {
-        f"mesh-{hub}-peer-{member}" for hub in ("oslo-db", "oslo-edge")
+        *(f"mesh-{hub}-peer-{member}" for hub in ("oslo-db", "oslo-edge")),
+        f"app-{member}-healthy",
     }
     assert done.outputs["url"].known
 

@@ -11,6 +11,7 @@ from pulumi_command import local
 
 from components import Member, WireGuardMesh, WireGuardMeshArgs
 from tests.components.engine import (
+    LOAD,
     REMOTE,
     check_commands,
     connection,
@@ -29,7 +30,10 @@ from tests.keys import wireguard_key
 SYNC = "'/usr/local/lib/fortress/wireguard sync wg0'"
 CHECK = "--check '/usr/local/lib/fortress/wireguard check \"$1\"'"
 NFT = "--check 'nft -c -f \"$1\"'"
-RELAY = '\'if [ -e "$1" ]; then sysctl -q -p "$1"; else sysctl -q -w net.ipv4.ip_forward=0; fi\''
+RELAY = (
+    '\'if [ -e "$1" ]; then sysctl -q -p "$1" && /usr/local/lib/fortress/in-force sysctl "$1"; '
+    "else sysctl -q -w net.ipv4.ip_forward=0; fi'"
+)
 
 PLACES = {
     "db": ("10.100.0.1", "192.0.2.11"),
@@ -88,7 +92,7 @@ def test_commands() -> None:
 
     def rules(host: str) -> tuple[str, str]:
         words = f"/etc/nftables.d/20-mesh.nft 0644 root:root {NFT}"
-        return put(words, apply="'nft -f /etc/nftables.conf'", machine=f"{host}.1")
+        return put(words, apply=LOAD, machine=f"{host}.1")
 
     done = mesh()
     for host in PLACES:

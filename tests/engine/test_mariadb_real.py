@@ -11,6 +11,7 @@ import re
 import resource
 import ssl
 import subprocess
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -899,6 +900,24 @@ def test_a_server_that_does_not_answer(db: Host) -> None:
         later = "(sleep 1; exec systemctl start mariadb.service) >/dev/null 2>&1 &"
         db.check("sh", "-c", later)
         assert allow(db) == ""
+
+
+SOCKET_ALONE = "ALTER USER root@localhost IDENTIFIED VIA unix_socket"
+
+
+def test_a_password_for_root_is_said_at_once_with_the_cure(db: Host) -> None:
+    """No seconds pass with waiting for what answers already."""
+    allow(db)
+    db.sql("ALTER USER root@localhost IDENTIFIED BY 'by hand';")
+    try:
+        began = time.monotonic()
+        said = db.refused("mariadb-access", *access_arguments(APP), stdin=PASSWORD)
+        assert time.monotonic() - began < 20
+        assert "MariaDB refuses root at its socket (ERROR 1045" in said
+        assert f'sudo mariadb --user=root --password --execute="{SOCKET_ALONE}"' in said
+    finally:
+        db.check("mariadb", "--user=root", "--password=by hand", f"--execute={SOCKET_ALONE}")
+    assert allow(db) == ""
 
 
 # The end.

@@ -66,10 +66,8 @@ def oslo(tmp_path_factory: pytest.TempPathFactory) -> ProjectStack:
     for _ in range(6):  # what is made from an output is known once that output's own resource stays as it is
         bring_in(stack, state)
         steps = [step for step in stack.planned() if step["op"] != "same"]
-        assert {step["op"] for step in steps} <= {"create", "update"}
-        for step in steps:
-            if step["op"] == "create":
-                add(state, step["newState"])
+        assert {step["op"] for step in steps} <= {"update", "create"}
+        add(state, [step for step in steps if step["op"] == "create"])
         wanted = {step["urn"]: step["newState"]["inputs"] for step in steps}
         settle(state, wanted, password)
         if UNKNOWN not in json.dumps(wanted):
@@ -78,19 +76,15 @@ def oslo(tmp_path_factory: pytest.TempPathFactory) -> ProjectStack:
     raise AssertionError(f"the state does not come to rest: {[step['urn'] for step in steps]}")
 
 
-def add(state: dict[str, Any], new: dict[str, Any]) -> None:
-    """A command that the program has had since, beside those of its component that stood.
-
-    What is asked of a host waits for the command of its removal, which therefore comes before it.
-    """
+def add(state: dict[str, Any], created: list[dict[str, Any]]) -> None:
+    """Give a state the commands that the program has had since it was recorded, each like another of its component."""
     resources = state["deployment"]["resources"]
-    beside = next(found for found in resources if (found["type"], found.get("parent")) == (new["type"], new["parent"]))
-    inputs = {name: beside["inputs"][name] if value == SECRET else value for name, value in new["inputs"].items()}
-    inputs = {name: "" if UNKNOWN in json.dumps(value) else value for name, value in inputs.items()}
-    urns = [resource["urn"] for resource in resources]
-    asked = new["urn"].removesuffix("-removal")
-    made = {**new, "id": f"new-{len(resources)}", "inputs": inputs, "outputs": {**inputs, "stdout": ""}}
-    resources.insert(urns.index(asked) if asked in urns else len(resources), made)
+    for step in created:
+        new = step["newState"]
+        beside = next(one for one in resources if (one["type"], one.get("parent")) == (new["type"], new["parent"]))
+        inputs = {name: beside["inputs"][name] if value == SECRET else value for name, value in new["inputs"].items()}
+        inputs = {name: "" if UNKNOWN in json.dumps(value) else value for name, value in inputs.items()}
+        resources.append({**new, "id": f"new-{len(resources)}", "inputs": inputs, "outputs": {**inputs, "stdout": ""}})
 
 
 def settle(state: dict[str, Any], wanted: dict[str, dict[str, Any]], password: str) -> None:

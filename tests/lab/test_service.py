@@ -259,6 +259,46 @@ def test_a_release_that_does_not_come_up_stops_at_the_first_worker(fortress: For
     assert set(requests.hosts) == {"oslo-web"}
 
 
+SOON_GIVEN_UP = "/run/systemd/system/app.service.d/soon-given-up.conf"
+
+
+def test_a_unit_that_systemd_gave_up_runs_again_with_the_release_before(fortress: Fortress) -> None:
+    """Its files are other ones, and then again those that the gate had seen before: it has to look all the same."""
+    host, path = "fra-1", "/opt/app/app.py"
+    before = on(host, f"cat {path}")
+    on(host, f"mkdir -p {SOON_GIVEN_UP.rpartition('/')[0]}; printf '[Unit]\\nStartLimitBurst=2\\n' >{SOON_GIVEN_UP}")
+    try:
+        on(host, "systemctl daemon-reload")
+        with (
+            fortress.changed(lambda s: s["workload"].update(healthy_within_s=10)),
+            copied(fortress, "examples") as copy,
+        ):
+            (copy / "app/app.py").write_text('raise SystemExit("a broken release")\n')
+            assert fortress.pulumi("up", "--yes", "--skip-preview", "--suppress-outputs").returncode != 0
+            processes.until("given up", 20, lambda: on(host, "systemctl is-failed app || true") == "failed", every=0.2)
+            (copy / "app/app.py").write_text(before + "\n")
+            said = fortress.up("--color", "never")
+            assert re.search(r"fra-1-healthy updated", said), said
+            assert on(host, "systemctl is-active app || true") == "active"
+    finally:
+        on(host, f"rm {SOON_GIVEN_UP}; systemctl daemon-reload")
+
+
+def starts(host: str) -> int:
+    """How often systemd has begun to start the workload."""
+    return int(on(host, "journalctl --sync; journalctl -u app -o cat --no-pager | grep -c '^Starting '"))
+
+
+def test_a_release_of_many_files_restarts_a_worker_once(fortress: Fortress) -> None:
+    def release(stack: Settings) -> None:
+        stack["workload"]["files"] |= {f"/opt/app/part-{n}.txt": "examples/app/app.py" for n in range(8)}
+
+    before = {host: starts(host) for host in ("fra-1", "fra-2", "oslo-web")}
+    with fortress.changed(release):
+        fortress.up()
+        assert {host: starts(host) for host in before} == {host: count + 1 for host, count in before.items()}
+
+
 def main_pid() -> str:
     """Process id of HAProxy's master."""
     pid = on("oslo-edge", "systemctl show -P MainPID haproxy")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from fortress import firewall, push
+from fortress import activation, firewall, push
 from fortress.activation import Effect, leaves_services, of_command
 from tests import recorded
 
@@ -26,10 +26,16 @@ def put(apply: str | None, unit: str | None = None) -> str:
         ("systemctl -q enable mariadb && systemctl restart mariadb", Effect.RESTARTS, "mariadb"),
         ("if systemctl -q is-active app; then systemctl restart app; fi", Effect.RESTARTS, "app"),
         ("systemctl daemon-reload && systemctl -q enable app && systemctl restart app", Effect.RESTARTS, "app"),
+        (activation.restart_if_enabled("app"), Effect.RESTARTS, "app"),
+        (activation.restart_at_the_gate("app"), Effect.RESTARTS, "app"),
+        (activation.enable_and_restart_gated("app"), Effect.RESTARTS, "app"),
+        (activation.enable_and_restart("mariadb"), Effect.RESTARTS, "mariadb"),
+        (activation.enable_and_reload("haproxy"), Effect.RELOADS, "haproxy"),
+        (activation.reload_if_enabled("haproxy"), Effect.RELOADS, "haproxy"),
         ("systemctl -q disable --now mariadb", Effect.STOPS, "mariadb"),
         ("systemctl -q disable app", Effect.UNTOUCHED, "app"),
         (
-            'if [ -e "$1" ]; then sysctl -q -p "$1"; else sysctl -q -w net.ipv4.ip_forward=0; fi',
+            firewall.APPLY_FORWARDING,
             Effect.RELOADS,
             "sysctl",
         ),
@@ -41,6 +47,12 @@ def put(apply: str | None, unit: str | None = None) -> str:
 def test_the_command_says_what_becomes_of_the_service(apply: str | None, effect: Effect, service: str) -> None:
     found = of_command(put(apply))
     assert (found.effect, found.service) == (effect, service)
+
+
+def test_only_a_mark_leaves_a_file_to_a_gate() -> None:
+    assert activation.gated_unit(activation.restart_at_the_gate("app")) == "app"
+    assert activation.gated_unit(activation.enable_and_restart_gated("app")) is None
+    assert activation.gated_unit("") is None
 
 
 def test_a_removal_is_read_by_its_own_words() -> None:

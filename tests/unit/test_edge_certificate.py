@@ -7,8 +7,14 @@ from pathlib import Path
 
 import pytest
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from fortress import haproxy
 
@@ -105,15 +111,16 @@ def test_makes_another_when_the_file_is_not_whole(file: Path, harm: str) -> None
     assert made(file, *NAMES) == second
 
 
-def test_reloads_a_running_unit_only_for_a_new_one(file: Path, tmp_path: Path) -> None:
+def test_reloads_or_starts_an_enabled_unit_only_for_a_new_one(file: Path, tmp_path: Path) -> None:
     calls = tmp_path / "calls"
     tool = tmp_path / "systemctl"
     tool.write_text(f'#!/bin/sh\necho "$*" >>"{calls}"\n')
     tool.chmod(0o755)
     assert run(file, *NAMES, path=str(tmp_path)).returncode == 0
-    assert calls.read_text().splitlines() == ["--quiet is-active haproxy", "reload haproxy"]
+    told = ["--quiet is-enabled haproxy", "reset-failed haproxy", "reload-or-restart haproxy"]
+    assert calls.read_text().splitlines() == told
     assert run(file, *NAMES, path=str(tmp_path)).returncode == 0
-    assert len(calls.read_text().splitlines()) == 2
+    assert calls.read_text().splitlines() == told
 
 
 @pytest.mark.parametrize(
@@ -150,3 +157,50 @@ def test_refuses_days_that_would_never_hold(file: Path) -> None:
     assert result.returncode == 1
     assert "DAYS: 30 is not above RENEW: 30" in result.stderr
     assert not file.exists()
+
+
+def test_a_key_and_a_chain_from_elsewhere_are_compared(tmp_path: Path) -> None:
+    """A leaf, its signer, that one's signer, and the leaf's key; refused in the words that say what to change."""
+    pems, keys = {}, {}
+    before = None
+    for name in ("root", "middle", "leaf"):
+        keys[name] = ec.generate_private_key(ec.SECP256R1())
+        subject = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, name)])
+        made_now = datetime.datetime.now(datetime.UTC)
+        builder = x509.CertificateBuilder(
+            subject_name=subject,
+            issuer_name=x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, before or name)]),
+            public_key=keys[name].public_key(),
+            serial_number=x509.random_serial_number(),
+            not_valid_before=made_now - datetime.timedelta(days=2),
+            not_valid_after=made_now + datetime.timedelta(days=2),
+        )
+        pems[name] = builder.sign(keys[before or name], hashes.SHA256()).public_bytes(Encoding.PEM).decode()
+        before = name
+    texts = {
+        name: key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+        for name, key in keys.items()
+    }
+
+    def check(*parts: str) -> tuple[int, str]:
+        (tmp_path / "candidate").write_text("".join(parts))
+        done = subprocess.run(
+            ["dash", SCRIPT, "check", tmp_path / "candidate"], capture_output=True, text=True, timeout=30, check=False
+        )
+        assert "PRIVATE" not in done.stderr
+        return done.returncode, done.stderr.strip().rpartition(": ")[2] if done.returncode else done.stderr
+
+    leaf, middle, root = pems["leaf"], pems["middle"], pems["root"]
+    for whole in ((leaf, middle, root), (leaf, middle), (leaf,)):
+        assert check(*whole, texts["leaf"]) == (0, "")
+    assert check(texts["leaf"], leaf, middle) == (0, "")
+    code, said = check(middle, leaf, texts["leaf"])
+    assert (code, said) == (1, "the key's certificate is number 2 of 2 and must come first")
+    code, said = check(leaf, root, middle, texts["leaf"])
+    assert (code, said) == (1, "number 3 of 3 signed the first and must follow it")
+    code, said = check(leaf, middle, texts["root"])
+    assert (code, said) == (1, "one of both is another site's, or from another renewal")
+    code, said = check(leaf)
+    assert (code, said) == (1, "it holds no private key that is whole")
+    code, said = check(texts["leaf"])
+    assert (code, said) == (1, "it is no certificate, or has expired")

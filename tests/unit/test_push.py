@@ -19,6 +19,12 @@ from tests.unit.push_host import END, NEVER, Cut, PushHost, sha256
 
 ORIGINAL, OLD, NEW, BAD = b"original\n", b"old\nmore\n", b"new\nmore\n", b"bad\nmore\n"
 
+# How the journal of a unit is asked, for the seconds of one attempt.
+JOURNAL = r"journalctl -u {} --since -[1-9]\d*s -n 8 --no-pager --quiet -o cat"
+
+# What a put answers.
+RECEIPT = re.compile(r"\Aput [0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\n\Z")
+
 # Stands for a service that reads the file's first line, and refuses one that says "bad".
 APPLY = """
 line=none
@@ -47,7 +53,8 @@ def put(host: PushHost, target: Path, text: bytes, *options: str, cut_at: int = 
 
 
 def well(done: CompletedProcess[str]) -> None:
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    said = RECEIPT.sub("", done.stdout) if done.args[2] == "put" else done.stdout
+    assert (done.returncode, said, done.stderr) == (0, "", "")
 
 
 def refused(done: CompletedProcess[str]) -> list[str]:
@@ -88,6 +95,12 @@ def test_put_of_what_stands_runs_nothing(host: PushHost, target: Path) -> None:
     inode = target.stat().st_ino
     well(put(host, target, NEW, "--check", "false", "--unit", "app", "--machine", "another"))
     assert (host.logged(), host.asked(), target.stat().st_ino) == ([], [], inode)
+
+
+def test_no_two_puts_answer_alike(host: PushHost, target: Path) -> None:
+    answers = [put(host, target, text).stdout for text in (OLD, OLD, NEW, OLD)]
+    assert all(RECEIPT.match(answer) for answer in answers)
+    assert len(set(answers)) == 4
 
 
 @pytest.mark.parametrize("edit", ["text", "mode", "owner", "removed"])
@@ -195,6 +208,28 @@ def test_an_apply_without_end_is_ended(host: PushHost, target: Path) -> None:
     assert host.logged() == ["limit 300", "old", "limit 300", "limit 300"]
 
 
+def test_where_systemctl_says_to_look_is_looked(host: PushHost, target: Path) -> None:
+    """In its words of systemd 252 and 257."""
+    well(put(host, target, OLD))
+    (host.doubles / "journal").write_text("[ALERT] unable to load certificate\nexited\n")
+    apply = """
+    read -r line <"$1"
+    [ "$line" = old ] || {
+        echo 'Job for haproxy.service failed because the control process exited with error code.'
+        echo 'See "systemctl status haproxy.service" and "journalctl -xeu haproxy.service" for details.'
+        false
+    }"""
+    said = refused(host.push("put", target, "0640", "root:daemon", "--apply", apply, text=NEW))
+    assert said == [
+        f"{target}: apply: Job for haproxy.service failed because the control process exited with error code.",
+        "  [ALERT] unable to load certificate",
+        "  exited",
+        f"{target}: apply: the old file is back and active",
+    ]
+    (asked,) = [call for call in host.asked() if call.startswith("journalctl")]
+    assert re.fullmatch(JOURNAL.format("haproxy.service"), asked)
+
+
 # --- the unit ---------------------------------------------------------------------------------------------------------
 
 
@@ -217,7 +252,9 @@ def test_a_unit_that_does_not_live_brings_the_old_file_back(host: PushHost, targ
         "  exited",
         f"{target}: unit app.service: the old file is back and active",
     ]
-    assert "journalctl -u app.service -n 5 --no-pager -o cat" in host.asked()
+    asked = [call for call in host.asked() if call.startswith("journalctl")]
+    assert all(re.fullmatch(JOURNAL.format("app.service"), call) for call in asked)
+    assert asked
     assert facts(target)[0] == OLD
     assert host.logged() == ["old", "new", "old"]
 
@@ -673,7 +710,8 @@ def test_a_put_whose_text_does_not_come_keeps_nobody_waiting(host: PushHost, tar
     host.shim("flock", 'shift 2; exec /usr/bin/flock -w 0.2 "$@"\n')
     stalled = '(/usr/bin/sleep 3 | fortress-push put "$1" 0600 root:root) & /usr/bin/sleep 0.3; '
     both = stalled + 'exec fortress-push put "$1" 0600 root:root'
-    well(host.run("dash", "-c", both, "both", target, stdin=NEW + END))
+    done = host.run("dash", "-c", both, "both", target, stdin=NEW + END)
+    assert (done.returncode, RECEIPT.sub("", done.stdout), done.stderr) == (0, "", "")
     assert facts(target)[0] == NEW
 
 
@@ -688,6 +726,7 @@ def apt(host: PushHost) -> Path:
         "known": "",
         "archive": "nginx\nwget\ng++\n",
         "locked": "0\n",
+        "held": "",
     }
     for name, text in files.items():
         (host.doubles / name).write_text(text)
@@ -727,6 +766,13 @@ def test_a_package_that_cannot_be_had(host: PushHost, apt: Path) -> None:
     said = refused(host.push("packages", "nginx", "no-such-thing"))
     assert said[0] == "packages: install: E: Unable to locate package nginx"
     assert said[-1] == "  E: Unable to locate package no-such-thing"
+
+
+def test_packages_on_hold_are_named_with_the_cure(host: PushHost, apt: Path) -> None:
+    (apt / "held").write_text("haproxy\nnginx\n")
+    said = refused(host.push("packages", "nginx"))
+    assert said[0].startswith("packages: install: E: Held packages were changed")
+    assert said[-1] == "  on hold on this host: haproxy nginx. Release them: apt-mark unhold haproxy nginx"
 
 
 def test_lists_that_another_apt_holds_are_waited_for(host: PushHost, apt: Path) -> None:

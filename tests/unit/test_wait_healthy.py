@@ -12,6 +12,16 @@ import pytest
 SCRIPT = Path(__file__).parents[2] / "fortress" / "scripts" / "wait-healthy"
 
 
+SYSTEMCTL = """
+case "$*" in
+"--quiet is-active app") read -r state <{folder}/state && [ "$state" = active ]; exit ;;
+esac
+echo "$*" >>{folder}/told
+[ "$1" != restart ] || [ ! -e {folder}/refuses ] || exit 1
+[ "$1" != restart ] || echo active >{folder}/state
+"""
+
+
 class Server(http.server.ThreadingHTTPServer):
     """Gives its statuses one by one, the last one for ever; "hang" is no answer at all."""
 
@@ -51,17 +61,62 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> str:
-    """A PATH with a journal that tells how it was asked."""
-    journal = tmp_path / "journalctl"
-    journal.write_text('#!/bin/sh\necho "journal of: $*"\n')
-    journal.chmod(0o755)
+    """A PATH with a journal that tells how it was asked, and a systemd that has the unit in the state of a file."""
+    for name, text in {"journalctl": 'echo "journal of: $*"', "systemctl": SYSTEMCTL.format(folder=tmp_path)}.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "state").write_text("active\n")
     return f"{tmp_path}:/usr/bin:/bin"
 
 
-def wait(path: str, url: str, seconds: str = "1") -> subprocess.CompletedProcess[str]:
+def wait(path: str, url: str, seconds: str = "1", marks: Path | None = None) -> subprocess.CompletedProcess[str]:
+    """Run the gate, whose marks are in a folder of the test's own."""
+    text = SCRIPT.read_text().replace("/run/fortress-changed-", f"{marks or path.partition(':')[0]}/changed-")
     return subprocess.run(
-        ["dash", SCRIPT, url, seconds, "app"], env={"PATH": path}, capture_output=True, text=True, timeout=20
+        ["dash", "-c", text, "wait-healthy", url, seconds, "app"],
+        env={"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=20,
     )
+
+
+def asked(path: str) -> list[str]:
+    """What systemd was told, beside questions."""
+    told = Path(path.partition(":")[0]) / "told"
+    return told.read_text().splitlines() if told.exists() else []
+
+
+def test_a_unit_that_runs_what_was_pushed_is_not_restarted(server: Server, path: str) -> None:
+    assert wait(path, server.url, "10").returncode == 0
+    assert asked(path) == []
+
+
+def test_files_that_changed_restart_the_unit_once(server: Server, path: str, tmp_path: Path) -> None:
+    mark = tmp_path / "changed-app"
+    mark.touch()
+    for _ in range(2):
+        assert wait(path, server.url, "10").returncode == 0
+        assert asked(path) == ["reset-failed app", "restart app"]
+        assert not mark.exists()
+
+
+@pytest.mark.parametrize("state", ["failed", "inactive", "activating"])
+def test_a_unit_that_does_not_run_is_started_also_when_it_was_given_up(server: Server, path: str, state: str) -> None:
+    (Path(path.partition(":")[0]) / "state").write_text(f"{state}\n")
+    assert wait(path, server.url, "10").returncode == 0
+    assert asked(path) == ["reset-failed app", "restart app"]
+
+
+def test_a_unit_that_does_not_start_is_said_with_its_journal_and_tried_again(path: str, tmp_path: Path) -> None:
+    (tmp_path / "changed-app").touch()
+    (tmp_path / "refuses").touch()
+    result = wait(path, "http://127.0.0.1:1/")
+    assert result.returncode == 1
+    first, second = result.stderr.splitlines()
+    assert first.endswith(": app: it does not start")
+    assert second.startswith("journal of: ")
+    assert (tmp_path / "changed-app").exists()
 
 
 def test_waits_until_200(server: Server, path: str) -> None:

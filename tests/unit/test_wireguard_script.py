@@ -1,9 +1,10 @@
-"""`wireguard check`: what it refuses of one peer's file, under dash."""
+"""`wireguard check` and `wireguard sync`: what is refused of one peer's file, and what comes back; under dash."""
 
 from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 
 import pytest
@@ -87,3 +88,105 @@ def test_only_the_lines_of_the_template_pass(check: Check, change: tuple[str, st
 def test_a_file_that_ends_early_is_refused(check: Check) -> None:
     code, printed = check("".join(peer("fra-1", "10.100.0.2").splitlines(keepends=True)[:3]))
     assert (code, printed) == (1, "one peer's file has four lines, or six where it is dialled\n")
+
+
+@pytest.fixture
+def free(tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """Whether a host's wg0 may be made, by the file that stands there, what was recorded, and whether it is up."""
+
+    def run(text: str | None, *, recorded: bool = False, up: bool = False) -> tuple[int, str]:
+        file = tmp_path / "wg0.conf"
+        record = f"printf '{file}\\tx\\t-\\t-\\t1\\tfra-1-wg0.conf\\n'" if recorded else "true"
+        tools = {"fortress-push": record, "ip": "true" if up else "exit 1"}
+        for name, script in tools.items():
+            (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+            (tmp_path / name).chmod(0o755)
+        if text is not None:
+            file.write_text(text)
+        (tmp_path / "wireguard").write_text(SCRIPT.read_text().replace("folder=/etc/wireguard", f"folder={tmp_path}"))
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        words = ["dash", str(tmp_path / "wireguard"), "free", "wg0"]
+        done = subprocess.run(words, capture_output=True, text=True, env=environment, check=False)
+        return done.returncode, done.stderr
+
+    return run
+
+
+OWN = wireguard.render_interface(IPv4Address("10.100.0.2"), IPv4Network("10.100.0.0/24"), 51820)
+FOREIGN = "[Interface]\nAddress = 10.9.0.1/24\n"
+
+
+def test_a_wg0_that_no_push_made_is_refused_with_the_cure(free: Callable[..., tuple[int, str]]) -> None:
+    for text, up in ((None, True), (FOREIGN, False), (FOREIGN, True)):
+        code, said = free(text, up=up)
+        assert code == 1
+        assert said.startswith("this host has a wg0 of its own, which no push made; nothing was changed. ")
+        assert "mv " in said
+
+
+def test_a_wg0_of_ours_or_none_is_not_in_the_way(free: Callable[..., tuple[int, str]]) -> None:
+    assert free(None) == (0, "")
+    assert free(OWN, up=True) == (0, "")  # its record is lost
+    assert free(FOREIGN, recorded=True, up=True) == (0, "")  # edited by hand since
+
+
+def test_the_key_is_there_before_the_interface_goes_down(tmp_path: Path) -> None:
+    """Another address restarts it; a key that cannot be made leaves the one that runs alone."""
+    tools = {
+        "ip": "echo '3: wg0 inet 10.9.0.1/24'",
+        "wg": "exit 1",
+        "systemctl": f'echo "$*" >>{tmp_path}/told',
+    }
+    for name, script in tools.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / name).chmod(0o755)
+    (tmp_path / "wg0.conf").write_text(OWN)
+    (tmp_path / "wireguard").write_text(SCRIPT.read_text().replace("folder=/etc/wireguard", f"folder={tmp_path}"))
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    words = ["dash", str(tmp_path / "wireguard"), "reload", "wg0"]
+    assert subprocess.run(words, capture_output=True, env=environment, check=False).returncode == 1
+    assert not (tmp_path / "told").exists()
+
+
+@pytest.fixture
+def revive(tmp_path: Path) -> Callable[..., list[str]]:
+    """What systemd is told by `wireguard sync wg0` while there is no interface, by the state that its unit is in."""
+    tools = {
+        "ip": "exit 1",
+        "systemctl": f"""case "$*" in
+            show*) cat {tmp_path}/state ;;
+            *is-enabled*) [ -e {tmp_path}/enabled ] ;;
+            *) echo "$*" >>{tmp_path}/told ;;
+        esac""",
+    }
+    for name, text in tools.items():
+        (tmp_path / name).write_text(f"#!/bin/sh\n{text}\n")
+        (tmp_path / name).chmod(0o755)
+
+    (tmp_path / "wg0.key").write_text("a key\n")
+    script = tmp_path / "wireguard"
+    script.write_text(SCRIPT.read_text().replace("folder=/etc/wireguard", f"folder={tmp_path}"))
+
+    def run(state: str, *, enabled: bool) -> list[str]:
+        (tmp_path / "state").write_text(f"{state}\n")
+        if enabled:
+            (tmp_path / "enabled").touch()
+        environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+        done = subprocess.run(["dash", str(script), "sync", "wg0"], capture_output=True, env=environment, check=False)
+        assert (done.returncode, done.stderr) == (0, b"")
+        told = tmp_path / "told"
+        return told.read_text().splitlines() if told.exists() else []
+
+    return run
+
+
+@pytest.mark.parametrize("state", ["failed", "inactive"])
+def test_an_interface_that_is_to_be_there_comes_back(revive: Callable[..., list[str]], state: str) -> None:
+    assert revive(state, enabled=True) == ["reset-failed wg-quick@wg0", "start wg-quick@wg0"]
+
+
+@pytest.mark.parametrize(("state", "enabled"), [("activating", True), ("inactive", False), ("failed", False)])
+def test_an_interface_that_is_coming_or_not_to_be_there_is_left_alone(
+    revive: Callable[..., list[str]], state: str, enabled: bool
+) -> None:
+    assert revive(state, enabled=enabled) == []

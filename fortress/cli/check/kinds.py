@@ -63,6 +63,11 @@ class Kind(Enum):
     TUNNEL_KEY = "tunnel key", None, "The file of the WireGuard key exists."
     LIVE_PEERS = "peers", None, "The live tunnel has the port, MTU and peers of the pushed files."
     DATABASE_VARIABLES = "database variables", None, "The server's variables are those of its pushed file."
+    IN_FORCE = (
+        "in force {about}",
+        None,
+        "What a file says is what runs, and no file or unit of another hand overrules it at the next start.",
+    )
     FILES = "files", None, "All files of a host that could not be asked."
     UNITS = "services", None, "All units of a host that could not be asked."
     # `fortress preview`

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from fortress import firewall, push
+from fortress import activation, firewall, push
 from fortress.cli.engine.state import COMMAND, HOST, Resource, name_of, plain
 
 
@@ -25,6 +25,8 @@ class File:
     unit: str | None = None
     enables: bool = False
     """Whether its --apply enables the unit."""
+    gated: str | None = None
+    """The unit whose health gate is to run once this was put."""
     by_push: bool = True
     """All but push.sh itself, which has no record."""
     noted: str = ""
@@ -45,9 +47,16 @@ class PushedHost:
     """Path to the URN of the command that confirms it."""
     tunnels: dict[str, str] = field(default_factory=dict)
     """Interface to the URN of the command that starts it."""
+    gates: dict[str, str] = field(default_factory=dict)
+    """Unit to the URN of the command that waits until it is healthy."""
 
     def file(self, path: str) -> File | None:
         return next((file for file in self.files if file.path == path), None)
+
+    def after(self, file: File) -> tuple[str, ...]:
+        """URNs of the commands that are to run once a file was put: what confirms it, and what waits for its unit."""
+        found = (self.confirms.get(file.path), self.gates.get(file.gated or ""))
+        return tuple(urn for urn in found if urn)
 
     def under(self, folder: str, ending: str) -> list[File]:
         """Pushed files of a folder, as a shell's pattern lists them."""
@@ -91,7 +100,8 @@ def _add(found: dict[str, PushedHost], machines: Mapping[str, str], resource: Re
         case push.Put(path, mode=octal, owner=owner, apply=apply, unit=unit) if isinstance(stdin, str):
             mode, text = f"{int(octal, 8):04o}", stdin.removesuffix(push.END)
             enables = "systemctl -q enable " in (apply or "")
-            host.files.append(File(name, urn, path, mode, owner, text, secret, unit, enables, noted=noted))
+            gated = activation.gated_unit(apply or "") or unit
+            host.files.append(File(name, urn, path, mode, owner, text, secret, unit, enables, gated, noted=noted))
         case push.Install() if isinstance(stdin, str):
             host.files.append(
                 File(name, urn, push.PUSH, "0755", "root:root", stdin, secret, by_push=False, noted=noted)
@@ -100,3 +110,5 @@ def _add(found: dict[str, PushedHost], machines: Mapping[str, str], resource: Re
             host.confirms[path] = urn
         case push.Run(command=[*start, interface]) if tuple(start) == push.START_TUNNEL:
             host.tunnels[interface] = urn
+        case push.Run(command=[*start, unit]) if command.begins(push.HEALTH_GATE):
+            host.gates[unit] = urn

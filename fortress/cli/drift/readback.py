@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fortress import firewall, mariadb, records, wireguard
+from fortress import firewall, haproxy, mariadb, push, records, wireguard
 from fortress.cli.base.errors import GARBLED, printable
 from fortress.cli.base.masking import masked
 from fortress.cli.base.result import Result
@@ -151,6 +151,7 @@ class _Visit:
         yield from self._firewall()
         yield from self._peers()
         yield from self._variables()
+        yield from self._in_force()
 
     def _run(self, command: Sequence[str], text: str = "") -> Result:
         return self.session.run(shlex.join([*self.session.sudo, *command]), text=text, takes=READING_TAKES_S)
@@ -173,7 +174,7 @@ class _Visit:
             if answer.unread and file.by_push:
                 yield Finding(Check(Kind.FILE, self.name, file.path).unknown(answer.unread))
             else:
-                yield self._with_confirmation(judge(file, found, self.unended.get(file.urn)))
+                yield self._with_what_follows(judge(file, found, self.unended.get(file.urn)))
         known = {file.path for file in self.wanted.files}
         self.guests.update({path: guest for path, guest in answer.guests.items() if path not in known})
         for path in sorted(answer.also - known):
@@ -185,18 +186,17 @@ class _Visit:
                 why = "no resource of this stack puts it there; remove it by hand"
                 yield Finding(check.fail("not in the state", why))
 
-    def _with_confirmation(self, finding: Finding) -> Finding:
-        """A file that must be confirmed after it is put again."""
-        if finding.file is None or (confirmation := self.wanted.confirms.get(finding.file.path)) is None:
+    def _with_what_follows(self, finding: Finding) -> Finding:
+        """A file with what is to run after it is put again."""
+        if finding.file is None:
             return finding
-        return Finding(**{**vars(finding), "urns": (*finding.urns, confirmation)})
+        return replace(finding, urns=(*finding.urns, *self.wanted.after(finding.file)))
 
     def _again(self, check: Check, file: File | None, diff: tuple[str, ...] = ()) -> Finding:
         """Something that a file of the host makes, and that is to be made again."""
         if file is None or check.status is not Status.FAIL:
             return Finding(check, diff)
-        confirmation = self.wanted.confirms.get(file.path)
-        return Finding(check, diff, (file.urn, *([confirmation] if confirmation else [])), (file.path,))
+        return Finding(check, diff, (file.urn, *self.wanted.after(file)), (file.path,))
 
     def _units(self) -> Iterator[Finding]:
         owners: dict[str, File | str] = {}
@@ -253,7 +253,8 @@ class _Visit:
         missing = sorted(set(tables) - set(there))
         detail = f"{', '.join(missing)} is not loaded" if missing else "rules differ" if diff else ""
         check = check.judge(not diff, "differs" if diff else "as pushed", detail)
-        yield self._again(check, self.wanted.file(firewall.BASE), diff)
+        finding = self._again(check, self.wanted.file(firewall.BASE), diff)
+        yield self._unless_overruled(finding, "nftables", firewall.BASE)
         for head in sorted(set(loaded) - set(tables)):
             yield stray_table(head, loaded[head], self.name, self.outputs.limits.firewall_tables)
 
@@ -289,6 +290,34 @@ class _Visit:
         check = check.judge(not diff, "differs" if diff else "as pushed", "the tunnel differs" if diff else "")
         yield self._again(check, self.wanted.file(wireguard.MTU_PATH), diff)
 
+    def _in_force(self) -> Iterator[Finding]:
+        """What only the thing itself can say: whether a file is what it runs by, now and after its next start."""
+        for what, path in (("haproxy", haproxy.CONFIG_PATH), ("sysctl", firewall.FORWARDING)):
+            file = self.wanted.file(path)
+            if file is None:
+                continue
+            check = Check(Kind.IN_FORCE, self.name, path, limit="in force")
+            result = self._ask(what, path)
+            if (why := not_asked(result, self.name)) or result.status not in (0, 1, push.OVERRULED):
+                yield Finding(check.unknown(why or printable(result.stderr) or "its answer cannot be read"))
+            elif result.status == push.OVERRULED:
+                # Nothing is promised: another push of the file would change nothing.
+                yield Finding(check.fail("overruled", printable(result.stderr)))
+            else:
+                wrong = result.status == 1
+                check = check.judge(not wrong, "not in force" if wrong else "in force", printable(result.stderr))
+                yield self._again(check, file)
+
+    def _ask(self, what: str, path: str) -> Result:
+        return self._run(["sh", "-c", script(push.IN_FORCE), push.IN_FORCE, what, path])
+
+    def _unless_overruled(self, finding: Finding, what: str, path: str) -> Finding:
+        """A finding; where something else on the host overrules the file behind it, without a promise to repair it."""
+        result = self._ask(what, path)
+        if result.status != push.OVERRULED:
+            return finding
+        return Finding(finding.check.fail("overruled", printable(result.stderr)), finding.diff)
+
     def _variables(self) -> Iterator[Finding]:
         file = self.wanted.file(mariadb.CONFIG_PATH)
         if file is None:
@@ -304,7 +333,7 @@ class _Visit:
         check = check.judge(
             not diff, "differ" if diff else "as pushed", f"set by hand: {', '.join(wrong)}" if diff else ""
         )
-        yield self._again(check, file, diff)
+        yield self._unless_overruled(self._again(check, file, diff), "mariadb", mariadb.CONFIG_PATH)
 
 
 def answers(text: str, paths: Sequence[str]) -> Answer:
