@@ -8,6 +8,7 @@ from components import DataFortress, EphemeralWorker, HAProxyEdge, Host, WireGua
 from program import arguments, clouds
 from program.facts import facts
 from program.load import load
+from program.removal import look_first
 
 settings, secrets = load(pulumi.Config(), Path(__file__).parent)
 
@@ -39,6 +40,8 @@ for name in settings.rollout_order:
         on(name, mesh.members[database_host], database, *list(workers.values())[-1:]),
     )
 edge = HAProxyEdge("edge", arguments.edge_args(settings, secrets, members), on(edge_host, *workers.values()))
+for name, service in {database_host: database, edge_host: edge, **workers}.items():
+    look_first(settings, name, [hosts[name], mesh.members[name], service])
 
 pulumi.export("url", edge.url)
 pulumi.export("fortress", facts(settings, hosts, database, edge))

@@ -192,8 +192,6 @@ class Host(pulumi.ComponentResource):
             delete=lambda machine: push.for_machine(machine, *push.script("wireguard", "stop", wireguard.INTERFACE)),
             given_key=given_key,
         )
-        if existing is not None and not args.get("bastion"):
-            _look_before_removal(name, existing, port, with_depends_on(options, key), member["gone"])
         self.public_key = key.stdout.apply(lambda printed: answer("Host", name, "public_key", WireGuardKey, printed))
         memory = args.get("memory_mb")
         if memory is None:
@@ -281,26 +279,6 @@ def _size(args: HostArgs) -> pulumi.Input[str] | None:
         return openstack["flavor"]
     aws = args.get("aws")
     return None if aws is None else aws.get("instance_type")
-
-
-def _look_before_removal(
-    name: str, address: pulumi.Input[str], port: int, opts: pulumi.ResourceOptions, gone: bool
-) -> None:
-    """Names the cure where a host that is taken out is dead: it is removed first, by a command on the engine's side.
-
-    By no hook, since `pulumi destroy` does without the program. A machine that the stack makes takes all with it.
-    """
-    local.Command(
-        f"{name}-answers",
-        create="true",
-        delete="sh -s",
-        stdin=text.script("host-answers"),
-        environment={"HOST": name, "ADDRESS": address, "PORT": str(port)},
-        logging=local.Logging.NONE,
-        opts=pulumi.ResourceOptions.merge(
-            opts, pulumi.ResourceOptions(ignore_changes=["stdin", "environment"] if gone else None)
-        ),
-    )
 
 
 def _learn(

@@ -11,7 +11,7 @@ from typing import Any
 from fortress import push
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.engine import run as engine
-from fortress.cli.engine.state import COMMAND, HOST, STACK, Resource, name_of, of_cloud
+from fortress.cli.engine.state import COMMAND, COMMAND_HERE, HOST, STACK, Resource, name_of, of_cloud
 
 
 class NotForgottenError(Exception):
@@ -65,9 +65,9 @@ def removal_of(deployment: Mapping[str, Any], host: str) -> Removal:
 
 
 def _machine(resource: Resource) -> str | None:
-    """Identity of the machine that a command is for, by its text: its connection, being secret, cannot be read here."""
+    """Identity of the machine that a command is for, here or there, by its text: a connection is secret."""
     create = (resource.get("inputs") or {}).get("create")
-    if resource["type"] != COMMAND or not isinstance(create, str):
+    if resource["type"] not in (COMMAND, COMMAND_HERE) or not isinstance(create, str):
         return None
     return push.machine_of(create) or None
 

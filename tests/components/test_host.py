@@ -39,10 +39,6 @@ BASE = firewall.Base(operators=["192.0.2.10/32", "2001:db8::/64"], ssh_port=22)
 QUESTIONS = ("db-key", "db-facts")
 """What others read from."""
 HELD = ("connection", "create", "delete", "stdin")
-HELD_HERE = {
-    "db-host-key": ("create", "update", "stdin", "environment", "triggers"),
-    "db-answers": ("stdin", "environment"),
-}
 INSTALL = (
     "umask 077; cat >/usr/local/sbin/fortress-push.new && tail -n 1 /usr/local/sbin/fortress-push.new | "
     "grep -qxF '# fortress-push: end of file' && chmod 755 /usr/local/sbin/fortress-push.new && "
@@ -96,7 +92,6 @@ def test_children_and_their_commands() -> None:
     assert kinds(done) == {
         "db": ("fortress:index:Host", None),
         "db-host-key": (LOCAL, "db"),
-        "db-answers": (LOCAL, "db"),
         **{f"db-{name}": (REMOTE, "db") for name in names},
     }
     assert texts(commands(done)) == {
@@ -196,18 +191,6 @@ def test_the_host_key_is_learnt_on_this_side_once_a_machine() -> None:
     }
 
 
-def test_a_host_is_looked_for_before_anything_is_removed_from_it() -> None:
-    assert host().resources["db-answers"].inputs == {
-        "create": "true",
-        "delete": "sh -s",
-        "stdin": text.script("host-answers"),
-        "environment": {"HOST": "db", "ADDRESS": "192.0.2.11", "PORT": "22"},
-        "logging": "none",
-    }
-    bastion = {"address": "198.51.100.1", "user": "jump", "port": 22, "host_key": BASTION_KEY}
-    assert "db-answers" not in host(bastion=bastion, host_key=HOST_KEY).resources, "it is out of reach from here"
-
-
 def test_each_step_waits_for_the_one_before() -> None:
     key = "db-host-key"
     assert waits(host().children("db")) == {
@@ -223,7 +206,6 @@ def test_each_step_waits_for_the_one_before() -> None:
         "db-wg0.conf": {key, "db-firewall-confirmed"},
         "db-key-removal": {key, "db-wg0.conf"},
         "db-key": {key, "db-wg0.conf", "db-key-removal"},
-        "db-answers": {"db-key"},
     }
 
 
@@ -336,7 +318,7 @@ def test_root_needs_no_sudo() -> None:
 def test_another_machine_changes_each_command_and_replaces_none() -> None:
     first, second = host().children("db"), host(incarnation=2).children("db")
     assert second["db-host-key"].inputs["triggers"] == ["db.2"], "its key is learnt anew"
-    for name in set(first) - {"db-host-key", "db-answers"}:
+    for name in set(first) - {"db-host-key"}:
         for key in ("create", "delete"):
             before, after = first[name].inputs.get(key), second[name].inputs.get(key)
             assert (before is None) == (after is None), name
@@ -350,11 +332,10 @@ def test_a_machine_that_is_gone_is_left_alone() -> None:
     assert done.resources["db"].retain_on_delete
     for name, found in done.children("db").items():
         assert found.retain_on_delete, f"{name}: its delete would dial a dead machine"
-        held = HELD_HERE.get(name, HELD)
+        held = ("create", "update", "stdin", "environment", "triggers") if name == "db-host-key" else HELD
         assert found.ignore_changes == held, name
         assert not found.asked_again_on, name
-        left = found.inputs if name == "db-answers" else without_commands(standing.resources[name])
-        assert found.inputs == left, name
+        assert found.inputs == without_commands(standing.resources[name]), name
     assert done.outputs["member"].value["gone"] is True
 
 

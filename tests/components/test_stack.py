@@ -19,6 +19,7 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from fortress import text
 from fortress.facts import parse as parse_output
 from fortress.settings.parse import SettingsError, parse
 from fortress.settings.secrets import SECRETS
@@ -52,7 +53,7 @@ def host_of(found: Registration) -> str:
 
 
 def test_the_components_of_the_lab() -> None:
-    components = {name: found.type for name, found in fortress().children(None).items()}
+    components = {name: found.type for name, found in fortress().children(None).items() if found.type != LOCAL}
     assert components == {
         **dict.fromkeys(HOSTS, "fortress:index:Host"),
         "mesh": "fortress:index:WireGuardMesh",
@@ -73,6 +74,25 @@ def test_how_many_commands_go_to_each_host() -> None:
     assert sorted(name for name, found in done.resources.items() if found.type == LOCAL) == sorted(
         f"{name}-{part}" for name in HOSTS for part in ("answers", "host-key")
     )
+
+
+def test_a_host_is_looked_at_before_anything_is_removed_from_it() -> None:
+    """What depends on all that stands on a host is removed first."""
+    done = fortress()
+    services = {"oslo-db": "db", "oslo-edge": "edge"} | {name: f"app-{name}" for name in WORKERS}
+    for name, service in services.items():
+        looked = done.resources[f"{name}-answers"]
+        own = {found for part in (name, f"mesh-{name}", service) for found in done.below(part)}
+        assert looked.waits >= own, name
+        assert (looked.inputs["create"], looked.inputs["delete"]) == (f"env FORTRESS_MACHINE={name}.1 true", "sh -s")
+        where = {"HOST": name, "ADDRESS": HOSTS[name]["address"], "PORT": "22"}
+        assert (looked.inputs["stdin"], looked.inputs["environment"]) == (text.script("host-answers"), where)
+        assert not any(f"{name}-answers" in found.waits for found in done.resources.values()), "nothing waits for it"
+    lost = fortress({"hosts/fra-2/gone": True}).resources["fra-2-answers"]
+    assert (lost.retain_on_delete, lost.ignore_changes) == (True, ("create", "stdin", "environment"))
+    keys = {f"hosts/{name}/host_key": KEY for name in HOSTS}
+    behind = fortress({**keys, "ssh/bastion": {"address": "198.51.100.1", "host_key": KEY}})
+    assert not any(name.endswith("-answers") for name in behind.resources), "they are out of sight"
 
 
 def test_each_component_speaks_to_its_own_host_with_the_pinned_key() -> None:
@@ -319,7 +339,7 @@ def test_the_edge_is_asked_unless_all_workers_are_gone() -> None:
 def test_a_host_that_is_gone_is_forgotten_and_the_others_do_not_notice() -> None:
     standing, done = fortress(), fortress({"hosts/fra-2/gone": True})
     own = {"fra-2", "mesh-fra-2", "app-fra-2"}
-    own |= {name for parent in set(own) for name in done.below(parent)}
+    own |= {name for parent in set(own) for name in done.below(parent)} | {"fra-2-answers"}
     for name, found in done.resources.items():
         assert found.retain_on_delete is (name in own or bool(found.asked_again_on)), name
         if name not in own:

@@ -83,6 +83,8 @@ def standing(*, protect: bool = False, machine: bool = False) -> State:
     before = [keys["oslo-edge"], *parts["oslo-edge"], healthy]
     edge = state.component("HAProxyEdge", "edge", dependencies=before)
     state.command("edge-haproxy.cfg", edge, "oslo-edge.1", needs=(*before, keys["fra-1"]))
+    looked = {"create": push.for_machine("fra-1.1", *push.READY)}
+    state.add("command:local:Command", "fra-1-answers", custom=True, id="fra-1", inputs=looked, dependencies=[healthy])
     return state
 
 
@@ -96,6 +98,7 @@ def planned(state: State, host: str) -> Removal:
 
 def test_a_worker_leaves_with_its_host_mesh_files_and_services() -> None:
     assert sorted(names(planned(standing(), "fra-1"))) == [
+        "Command fra-1-answers",
         "Command fra-1-healthy",
         "Command fra-1-host-key",
         "Command fra-1-key",
@@ -134,7 +137,7 @@ def test_nothing_that_stays_mentions_what_left() -> None:
     state = standing()
     exported = state.exported
     exported["deployment"]["pending_operations"] = [
-        {"resource": state.resources[-1], "type": "updating"},
+        {"resource": state.resources[-2], "type": "updating"},
         {"resource": next(r for r in state.resources if name_of(r["urn"]) == "fra-1-key"), "type": "creating"},
     ]
     before = copy.deepcopy(exported)
@@ -249,7 +252,7 @@ def state(folder: Path) -> dict[str, Any]:
 def test_forgets_and_says_what_is_left_to_do(folder: Path) -> None:
     done = forget(folder, "fra-1", "--stack", "lab", "--yes")
     assert (done.returncode, done.stderr) == (0, "")
-    assert "10 resources of fra-1 will leave the state of lab" in done.stdout
+    assert "11 resources of fra-1 will leave the state of lab" in done.stdout
     assert "fra-1 was removed from the state of lab; it was not contacted" in done.stdout
     assert state(folder) == without(standing().exported, planned(standing(), "fra-1").urns)
     again = forget(folder, "fra-1", "--stack", "lab", "--yes")

@@ -11,6 +11,7 @@ from fortress.machine import incarnation
 
 STACK = "pulumi:pulumi:Stack"
 COMMAND = "command:remote:Command"
+COMMAND_HERE = "command:local:Command"
 HOST = "fortress:index:Host"
 DATABASE = "fortress:index:DataFortress"
 
