@@ -178,7 +178,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             ),
             options,
         )
-        if edge.answers_within_s and (primary["servers"] or overflow["servers"]):
+        if edge.answers_within_s:
             asker = put_script(f"{name}-answers-tool", target, "edge-answers", options)
             command(
                 f"{name}-answers",
