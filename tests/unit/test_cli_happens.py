@@ -91,6 +91,28 @@ def test_a_removed_host_says_what_stops_and_its_files_are_folded() -> None:
     )
 
 
+def test_a_new_machine_says_no_more_of_its_services_than_is_known() -> None:
+    unknown = {**file("a"), "create": UNKNOWN}
+    made = step("create", "aws:ec2/instance:Instance", "b-machine", None, {}, parent=urn(HOST_TYPE, "b"))
+    found = plan(host("create", "b"), made, on("b", "create", None, unknown))
+    assert happens(found) == ["`b` is new.", "No data is touched."]
+    assert "#### `b`\n\nNew: which services start there is known once its machine is.\n" in render("lab", found)
+
+
+def test_a_host_that_goes_with_its_machine_says_so() -> None:
+    kind = "aws:ec2/instance:Instance"
+    ended = step("delete", kind, "b-machine", {}, None, parent=urn(HOST_TYPE, "b"))
+    found = plan(host("delete", "b"), ended, on("b", "delete", removable("a"), None))
+    assert happens(found)[0] == "`b` **is removed** with its machine."
+
+
+def test_a_long_text_that_becomes_unknown_is_folded() -> None:
+    long = "".join(f"line {number}\n" for number in range(30))
+    new = {**file("a"), "stdin": UNKNOWN}
+    text = render("lab", plan(pushed("update", file(long), new, diffReasons=["stdin"])))
+    assert "`/etc/x` changes: `app` **restarts**\n\n<details><summary>31 lines of" in text
+
+
 def test_services_are_grouped_by_what_happens_to_them_and_where() -> None:
     both = [
         host("same", "b"),
@@ -153,6 +175,11 @@ def test_a_machine_that_is_replaced_gets_everything_and_its_services_start() -> 
 def test_what_becomes_of_a_service_unknown_is_said() -> None:
     found = plan(pushed("update", file("1"), file("2", apply="/opt/do-what-you-like"), diffReasons=["stdin"]))
     assert happens(found)[0] == "What a file on `a` does to a service cannot be told."
+    two = [
+        pushed("update", file("1", path, "/opt/x"), file("2", path, "/opt/x"), path, diffReasons=["stdin"])
+        for path in ("/etc/x", "/etc/y")
+    ]
+    assert happens(plan(*two))[0] == "What 2 files on `a` do to a service cannot be told."
 
 
 def test_the_database_says_what_its_restart_means() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import itertools
+import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -111,6 +112,11 @@ def test_country_and_operator_of_each_site_are_shown(text: str) -> None:
     assert "DE, The cloud of frankfurt" in words
     older = example_report.standing(example_report.LAB).model_copy(update={"sites": {}})
     assert "The cloud of" not in report.as_html(replace(example_report.facts(), outputs=older))
+
+
+def test_a_program_gets_the_sites_too() -> None:
+    found = json.loads(report.as_json(example_report.facts()))
+    assert found["sites"]["oslo"] == {"operator": "The cloud of oslo", "country": "NO", "sovereign": True}
 
 
 def test_states_are_told_in_words_too(text: str) -> None:

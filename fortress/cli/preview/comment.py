@@ -29,7 +29,7 @@ from fortress.cli.preview.files import (
 from fortress.cli.preview.forge import LIMITS, Forge
 from fortress.cli.preview.happens import sentences
 from fortress.cli.preview.markdown import block, code, fenced, fitting, fold, tag_code
-from fortress.cli.preview.plan import Change, Plan
+from fortress.cli.preview.plan import UNKNOWN, Change, Plan
 
 LONGEST_FILE = 8
 """A file may take at most the comment's size divided by this."""
@@ -46,7 +46,7 @@ AROUND_THE_REPORT = 1200
 OPEN_LINES = 80
 """Maximum lines of a diff that is shown unfolded."""
 OPEN_LINES_OF_NEW = 8
-"""The same for a file that is new or removed."""
+"""The same for a file that is new, removed, or not known yet."""
 LISTED = 50
 """Maximum items of a list, so that it does not push everything else out."""
 
@@ -224,6 +224,8 @@ def _services(host: HostOutlook) -> str:
     for service in sorted(host.perhaps):
         if service not in host.services:
             said.append(f"{code(service)} restarts only if a text below is another")
+    if host.stage is Stage.NEW and host.untold and not said:
+        return "New: which services start there is known once its machine is."
     if host.untold:
         said.append(f"for {_number(host.untold, 'file')} the effect on the service is unknown")
     stage = {Stage.NEW: "New: ", Stage.REMOVED: "Removed: ", Stage.REBOOTS: "**Reboots**; "}.get(host.stage, "")
@@ -288,7 +290,8 @@ def _file(host: str, change: Change, seen: Outlook, longest: int, *, whole: bool
     lines += _meta(change)
     if diff:
         shown = fenced(diff, "diff", longest)
-        long = not whole and diff.count("\n") > (OPEN_LINES if change.op == "update" else OPEN_LINES_OF_NEW)
+        compared = change.op == "update" and change.after.get("stdin") != UNKNOWN
+        long = not whole and diff.count("\n") > (OPEN_LINES if compared else OPEN_LINES_OF_NEW)
         lines.append(
             fold(f"{_number(diff.count(chr(10)), 'line')} of {tag_code(path or change.name)}", shown) if long else shown
         )

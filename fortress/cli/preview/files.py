@@ -47,6 +47,8 @@ class HostOutlook:
     besides: bool = False
     """Whether commands run that may touch a service."""
     at_risk: bool = False
+    machine: str = ""
+    """What becomes of its machine in a cloud, as `Change.op` has it; empty where nothing does."""
 
     @property
     def gravity(self) -> tuple[bool, Stage, Effect]:
@@ -116,7 +118,9 @@ def outlook(plan: Plan) -> Outlook:
         if change.is_command or change.is_machine:
             host = hosts.setdefault(change.host, HostOutlook(change.host, stages.get(change.host, Stage.STAYS)))
             host.at_risk = bool(change.host) and change.host in at_risk
-            if change.is_command:
+            if change.is_machine:
+                host.machine = change.op
+            else:
                 host.changes.append(change)
                 _count(host, change, seen)
     order = sorted(hosts.values(), key=lambda host: (not host.name, *_reversed(host.gravity), host.name))

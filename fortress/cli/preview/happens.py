@@ -51,7 +51,8 @@ def _machines(seen: Outlook) -> Iterator[str]:
                 if all(change.op == "leave" for change in host.changes):
                     yield f"{code(host.name)} is forgotten: nothing contacts it any more."
                 else:
-                    yield f"{code(host.name)} **is removed**{tail}."
+                    how = " with its machine" if host.machine == "delete" else ""
+                    yield f"{code(host.name)} **is removed**{how}{tail}."
             case Stage.MOVES:
                 yield f"{code(host.name)} **is another machine**, which gets everything again."
             case Stage.REBOOTS:
@@ -77,11 +78,11 @@ def _services(seen: Outlook) -> Iterator[str]:
             verb = _verb(effect, services)
             loud = f"**{verb}**" if effect > Effect.STARTS else verb
             yield f"{_all(services)} {loud} on {_hosts(seen, hosts)}{remark}."
-    untold = [host for host in seen.hosts.values() if host.untold]
-    for host in untold:
-        files = "a file" if host.untold == 1 else f"{host.untold} files"
-        where = f"on {code(host.name)}" if host.name else "on a host that is not known yet"
-        yield f"What {files} {where} does to a service cannot be told."
+    for host in seen.hosts.values():
+        if host.untold and host.stage is not Stage.NEW:
+            files = "a file" if host.untold == 1 else f"{host.untold} files"
+            where = f"on {code(host.name)}" if host.name else "on a host that is not known yet"
+            yield f"What {files} {where} {'does' if host.untold == 1 else 'do'} to a service cannot be told."
 
 
 def _reloads(seen: Outlook) -> Iterator[str]:
