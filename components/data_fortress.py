@@ -4,7 +4,7 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
-from fortress import activation, firewall, mariadb, push, wireguard
+from fortress import activation, answers, firewall, mariadb, push, wireguard
 
 from .checking import Facts, build, check
 from .data_volume import VolumeArgs, mount
@@ -132,7 +132,9 @@ class DataFortress(pulumi.ComponentResource):
             options,
         )
         self.address = pulumi.Output.from_input(host["mesh_address"])
-        self.ca_pem = pulumi.Output.unsecret(authority.stdout)
+        self.ca_pem = pulumi.Output.unsecret(authority.stdout).apply(
+            lambda said: answers.certificate(host["name"], said)
+        )
         self.ready = account.stdout.apply(lambda _: True)
         self.register_outputs({"address": self.address, "ca_pem": self.ca_pem, "ready": self.ready})
 

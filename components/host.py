@@ -10,7 +10,7 @@ from typing import NotRequired, TypedDict
 import pulumi
 from pulumi_command import local
 
-from fortress import firewall, push, text, wireguard
+from fortress import answers, firewall, push, text, wireguard
 from fortress.machine import Incarnation
 
 from .aws_machine import AwsMachine, AwsMachineArgs
@@ -186,7 +186,7 @@ class Host(pulumi.ComponentResource):
             delete=lambda machine: push.for_machine(machine, *push.script("wireguard", "stop", wireguard.INTERFACE)),
             ignore_changes=_CONNECTION_HABITS,
         )
-        self.public_key = key.stdout.apply(str.strip)
+        self.public_key = key.stdout.apply(lambda said: answers.public_key(name, said))
         memory = args.get("memory_mb")
         if memory is None:
             facts = command(
@@ -200,7 +200,7 @@ class Host(pulumi.ComponentResource):
                 stdin=_size(args),
                 ignore_changes=_CONNECTION_HABITS,
             )
-            self.ram_mb = facts.stdout.apply(int)
+            self.ram_mb = facts.stdout.apply(lambda said: answers.memory_mb(name, said))
         else:
             self.ram_mb = pulumi.Output.from_input(int(memory))
         self.address = pulumi.Output.from_input(address)

@@ -12,6 +12,7 @@ import pulumi_openstack
 from hypothesis import strategies as st
 from pulumi_command import local
 
+from tests.components.engine import said
 from tests.doubles.pulumi_mocks import Registration, Run, holds_unknown, plain, run, secret_paths
 
 OPERATORS = ["192.0.2.10/32", "198.51.100.0/24", "2001:db8::/64"]
@@ -42,7 +43,7 @@ def run_in_cloud(
         gate = [local.Command("gate", create="true")] if gated else None
         return make(pulumi.ResourceOptions(providers=providers, depends_on=gate))
 
-    return run(program, preview=preview)
+    return run(program, preview=preview, stdout=said)
 
 
 def inputs(resources: Mapping[str, Registration]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ import pulumi_openstack
 import pytest
 
 import components
-from tests.components.engine import member
+from tests.components.engine import member, said
 from tests.doubles.pulumi_mocks import Run, run
 
 MACHINE = {"image_id": "i", "key_pair": "k", "network_id": "n", "subnet_id": "s", "group_ids": ["g"], "flavor": "f"}
@@ -113,7 +113,7 @@ def made(what: str, *, protect: bool = False, more: Mapping[str, Any] | None = N
         options = pulumi.ResourceOptions(providers=providers, protect=protect)
         Outer(lambda opts: component("it", args, opts), options)  # type: ignore[arg-type]
 
-    return run(program, stdout=lambda _: "1987", known_by=lambda kind, name: kind if name == "it" else name)
+    return run(program, stdout=said, known_by=lambda kind, name: kind if name == "it" else name)
 
 
 def test_every_public_component_is_looked_at() -> None:

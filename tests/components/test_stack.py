@@ -22,7 +22,7 @@ from fortress.settings.parse import SettingsError, parse
 from fortress.settings.secrets import SECRETS
 from tests.components import whole_stack
 from tests.components.engine import LOCAL, REMOTE, sent, ssh_key
-from tests.components.whole_stack import PASSWORD, PEM, PRIVATE, commands, made_of, made_once
+from tests.components.whole_stack import PASSWORD, PEM, PRIVATE, commands, made_of, made_once, public_key
 from tests.doubles.pulumi_mocks import Registration, Run, holds_unknown, plain, secret_paths
 from tests.doubles.pulumi_resource_command.values import UNKNOWN
 from tests.unit.stack_file import GONE, KEY, ROOT, changed, lab
@@ -133,7 +133,7 @@ def test_outputs() -> None:
                 "port": 22,
                 "user": "ops",
                 "host_key": ssh_key(len(f"{name}-host-key")),
-                "public_key": f"KEY-{name}",
+                "public_key": public_key(name),
                 "mesh_address": f"10.100.0.{host['slot']}",
                 "site": host["site"],
                 "role": host["role"],

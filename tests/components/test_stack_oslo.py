@@ -23,7 +23,7 @@ from program.load import load
 from tests.components import whole_stack
 from tests.components.catalogue import DEBIAN_12, DEBIAN_13, Catalogue
 from tests.components.engine import REMOTE, sent, ssh_key
-from tests.components.whole_stack import PASSWORD, PEM, PRIVATE, commands, known_by, made_of
+from tests.components.whole_stack import PASSWORD, PEM, PRIVATE, commands, known_by, made_of, public_key
 from tests.doubles.pulumi_mocks import Answers, Registration, Run, holds_unknown, plain, run, secret_paths
 from tests.unit.stack_file import GONE, KEY, ROOT, changed, oslo, with_key_files
 
@@ -513,7 +513,7 @@ def test_outputs() -> None:
         "port": 22,
         "user": "debian",
         "host_key": ssh_key(len("fra-1.1-host-key")),
-        "public_key": "KEY-fra-1.1",
+        "public_key": public_key("fra-1.1"),
         "mesh_address": "10.100.0.2",
         "site": "frankfurt",
         "role": "worker",

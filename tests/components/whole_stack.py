@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import functools
+import hashlib
 import json
 import runpy
 from collections.abc import Collection, Mapping, Sequence
@@ -36,13 +38,18 @@ def config(settings: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str,
     return {f"{PROJECT}:{key}": value for key, value in {**plain, **secrets}.items()}
 
 
+def public_key(host: str) -> str:
+    """A WireGuard public key of each host's own."""
+    return base64.b64encode(hashlib.sha256(host.encode()).digest()).decode()
+
+
 def stdout(name: str) -> str:
     """What each command prints, as far as anything is made from it."""
     if name.endswith("-host-key"):
         return f"{ssh_key(len(name))}\n"
     if name.endswith("-facts"):
         return "8192\n"
-    return {"db-authority": PEM}.get(name, f"KEY-{name.removesuffix('-key')}\n")
+    return {"db-authority": PEM}.get(name, f"{public_key(name.removesuffix('-key'))}\n")
 
 
 def known_by(type_: str, name: str) -> str:
