@@ -24,7 +24,7 @@ from typing import (
 )
 
 import pulumi
-from pydantic import BeforeValidator, Field, TypeAdapter, ValidationError, WrapValidator, create_model
+from pydantic import BeforeValidator, Field, WrapValidator, create_model
 from pydantic_core import PydanticCustomError
 
 from fortress import explain
@@ -70,26 +70,6 @@ def build(component: str, name: str, facts: Facts[M]) -> M:
 def wrong(component: str, name: str, path: str, problem: str) -> ValueError:
     """The error for an argument that no model checks."""
     return ValueError(f'{component} "{name}": {path}: {problem}')
-
-
-def answer(component: str, name: str, fact: str, kind: Any, printed: str) -> str:
-    """What a host printed, where it is what was asked for: it becomes part of files on other hosts.
-
-    Raises:
-        ValueError: it is anything else.
-    """
-    try:
-        return str(TypeAdapter(kind).validate_python(printed.strip()))
-    except ValidationError as bad:
-        why = bad.errors()[0]["ctx"]["error"]
-        raise wrong(
-            component,
-            name,
-            fact,
-            f"the host answered {explain.shown(printed.strip())}, which {why}. If its login shell prints something of "
-            "its own, such as an echo in .bashrc, silence it where there is no terminal. Then have the host asked "
-            "again: raise its incarnation, or name the resource of this answer to `pulumi up --replace`",
-        ) from None
 
 
 def arguments(component: str, name: str, shape: type[A], args: A) -> A:

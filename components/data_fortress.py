@@ -4,10 +4,9 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
-from fortress import activation, firewall, mariadb, push, wireguard
-from fortress.values import Certificate
+from fortress import activation, answers, firewall, mariadb, push, wireguard
 
-from .checking import Facts, answer, arguments, build, check
+from .checking import Facts, arguments, build, check
 from .data_volume import VolumeArgs, check_volume, mount
 from .host_file import put, put_fragment, put_script
 from .remote import Member, Target, child_options, command, question, with_depends_on
@@ -139,7 +138,7 @@ class DataFortress(pulumi.ComponentResource):
         )
         self.address = pulumi.Output.from_input(host["mesh_address"])
         self.ca_pem = pulumi.Output.unsecret(authority.stdout).apply(
-            lambda printed: answer("DataFortress", name, "ca_pem", Certificate, printed)
+            lambda said: answers.certificate(host["name"], said)
         )
         self.ready = account.stdout.apply(lambda _: True)
         self.register_outputs({"address": self.address, "ca_pem": self.ca_pem, "ready": self.ready})

@@ -5,18 +5,17 @@ The machine exists, or is made on OpenStack or AWS; from its address onward noth
 
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, NotRequired, TypedDict
+from typing import NotRequired, TypedDict
 
 import pulumi
 from pulumi_command import local
 
-from fortress import firewall, push, text, wireguard
+from fortress import answers, firewall, push, text, wireguard
 from fortress.host import HostPlan
 from fortress.machine import Incarnation
-from fortress.values import HostKey, WireGuardKey, matching
 
 from .aws_machine import AwsMachine, AwsMachineArgs
-from .checking import Facts, answer, arguments, build, check, wrong
+from .checking import Facts, arguments, build, check, wrong
 from .host_file import confirm, put, put_script
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
 from .remote import Bastion, Member, Target, child_options, command, question, stack_name, with_depends_on
@@ -192,7 +191,7 @@ class Host(pulumi.ComponentResource):
             delete=lambda machine: push.for_machine(machine, *push.script("wireguard", "stop", wireguard.INTERFACE)),
             given_key=given_key,
         )
-        self.public_key = key.stdout.apply(lambda printed: answer("Host", name, "public_key", WireGuardKey, printed))
+        self.public_key = key.stdout.apply(lambda said: answers.public_key(name, said))
         memory = args.get("memory_mb")
         if memory is None:
             facts = question(
@@ -206,7 +205,7 @@ class Host(pulumi.ComponentResource):
                 # Read to its end and else of no use: another size of the same machine asks again.
                 stdin=_size(args),
             )
-            self.ram_mb = facts.stdout.apply(lambda printed: int(answer("Host", name, "ram_mb", _Number, printed)))
+            self.ram_mb = facts.stdout.apply(lambda said: answers.memory_mb(name, said))
         else:
             self.ram_mb = pulumi.Output.from_input(int(memory))
         self.address = pulumi.Output.from_input(address)
@@ -309,9 +308,4 @@ def _learn(
             ),
         ),
     )
-    return learnt.stdout.apply(
-        lambda printed: answer("Host", name.removesuffix("-host-key"), "host_key", HostKey, printed)
-    )
-
-
-_Number = Annotated[str, matching("[1-9][0-9]{0,8}", "a number of MB")]
+    return learnt.stdout.apply(lambda said: answers.host_key(name.removesuffix("-host-key"), said))

@@ -328,13 +328,6 @@ WireGuardKey = Annotated[
         lambda value: value if is_wireguard_key(value) else None,
     ),
 ]
-Certificate = Annotated[
-    str,
-    matching(
-        r"-----BEGIN CERTIFICATE-----\n([A-Za-z0-9+/=]{1,76}\n)+-----END CERTIFICATE-----",
-        "one certificate in PEM, and nothing else",
-    ),
-]
 PLAIN_PATH = r"(/[A-Za-z0-9_-][A-Za-z0-9._@+-]*)+"
 PlainPath = Annotated[str, matching(PLAIN_PATH, "a plain absolute path, such as /etc/ssl/private/site.pem")]
 HostPath = Annotated[str, Text("a plain absolute path on the host, such as /opt/app/app.py", _host_path)]

@@ -12,6 +12,7 @@ import pulumi_openstack
 from hypothesis import strategies as st
 from pulumi_command import local
 
+from tests.components.engine import said
 from tests.doubles.pulumi_mocks import Registration, Run, holds_unknown, plain, run, secret_paths
 
 OPERATORS = ["192.0.2.10/32", "198.51.100.0/24", "2001:db8::/64"]
@@ -30,10 +31,9 @@ def run_in_cloud(
     *,
     preview: bool = False,
     gated: bool = False,
-    stdout: Callable[[str], str] = lambda _: "",
 ) -> Run:
     """Run a program that makes a component of a cloud with the options given: explicit providers, and with `gated`
-    something that it waits for. `stdout` is what each command prints, by its name."""
+    something that it waits for."""
 
     def program() -> Mapping[str, Any]:
         providers = [
@@ -43,7 +43,7 @@ def run_in_cloud(
         gate = [local.Command("gate", create="true")] if gated else None
         return make(pulumi.ResourceOptions(providers=providers, depends_on=gate))
 
-    return run(program, preview=preview, stdout=stdout)
+    return run(program, preview=preview, stdout=said)
 
 
 def inputs(resources: Mapping[str, Registration]) -> dict[str, Any]:

@@ -259,7 +259,7 @@ def on_volume(volume: VolumeArgs, *, preview: bool = False, **more: Any) -> Run:
     def make(opts: pulumi.ResourceOptions) -> Mapping[str, Any]:
         return {"ready": DataFortress("db", args(volume=volume, **more), opts).ready}
 
-    return run_in_cloud(make, preview=preview, stdout=answers)
+    return run_in_cloud(make, preview=preview)
 
 
 def only_volume(done: Run) -> dict[str, Any]:
@@ -338,7 +338,7 @@ def test_a_new_machine_waits_until_it_is_prepared() -> None:
         DataFortress("db", args(volume=MADE), opts)
         return {}
 
-    done = run_in_cloud(make, gated=True, stdout=answers)
+    done = run_in_cloud(make, gated=True)
     assert all("gate" in found.waits for found in only_volume(done).values())
 
 
@@ -404,7 +404,7 @@ def test_an_encrypted_volume(secret: bool) -> None:
         DataFortress("db", args(volume={**SEALED, "key": key}), opts)
         return {}
 
-    added = only_volume(run_in_cloud(make, stdout=answers))
+    added = only_volume(run_in_cloud(make))
     assert texts(added)["db-cryptsetup"] == (
         "sudo /usr/local/sbin/fortress-push packages --machine oslo-db.1 cryptsetup-bin",
         None,

@@ -434,10 +434,9 @@ def test_an_address_that_comes_from_a_machine_is_not_known_yet() -> None:
 @pytest.mark.parametrize(
     ("command", "printed", "said"),
     [
-        ("db-key", f"{WIREGUARD_KEY}\nAllowedIPs = 10.100.0.5/32\n", "public_key: the host answered"),
-        ("db-key", f"Welcome!\n{WIREGUARD_KEY}\n", "public_key: the host answered 'Welcome!"),
-        ("db-facts", "Welcome!\n1987\n", "ram_mb: the host answered 'Welcome!"),
-        ("db-host-key", f"{LEARNT_KEY} ops@db\n", "host_key: the host answered"),
+        ("db-key", f"{WIREGUARD_KEY}\nAllowedIPs = 10.100.0.5/32\n", "db was asked for its WireGuard public key"),
+        ("db-facts", "1987\n5 errors\n", "db was asked for its memory"),
+        ("db-host-key", f"{LEARNT_KEY}\nssh-rsa AAAA\n", "db showed no host key"),
     ],
 )
 def test_an_answer_that_is_more_than_was_asked_for_is_refused(command: str, printed: str, said: str) -> None:
@@ -448,6 +447,5 @@ def test_an_answer_that_is_more_than_was_asked_for_is_refused(command: str, prin
         made = Host("db", reached_by("192.0.2.10/32"))
         return {"public_key": made.public_key, "ram_mb": made.ram_mb, "host_key": made.host_key}
 
-    with pytest.raises(ValueError, match=rf'Host "db": {said}.*echo in \.bashrc') as refused:
+    with pytest.raises(ValueError, match=said):
         run(program, stdout=told)
-    assert "pulumi up --replace" in str(refused.value)

@@ -50,6 +50,8 @@ class Behaviour:
     """A command with this text in it is accepted, and never ends."""
     hangs_up_on: str | None = None
     """A command with this text in it ends the connection."""
+    shell_says: str = ""
+    """What its login shell prints before it runs a command."""
     most_keys: int | None = None
     """So many keys that do not fit end the connection, as sshd's MaxAuthTries has it."""
     most_sessions: int | None = None
@@ -116,18 +118,20 @@ class _Login(paramiko.ServerInterface):
         return True
 
     def _run(self, channel: paramiko.Channel, command: str) -> None:
-        _run(channel, command, self._behaviour.programs)
+        _run(channel, command, self._behaviour)
         time.sleep(self._behaviour.lingers_s)
         self._sessions -= 1
 
 
-def _run(channel: paramiko.Channel, command: str, programs: str) -> None:
+def _run(channel: paramiko.Channel, command: str, behaviour: Behaviour) -> None:
+    if behaviour.shell_says:
+        channel.sendall(behaviour.shell_says.encode())
     process = subprocess.Popen(
         ["/bin/sh", "-c", command],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        env={"PATH": programs, "LC_ALL": "C.UTF-8"},
+        env={"PATH": behaviour.programs, "LC_ALL": "C.UTF-8"},
         bufsize=0,
     )
     stdin, stdout, stderr = process.stdin, process.stdout, process.stderr

@@ -48,6 +48,14 @@ def test_runs_a_command_with_its_input_and_gives_what_it_printed(server: SshServ
     assert not session.alive()
 
 
+def test_what_a_login_shell_prints_is_no_part_of_an_answer(key: tuple[Path, str]) -> None:
+    with ssh_server(Behaviour((key[1],), shell_says="Welcome!\nno end of line")) as talkative:
+        session = connect(target(talkative), prepare(key[0], {}), 5)
+        assert session.run("cat; exit 3", text="a line\n").stdout == "a line\n"
+        assert list(session.lines("while read -r _; do echo tick; done", 2)) == [b"tick\n", b"tick\n"]
+        session.close()
+
+
 def test_commands_of_root_need_no_sudo(server: SshServer, key: tuple[Path, str]) -> None:
     access = prepare(key[0], {})
     assert connect(target(server), access, 5).sudo == ["sudo", "-n"]

@@ -9,6 +9,7 @@ import contextlib
 import logging
 import os
 import re
+import shlex
 import socket
 import struct
 import threading
@@ -213,7 +214,7 @@ class Session:
         """
         with self._limit(self._timeout + takes), contextlib.closing(self._open()) as channel:
             channel.set_environment_variable("LC_ALL", "C")  # words are read; sshd of Debian takes it
-            channel.exec_command(command)
+            channel.exec_command(f"{_SAY_MARK}; {command}")
             with contextlib.suppress(OSError):  # it ended before it had read all; its status says why
                 channel.sendall(text.encode())
             channel.shutdown_write()
@@ -222,7 +223,8 @@ class Session:
             status = channel.recv_exit_status()
             if status == -1:  # paramiko's word for a connection that went, and for a command that was killed
                 raise EOFError("the command ended without a status")
-        return Result(status, stdout.decode(errors="replace"), stderr.decode(errors="replace"))
+        answer = _after_mark(stdout)
+        return Result(status, answer.decode(errors="replace"), stderr.decode(errors="replace"))
 
     def lines(self, command: str, count: int) -> Iterator[bytes]:
         """Run a command that answers each line it is sent with one line, `count` times.
@@ -233,8 +235,11 @@ class Session:
             SshError: as `run` does, and when the command ends early.
         """
         with self._limit(self._timeout), contextlib.closing(self._open()) as channel:
-            channel.exec_command(command)
+            channel.exec_command(f"{_SAY_MARK}; {command}")
             answers = channel.makefile("rb")
+            while (line := answers.readline()) != _MARK:
+                if not line:
+                    raise EOFError("the command ended early")
             for _ in range(count):
                 channel.sendall(b"\n")
                 line = answers.readline()
@@ -268,6 +273,17 @@ class Session:
 
     def close(self) -> None:
         self.transport.close()
+
+
+_MARK = b"fortress: from here on the command speaks\n"
+"""Before it, a login shell may have said anything, such as by an `echo` in ~/.bashrc."""
+_SAY_MARK = f"echo; echo {shlex.quote(_MARK.decode().strip())}"
+
+
+def _after_mark(said: bytes) -> bytes:
+    """What the command itself said; all of it where the mark did not come, so that it tells why."""
+    before, mark, after = said.partition(_MARK)
+    return after if mark else before
 
 
 def _bounded(stream: paramiko.ChannelFile) -> bytes:
