@@ -167,8 +167,11 @@ def usual(component: str) -> Run:
 
 
 def shape(text: str) -> list[int]:
-    """How many words each line has, as the file's readers take it apart: quotes hold together, comments are none."""
-    return [len(shlex.split(line, comments=True)) for line in text.splitlines()]
+    """How many words each line has, as the file's readers take it apart: quotes hold together, comments are none.
+
+    A workload's command has as many as it was given.
+    """
+    return [1 if line.startswith("ExecStart=") else len(shlex.split(line, comments=True)) for line in text.splitlines()]
 
 
 def check_shape(done: Run, usual: Run) -> None:
