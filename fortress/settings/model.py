@@ -212,7 +212,7 @@ class Verify(Model):
     rtt_ms: dict[str, Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], AfterValidator(limits)]] = {}
     """Minimum and maximum round trip between two sites through the tunnel, in ms: `{frankfurt-oslo: [20, 30]}`."""
     loss_percent: Annotated[float, Field(ge=0, lt=100)] = 1.0
-    """Maximum share of 200 pings through a tunnel that get no answer, in percent, whichever way they are lost."""
+    """Maximum share of 100 pings through a tunnel that get no answer, in percent, whichever way they are lost."""
     handshake_s: Annotated[int, Field(ge=60)] = 180
     """Maximum seconds since the last handshake with a peer; a tunnel in use makes one every two minutes."""
     certificate_days: Annotated[int, Field(ge=1)] = 14

@@ -63,11 +63,11 @@ def exported(outputs: Mapping[str, Any], *resources: Mapping[str, Any]) -> dict[
 
 
 PINGED = (
-    r"""seq -f '64 bytes from 10.100.0.1: icmp_seq=%.0f ttl=64 time=23.3 ms' 200; """
-    r"""printf '\n--- 10.100.0.1 ping statistics ---\n200 packets transmitted, 200 received, 0%% packet loss, """
+    r"""seq -f '64 bytes from 10.100.0.1: icmp_seq=%.0f ttl=64 time=23.3 ms' 100; """
+    r"""printf '\n--- 10.100.0.1 ping statistics ---\n100 packets transmitted, 100 received, 0%% packet loss, """
     r"""time 1004ms\nrtt min/avg/max/mdev = 23.300/23.300/23.300/0.000 ms\n'"""
 )
-"""Prints what ping does where each of 200 is answered."""
+"""Prints what ping does where each of 100 is answered."""
 
 
 def host_programs(name: str) -> dict[str, str]:
@@ -84,7 +84,7 @@ def host_programs(name: str) -> dict[str, str]:
             f'*"-M do -s 1333 10.100."*) {show}/ping-too-large.txt; exit 1 ;;\n'
             f'*"-M do -s 1422 127."*) {show}/ping-full.txt ;;\n'
             f'*"-M do -s 1423 127."*) exit 1 ;;\n'
-            f"*'-c 200 '*) {PINGED} ;;\n"
+            f"*'-c 100 '*) {PINGED} ;;\n"
             "*) exit 9 ;;\nesac"
         ),
         "cat": 'case "$*" in /sys/class/net/wg0/mtu) echo 1360 ;; *) exec /bin/cat "$@" ;; esac',

@@ -107,17 +107,20 @@ def test_a_copy_of_the_database(wrong: Checks) -> None:
 
 
 def test_packets_that_are_lost_between_the_sites(fortress: Fortress) -> None:
-    """5 % each way is 9.8 % of the round trips; of 200 pings two or less are lost in one of a million runs."""
+    """5 % each way is 9.8 % of the round trips; one tunnel in 2,400 runs loses less than two of 100."""
     api.link(loss=5)
     try:
         found = {name: check for name, check in verify(fortress).items() if name[0].startswith("loss to ")}
     finally:
         api.link(loss=0)
     sites = fortress.facts()["hosts"]
+    far: list[str] = []
+    near: list[str] = []
     for (name, host), check in found.items():
-        far = sites[host]["site"] != sites[name.removeprefix("loss to ")]["site"]
-        assert check["status"] == ("fail" if far else "ok"), check
-    assert {check["status"] for check in found.values()} == {"fail", "ok"}
+        together = sites[host]["site"] == sites[name.removeprefix("loss to ")]["site"]
+        (near if together else far).append(check["status"])
+    assert "fail" in far
+    assert set(near) == {"ok"}
     assert {check["status"] for (name, _), check in verify(fortress).items() if name.startswith("loss to ")} == {"ok"}
 
 

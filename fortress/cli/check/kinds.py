@@ -24,7 +24,7 @@ class Kind(Enum):
     UNKNOWN_PEERS = "unknown peers", None, "Peers of the tunnel that no stack pushed."
     KEY_AGE = "key age", "days", "Age of the host's WireGuard key."
     INTERFACE_MTU = "interface MTU", "bytes", "The MTU of the tunnel's interface is the one in the settings."
-    ROUND_TRIP = "round trip to {about}", "ms", "Median round trip of 200 pings through the tunnel."
+    ROUND_TRIP = "round trip to {about}", "ms", "Median round trip of 100 pings through the tunnel."
     LOSS = "loss to {about}", "%", "Share of these pings that got no answer, whichever way they were lost."
     TUNNEL_MTU = "tunnel MTU to {about}", "bytes", "The largest packet that passes whole through the tunnel."
     PATH_MTU = "path MTU to {about}", "bytes", "The largest packet that passes whole outside the tunnel."
