@@ -2,7 +2,7 @@
 
 import hashlib
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -29,7 +29,9 @@ class WorkloadArgs(TypedDict):
     packages: NotRequired[list[str]]
     """Debian packages that it needs."""
     files: NotRequired[Mapping[str, pulumi.Input[str]]]
-    """Path on the host: text."""
+    """Path on the host: text, which lands byte for byte."""
+    binary_files: NotRequired[Mapping[str, pulumi.Input[str]]]
+    """Path on the host: base64 of what is no text."""
     environment: NotRequired[Mapping[str, pulumi.Input[str]]]
     """Variables besides the FORTRESS_ ones; nothing secret."""
     healthy_within_s: NotRequired[int]
@@ -82,7 +84,7 @@ class EphemeralWorker(pulumi.ComponentResource):
             raise wrong("EphemeralWorker", name, "database", "give it together with database_password, or neither")
         reach = _reach(args)
         place = [Facts(workload.Database, database, {"": "database"})] if database else []
-        check("EphemeralWorker", name, Facts(workload.Workload, work, {"": "workload"}), reach, *place)
+        check("EphemeralWorker", name, Facts(workload.WorkloadFiles, work, {"": "workload"}), reach, *place)
         rule = build("EphemeralWorker", name, reach)
         super().__init__("fortress:index:EphemeralWorker", name, {}, opts)
         target: Target = {"member": host, "private_key": args.get("private_key")}
@@ -95,7 +97,13 @@ class EphemeralWorker(pulumi.ComponentResource):
             options,
         )
 
-        def read_by_unit(file: str, path: str, content: pulumi.Input[str], mode: str = "0644") -> remote.Command:
+        def read_by_unit(
+            file: str,
+            path: str,
+            content: pulumi.Input[str],
+            mode: str = "0644",
+            send: Callable[[str], str] = push.content,
+        ) -> remote.Command:
             return put(
                 file,
                 target,
@@ -105,12 +113,14 @@ class EphemeralWorker(pulumi.ComponentResource):
                 mode=mode,
                 apply=activation.restart_at_the_gate(work["name"]),
                 remove_apply=activation.restart_if_enabled(work["name"]),
+                send=send,
             )
 
         files = [
             # By the whole path: two files may have the same last part.
-            read_by_unit(f"{name}{path}", path, content)
-            for path, content in work.get("files", {}).items()
+            read_by_unit(f"{name}{path}", path, content, send=send)
+            for given, send in ((work.get("files"), push.exact), (work.get("binary_files"), push.in_base64))
+            for path, content in (given or {}).items()
         ]
         if database is not None and password is not None:
             files += [

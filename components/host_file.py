@@ -1,6 +1,7 @@
 """One file on a host."""
 
 import hashlib
+from collections.abc import Callable
 from typing import NotRequired, TypedDict
 
 import pulumi
@@ -21,7 +22,7 @@ class HostFileArgs(TypedDict):
     path: str
     """Absolute path on the host."""
     content: pulumi.Input[str]
-    """The file's text."""
+    """The file's text, which lands byte for byte."""
     private_key: NotRequired[pulumi.Input[str] | None]
     """SSH private key; the SSH agent's when not given."""
     mode: NotRequired[str]
@@ -58,6 +59,7 @@ class HostFile(pulumi.ComponentResource):
             check=args.get("check"),
             apply=args.get("apply"),
             unit=args.get("unit"),
+            send=push.exact,
         )
         self.path = pushed.stdout.apply(lambda _: args["path"])
         self.register_outputs({"path": self.path})
@@ -77,8 +79,12 @@ def put(
     remove_apply: str | None = None,
     unit: str | None = None,
     confirm_s: int | None = None,
+    send: Callable[[str], str] = push.content,
 ) -> remote.Command:
-    """A file as one resource, so that a preview shows its lines once. `remove_apply` is `apply` unless given."""
+    """A file as one resource, so that a preview shows its lines once. `remove_apply` is `apply` unless given.
+
+    `send` is `push.content` for texts of whole lines, `push.exact` for what others wrote, `push.in_base64`.
+    """
     stack = stack_name()
     return command(
         name,
@@ -100,7 +106,7 @@ def put(
         delete=lambda machine: push.Remove(
             path, machine=machine, resource=name, stack=stack, apply=remove_apply or apply
         ).render(),
-        stdin=pulumi.Output.from_input(content).apply(push.content),
+        stdin=pulumi.Output.from_input(content).apply(send),
     )
 
 

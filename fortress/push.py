@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,6 +14,11 @@ LIBRARY = "/usr/local/lib/fortress"
 
 END = "# fortress-push: end of file\n"
 """The last line of what is sent: a connection that is cut shows as an end of input, and must not pass for the whole."""
+
+OPEN_END = "# fortress-push: end of file, whose last line has no end\n"
+"""The same where the file does not end in a line feed; the one before this line is not the file's."""
+BASE64_END = "# fortress-push: end of file in base64\n"
+"""The same where what is sent is base64 of the file, for bytes that are no text."""
 
 NOTE = "  # found by fortress drift: "
 """What `fortress drift --repair` writes behind a command in the state, until the next `pulumi up` has put it right."""
@@ -200,8 +206,37 @@ def in_force(what: str, file: str) -> str:
 
 
 def content(text: str) -> str:
-    """A file's text as it is sent."""
+    """A text of whole lines as it is sent: it lands with a line feed at its end."""
     return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{END}"
+
+
+def exact(text: str) -> str:
+    """A file that lands byte for byte as it is: a text, or with surrogates for bytes that are none (`received`)."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return in_base64(base64.b64encode(text.encode(errors="surrogateescape")).decode())
+    if "\0" in text:  # which no program's standard input is given by the engine
+        return in_base64(base64.b64encode(text.encode()).decode())
+    return f"{text}{END}" if not text or text.endswith("\n") else f"{text}\n{OPEN_END}"
+
+
+def in_base64(encoded: str) -> str:
+    """A file as it is sent, from its bytes in base64."""
+    lines = [encoded[start : start + 76] for start in range(0, len(encoded), 76)]
+    return "".join(f"{line}\n" for line in lines) + BASE64_END
+
+
+def received(stdin: str) -> str:
+    """The file that lands for what is sent, with surrogates for bytes that are no UTF-8."""
+    if stdin.endswith(BASE64_END):
+        return base64.b64decode(stdin.removesuffix(BASE64_END)).decode(errors="surrogateescape")
+    return stdin.removesuffix("\n" + OPEN_END) if stdin.endswith(OPEN_END) else stdin.removesuffix(END)
+
+
+def is_binary(text: str) -> bool:
+    """Whether a file that was `received` is no text."""
+    return exact(text).endswith(BASE64_END)
 
 
 def _given(options: dict[str, str | int | None]) -> list[str]:

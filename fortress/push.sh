@@ -41,6 +41,8 @@ LOCK=/run/fortress-push.lock
 BOOT_UNIT=/etc/systemd/system/fortress-push-revert.service
 BOOT_LINK=/etc/systemd/system/sysinit.target.wants/fortress-push-revert.service
 END='# fortress-push: end of file'
+OPEN_END='# fortress-push: end of file, whose last line has no end'
+BASE64_END='# fortress-push: end of file in base64'
 LIMIT=300 # seconds, for the lock and for each command of the caller
 GRACE=30 # seconds after a revert in which a connection counts as one that the new file kept out
 NL='
@@ -57,7 +59,8 @@ usage: fortress-push put PATH MODE OWNER:GROUP [--machine ID] [--resource NAME] 
        fortress-push uninstall [--machine ID] [--stack NAME]
        fortress-push records
        fortress-push again
-put takes the text on stdin, ended by the line "# fortress-push: end of file", and answers by a line that no other put
+put takes the text on stdin, ended by the line "# fortress-push: end of file"; by that line and ", whose last line has no
+end" after a line feed that is not the file's; or by it and " in base64", where the file is in base64. It answers by a line that no other put
 answers by: whoever waits for its answer waits for each put.
 CMD is run by sh; "$1" is the file to check, or PATH in --apply. --machine has no effect on the host. A file that
 another resource has put since is not removed: when a resource is renamed, the new one puts before the old one removes.
@@ -177,10 +180,20 @@ receive() { # stdin -> descriptor 3, a file without a name: a cut leaves nothing
     exec 3<>"$STATE/part.$$"
     rm -f -- "$STATE/part.$$"
     cat >&3 || fail receive "cannot store the text in $STATE"
-    tail=$(tail -c $((${#END} + 2)) /dev/fd/3 && echo .)
-    must receive truncate -s "-$((${#END} + 1))" /dev/fd/3
-    if [ "$tail" = "$NL$END$NL." ] || { [ "$tail" = "$END$NL." ] && [ ! -s /dev/fd/3 ]; }; then return; fi
-    fail receive "the text does not end in the line \"$END\": the connection was cut; nothing was changed"
+    last=$(tail -c $((${#OPEN_END} + 2)) /dev/fd/3 | tail -n 1 && echo .)
+    last=${last%.}
+    case $last in
+        "$END$NL") must receive truncate -s "-${#last}" /dev/fd/3 ;;
+        "$OPEN_END$NL") must receive truncate -s "-$((${#last} + 1))" /dev/fd/3 ;;
+        "$BASE64_END$NL")
+            must receive truncate -s "-${#last}" /dev/fd/3
+            exec 4<>"$STATE/part.$$"
+            rm -f -- "$STATE/part.$$"
+            base64 -d /dev/fd/3 >&4 || fail receive 'what was sent is no base64'
+            exec 3>&- 3<>/dev/fd/4 4>&-
+            ;;
+        *) fail receive "the text does not end in the line \"$END\": the connection was cut; nothing was changed" ;;
+    esac
 }
 
 land() { # the candidate takes PATH's place

@@ -206,6 +206,14 @@ def _host_key(value: str) -> str | None:
 _KEY_TYPES = ("ssh-ed25519", "ecdsa-sha2-nistp256", "ecdsa-sha2-nistp384", "ecdsa-sha2-nistp521", "ssh-rsa")
 
 
+def _is_base64(value: str) -> bool:
+    try:
+        base64.b64decode(value, validate=True)
+    except (binascii.Error, ValueError):
+        return False
+    return True
+
+
 def is_wireguard_key(value: str) -> bool:
     """Whether a text is a key as `wg` prints it: 32 bytes, in the one way that base64 has for them."""
     try:
@@ -334,6 +342,7 @@ HostPath = Annotated[str, Text("a plain absolute path on the host, such as /opt/
 Port = Annotated[int, Field(ge=1, le=65535)]
 
 
+Base64 = Annotated[str, Text("bytes in base64", lambda value: value if _is_base64(value) else None)]
 VolumeSize = Annotated[int, Field(ge=1, le=65536)]
 """In GB (GiB)."""
 Device = Annotated[str, matching(r"/dev/[A-Za-z0-9._/:-]{1,200}", "a device such as /dev/nvme1n1")]

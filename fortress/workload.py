@@ -10,12 +10,13 @@ import re
 import shlex
 from typing import Annotated
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, Field, model_validator
 
 from fortress import mariadb, text
 from fortress.values import (
     PLAIN_PATH,
     Address,
+    Base64,
     HostPath,
     Model,
     Name,
@@ -107,6 +108,21 @@ class Workload(Model):
     """Environment variables, readable by everyone on the host: nothing secret. Names must not start with FORTRESS_."""
     healthy_within_s: Annotated[int, Field(ge=1, le=600)] = 60
     """Seconds within which a changed worker must be healthy; otherwise `up` stops before the next worker."""
+
+
+class WorkloadFiles(Workload):
+    """A workload with all its files, those that are no text among them."""
+
+    binary_files: dict[HostPath, Base64] = {}
+    """Path on the host: bytes in base64."""
+
+    @model_validator(mode="after")
+    def _each_path_once(self) -> WorkloadFiles:
+        for path in self.binary_files:
+            if path in self.files:
+                raise refusal(("binary_files", path), path, "is in files too; give it once")
+        _beside_each_other({**self.files, **self.binary_files})
+        return self
 
 
 class Database(Model):

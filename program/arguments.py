@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 
 import pulumi
@@ -13,7 +14,7 @@ from components.haproxy_edge import HAProxyEdgeArgs, TlsArgs
 from components.host import HostArgs
 from components.remote import Bastion, Member
 from components.wireguard_mesh import FlowArgs, WireGuardMeshArgs
-from fortress import mariadb
+from fortress import mariadb, push
 from fortress.settings import model as settings
 from fortress.settings.hosts import HostSettings
 from fortress.settings.model import Settings
@@ -145,13 +146,20 @@ def worker_args(
 ) -> EphemeralWorkerArgs:
     """Arguments of one worker."""
     work = s.workload
+    files = {
+        there: (secrets.project / here).read_bytes().decode(errors="surrogateescape")
+        for there, here in work.files.items()
+    }
     return {
         "host": members[name],
         "workload": {
             "name": work.name,
             "packages": work.packages,
-            "files": {
-                there: (secrets.project / here).read_text(encoding="utf-8") for there, here in work.files.items()
+            "files": {path: text for path, text in files.items() if not push.is_binary(text)},
+            "binary_files": {
+                path: base64.b64encode(text.encode(errors="surrogateescape")).decode()
+                for path, text in files.items()
+                if push.is_binary(text)
             },
             "command": work.command,
             "port": work.port,

@@ -145,8 +145,8 @@ class WorkloadSettings(workload.Workload):
     """What workers run: packages, files and one systemd unit."""
 
     files: dict[HostPath, ProjectPath] = {}
-    """Path on the host: path in this project, as in `/opt/app/app.py: examples/app/app.py`. Text in UTF-8. No path that
-    the program itself writes, such as /etc/fortress or /etc/systemd."""
+    """Path on the host: path in this project, as in `/opt/app/app.py: examples/app/app.py`. Each lands byte for byte.
+    No path that the program itself writes, such as /etc/fortress or /etc/systemd."""
 
 
 class Certificate(Model):

@@ -61,8 +61,8 @@ def _file_problems(settings: Settings, project: Path) -> Iterable[str]:
             text = (project / path).read_text(encoding="utf-8")
         except ValueError:
             text = ""
-            if setting not in keys:
-                yield STACK_FILE.line(setting, f"{shown(path)} is not UTF-8 text; install other files with a package")
+            if setting not in keys and setting[0] != "workload":
+                yield STACK_FILE.line(setting, f"{shown(path)} is not UTF-8 text")
         if setting in keys and not _is_key_file(text):
             yield STACK_FILE.line(
                 setting, f"{shown(path)} is not an SSH public key; use the .pub file that `ssh-keygen` made"

@@ -109,8 +109,8 @@ def sent(resource: Registration) -> str:
     """The file that a command sends, without the line that ends it."""
     text = plain(resource.inputs["stdin"])
     assert isinstance(text, str)
-    assert text.endswith(push.END)
-    return text.removesuffix(push.END)
+    assert text.endswith((push.END, push.OPEN_END, push.BASE64_END))
+    return push.received(text)
 
 
 def waits(resources: Mapping[str, Registration]) -> dict[str, set[str]]:

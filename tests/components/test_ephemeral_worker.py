@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Mapping
 from typing import Any
@@ -276,3 +277,27 @@ def test_a_worker_without_a_database() -> None:
     assert "FORTRESS_HOST=fra-1" in unit
     assert "DATABASE" not in unit
     assert "LoadCredential" not in unit
+
+
+def test_files_land_byte_for_byte() -> None:
+    picture = bytes(range(256))
+    files = {"/opt/app/dos.cfg": "a\r\nb\r\n", "/opt/app/open": "no line feed"}
+    binary = {"/opt/app/logo.png": base64.b64encode(picture).decode()}
+    found = worker(work={**WORK, "files": files, "binary_files": binary}).resources
+    for path, content in files.items():
+        assert sent(found[f"fra-1{path}"]) == content
+    assert sent(found["fra-1/opt/app/logo.png"]).encode(errors="surrogateescape") == picture
+
+
+@pytest.mark.parametrize(
+    ("binary", "said"),
+    [
+        ({"/opt/app/logo.png": "?"}, r"workload\.binary_files\[\"/opt/app/logo\.png\"\]: '\?' must be bytes in base64"),
+        ({"/opt/app/app.py": "eA=="}, "'/opt/app/app.py' is in files too; give it once"),
+        ({"/opt/app/app.py/x": "eA=="}, "is below /opt/app/app.py, which is a file too"),
+        ({"/etc/haproxy/x": "eA=="}, "must not be in /etc/haproxy"),
+    ],
+)
+def test_a_file_that_cannot_be_is_refused(binary: dict[str, str], said: str) -> None:
+    with pytest.raises(ValueError, match=said):
+        worker(work={**WORK, "files": {"/opt/app/app.py": "x"}, "binary_files": binary})

@@ -156,7 +156,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     write("other", lambda state, _: state["checkpoint"]["latest"]["resources"][0]["outputs"].pop("fortress"))
     write("silent", lambda state, _: state["checkpoint"]["latest"]["resources"][0].pop("outputs"))
     write("lacking", lambda _, host: host.pop("site"))
-    write("tomorrow", lambda state, _: _output(state).update(version=2))
+    write("tomorrow", lambda state, _: _output(state).update(version=3))
 
     files = folder / "files"
     (files / "elsewhere").mkdir(parents=True)
@@ -240,7 +240,7 @@ TABLE = {
     "facts that lack one": Case(OTHER.format(what="site: field required", stack="lacking"), ("verify",), "lacking"),
     "an output of a newer program": Case(
         r"output 'fortress' of stack 'tomorrow' was written by a newer version of this program "
-        r"\(version 2; this one reads 1\); update data-fortress",
+        r"\(version 3; this one reads 2\); update data-fortress",
         READING,
         "tomorrow",
     ),

@@ -17,7 +17,7 @@ END = b"# fortress-push: end of file\n"
 
 # What push.sh may call. A run with cuts finds nothing else on its PATH, so a new command must be named here.
 COMMANDS = """
-apt-get cat chmod chown cp dpkg dpkg-query flock grep id install journalctl ln mkdir mv rm rmdir sed setsid
+apt-get base64 cat chmod chown cp dpkg dpkg-query flock grep id install journalctl ln mkdir mv rm rmdir sed setsid
 sha256sum sh sleep stat sync systemctl systemd-run tail timeout touch truncate
 """
 

@@ -324,7 +324,7 @@ def test_a_span_of_code_holds_any_text(text: str) -> None:
 
 def test_only_a_line_feed_ends_a_line() -> None:
     text = render("lab", plan(pushed("update", file("a\r\x0cb\n"), file("c\u2028d\n"), diffReasons=["stdin"])))
-    assert "-a\\u{d}\\u{c}b\n+c\\u{2028}d\n```" in text
+    assert "-a\\r\\u{c}b\n+c\\u{2028}d\n```" in text
 
 
 # --- how long it gets -------------------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from fortress import records
+from fortress import push, records
 from fortress.records import Record
 from tests.unit.push_host import END, NEVER, Cut, PushHost, sha256
 
@@ -594,6 +594,37 @@ def test_a_renamed_resource_does_not_take_the_file_of_its_successor(host: PushHo
     well(host.push("remove", target, "--resource", "before", "--apply", APPLY))
     assert (facts(target)[0], host.logged()) == (NEW, ["new"])
     well(host.push("remove", target, "--resource", "after", "--apply", APPLY))
+    assert not target.exists()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"",
+        b"one\r\ntwo\r\n",
+        b"no line feed at the end",
+        b"\n\n",
+        bytes(range(256)) * 40,
+        b"x" + push.OPEN_END.encode(),
+        push.END.encode().rstrip(),
+    ],
+)
+def test_a_file_lands_byte_for_byte(host: PushHost, target: Path, data: bytes) -> None:
+    sent = push.exact(data.decode(errors="surrogateescape")).encode()
+    for expected in (["new"], []):  # put again, it is not applied again
+        done = host.push("put", target, "0640", "root:daemon", "--apply", f"echo new >>{host.log}", stdin=sent)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert target.read_bytes() == data
+        assert host.logged() == expected
+    for cut in range(1, 40):
+        done = host.push("put", target, "0640", "root:daemon", stdin=sent[:-cut])
+        assert done.returncode == 1
+        assert target.read_bytes() == data
+
+
+def test_what_is_no_base64_is_refused(host: PushHost, target: Path) -> None:
+    said = refused(host.push("put", target, "0640", "root:daemon", stdin=b"*\n" + push.BASE64_END.encode()))
+    assert said[-1] == f"{target}: receive: what was sent is no base64"
     assert not target.exists()
 
 

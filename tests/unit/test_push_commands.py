@@ -1,12 +1,13 @@
 """The command lines that run on hosts, as they are written and as they are read."""
 
+import base64
 import shlex
 import subprocess
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from fortress import push
@@ -157,6 +158,27 @@ def test_another_machine_is_another_command_on_the_same_file() -> None:
 def test_the_machine_stands_where_it_runs_nothing(machine: str) -> None:
     command = push.for_machine(machine, "printf", "done")
     assert subprocess.run(["sh", "-c", command], capture_output=True, check=True).stdout == b"done"
+
+
+ANY = st.binary(max_size=200) | st.text(max_size=80).map(lambda text: text.encode(errors="replace"))
+
+
+@given(data=ANY)
+@example(data=b"one\r\ntwo\r\n")
+@example(data=b"no line feed")
+@example(data=b"\0")
+@example(data=push.END.encode())
+@example(data=push.OPEN_END.encode().rstrip())
+@example(data=push.BASE64_END.encode())
+def test_what_is_sent_byte_for_byte_is_received_so(data: bytes) -> None:
+    text = data.decode(errors="surrogateescape")
+    sent = push.exact(text)
+    assert sent.encode().decode() == sent, "the engine carries text"
+    assert "\0" not in sent
+    assert push.received(sent).encode(errors="surrogateescape") == data
+    encoded = base64.b64encode(data).decode()
+    assert push.received(push.in_base64(encoded)).encode(errors="surrogateescape") == data
+    assert push.is_binary(text) == sent.endswith(push.BASE64_END)
 
 
 @given(text=st.text())

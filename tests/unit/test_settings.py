@@ -113,7 +113,8 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"hosts/fra-1": None},
         [
             "hosts.fra-1: null must be a mapping with "
-            "site, role, slot, address, openstack, aws, generation, host_key, memory_mb, incarnation, gone",
+            "site, role, slot, address, openstack, aws, generation, host_key, memory_mb, incarnation, gone, "
+            "adopt",
         ],
     ),
     "text for a list": ({"mesh/hubs": "oslo-db"}, ["mesh.hubs: 'oslo-db' must be a list"]),
@@ -683,11 +684,12 @@ def test_nothing_at_all() -> None:
     ]
 
 
-def test_a_file_that_is_no_text(tmp_path: Path) -> None:
+def test_a_certificate_that_is_no_text(tmp_path: Path) -> None:
     (tmp_path / "examples/app").mkdir(parents=True)
-    (tmp_path / "examples/app/app.py").write_bytes(b"\xff\xfe")
-    line = "'examples/app/app.py' is not UTF-8 text; install other files with a package"
-    assert refused(lab(), tmp_path) == [f'workload.files["/opt/app/app.py"]: {line}']
+    (tmp_path / "examples/app/app.py").write_bytes(b"\xff\xfe")  # as any file of a workload may be
+    (tmp_path / "site.pem").write_bytes(b"\xff\xfe")
+    with_certificate = changed({"edge/certificate": {"file": "site.pem"}})
+    assert refused(with_certificate, tmp_path) == ["edge.certificate.file: 'site.pem' is not UTF-8 text"]
 
 
 def test_settings_that_stand_cannot_be_changed() -> None:

@@ -13,7 +13,7 @@ from fortress.cli.engine.state import COMMAND, HOST, Resource, name_of, plain
 
 @dataclass(frozen=True)
 class File:
-    """One file as it was pushed. `text` may be a secret, and is then never shown."""
+    """One file as it was pushed. `text` may be a secret, and is then never shown; other bytes are surrogates."""
 
     host: str
     urn: str
@@ -35,7 +35,8 @@ class File:
     @property
     def standing(self) -> str:
         """As push.sh and read-back say it: SHA256,MODE,OWNER:GROUP."""
-        return f"{hashlib.sha256(self.text.encode()).hexdigest()},{self.mode},{self.owner}"
+        digest = hashlib.sha256(self.text.encode(errors="surrogateescape")).hexdigest()
+        return f"{digest},{self.mode},{self.owner}"
 
 
 @dataclass
@@ -98,7 +99,7 @@ def _add(found: dict[str, PushedHost], machines: Mapping[str, str], resource: Re
     host = found[name]
     match command:
         case push.Put(path, mode=octal, owner=owner, apply=apply, unit=unit) if isinstance(stdin, str):
-            mode, text = f"{int(octal, 8):04o}", stdin.removesuffix(push.END)
+            mode, text = f"{int(octal, 8):04o}", push.received(stdin)
             enables = "systemctl -q enable " in (apply or "")
             gated = activation.gated_unit(apply or "") or unit
             host.files.append(File(name, urn, path, mode, owner, text, secret, unit, enables, gated, noted=noted))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 
 from fortress import firewall, haproxy, mariadb, push, records, wireguard
 from fortress.cli.base.errors import GARBLED, printable
+from fortress.cli.base.lines import lines
 from fortress.cli.base.masking import masked
 from fortress.cli.base.result import Result
 from fortress.cli.check.check import Check, Status
@@ -378,7 +379,7 @@ def answers(text: str, paths: Sequence[str]) -> Answer:
 
 def _decoded(text: str) -> str:
     try:
-        return base64.b64decode(text, validate=True).decode(errors="replace")
+        return base64.b64decode(text, validate=True).decode(errors="surrogateescape")
     except binascii.Error:
         raise ValueError("not base64") from None
 
@@ -462,16 +463,16 @@ def _how(file: File, read: Read) -> str:
 
 
 def _diff(should: str, found: str, before: str, after: str) -> tuple[str, ...]:
-    lines = difflib.unified_diff(_lines(should), _lines(found), before, after, lineterm="", n=2)
-    said = tuple(line.partition("\n")[0] for line in lines)
-    if not said and should != found:
-        return (f"--- {before}", f"+++ {after}", "  only the end of the last line differs")
-    return said
+    if push.is_binary(should):
+        return (f"--- {before}", f"+++ {after}", "  it is no text; its bytes differ")
+    found = found.encode(errors="surrogateescape").decode(errors="replace")
+    differing = difflib.unified_diff(_lines(should), _lines(found), before, after, lineterm="", n=2)
+    return tuple(line.partition("\n")[0] for line in differing)
 
 
 def _lines(text: str) -> list[str]:
     """Its lines as they may be shown; behind a line feed each as it is, so that what is masked differs all the same."""
-    return [f"{shown}\n{line}" for shown, line in zip(masked(text).splitlines(), text.splitlines(), strict=True)]
+    return [f"{shown}\n{line}" for shown, line in zip(lines(masked(text)), lines(text), strict=True)]
 
 
 def stray_table(head: str, body: str, host: str, others: Collection[str]) -> Finding:

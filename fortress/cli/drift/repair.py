@@ -58,7 +58,7 @@ def with_findings(exported: Mapping[str, Any], findings: Iterable[Finding]) -> d
 def _say(values: dict[str, Any], finding: Finding, urn: str) -> None:
     file = finding.file if finding.file and finding.file.urn == urn else None
     if file and isinstance(values.get("stdin"), str) and finding.text is not None:
-        values["stdin"] = push.content(finding.text) if file.by_push else finding.text
+        values["stdin"] = push.exact(finding.text) if file.by_push else finding.text
     if not isinstance(line := values.get("create"), str):
         return
     command = push.parse(line)

@@ -172,11 +172,6 @@ _KNOWN = (
         "stack {stack!r} is locked by another `pulumi`; wait for it, or, if none is running, run "
         "`pulumi cancel --stack {stack}`",
     ),
-    (
-        "failed to load checkpoint",
-        "the state of stack {stack!r} cannot be read ({said}): an engine was killed while it wrote; the cure is in "
-        "docs/production.md, `A state that cannot be read`",
-    ),
     ("unable to open bucket", "{said}; PULUMI_BACKEND_URL, or `pulumi login`, tells it where the state is stored"),
     (
         "unsupported checkpoint version",
@@ -185,6 +180,12 @@ _KNOWN = (
     (
         "needs support for the following features",
         "the state of stack {stack!r} was written by a newer engine ({said}); update `pulumi`",
+    ),
+    # Also said before these two: of any other reason.
+    (
+        "failed to load checkpoint",
+        "the state of stack {stack!r} cannot be read ({said}): an engine was killed while it wrote; the cure is in "
+        "docs/production.md, `A state that cannot be read`",
     ),
 )
 """Errors of the engine (3.255) before it reached the stack, and one line that explains each, with the fix."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -10,6 +11,7 @@ from enum import IntEnum
 
 from fortress import push
 from fortress.activation import WORDS, Activation, Effect, leaves_services, of_command
+from fortress.cli.base.lines import lines
 from fortress.cli.engine.state import HOST
 from fortress.cli.preview.certificates import readable
 from fortress.cli.preview.plan import UNKNOWN, Change, Plan
@@ -229,7 +231,14 @@ def text_stays(change: Change) -> bool:
 
 def _text(state: Mapping[str, object]) -> str:
     """The text of a file as it lands on the host, certificates described."""
-    return readable(str(state.get("stdin", "")).removesuffix(push.END))
+    sent = str(state.get("stdin", ""))
+    text = push.received(sent)
+    if sent.endswith(push.BASE64_END):
+        data = text.encode(errors="surrogateescape")
+        return f"[{len(data)} bytes that are no text; sha256 {hashlib.sha256(data).hexdigest()[:16]}]\n"
+    if not sent.endswith((push.END, push.OPEN_END)):  # not known yet
+        text += "\n" if text else ""
+    return readable(text)
 
 
 def unified(change: Change) -> str:
@@ -237,8 +246,8 @@ def unified(change: Change) -> str:
 
     Where lines are left out, the section that the change is in is named: a line's number tells a reviewer nothing.
     """
-    before = _lines(_text(change.before)) if change.old else []
-    after = _lines(_text(change.after)) if change.op not in ("delete", "leave") else []
+    before = lines(_text(change.before)) if change.old else []
+    after = lines(_text(change.after)) if change.op not in ("delete", "leave") else []
     if not before or not after:  # all of it is new or gone
         return "".join(f"{sign}{line}\n" for sign, lines in (("-", before), ("+", after)) for line in lines)
     found = []
@@ -264,11 +273,6 @@ def _section(lines: Sequence[str], hunk: Sequence[tuple[str, int, int, int, int]
         if re.match(r"\[.+\]$|[A-Za-z_]", line) and (line.startswith("[") or below[:1].isspace()):
             return "…" if number >= hunk[0][1] else line.rstrip(" {:")  # that which is shown need not be said
     return "…"
-
-
-def _lines(text: str) -> list[str]:
-    """Its lines: only a line feed ends one, unlike in Python's splitlines."""
-    return text.removesuffix("\n").split("\n") if text else []
 
 
 def effect_words(effect: Effect) -> str:
