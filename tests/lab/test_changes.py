@@ -142,12 +142,13 @@ def test_a_worker_comes_and_goes(fortress: Fortress) -> None:
             assert [step.name for step in updates] == ["edge-haproxy.cfg", "edge-drained", "edge-answers"]
             assert updates[0].changed == ("+ server fra-3 10.100.0.6:80",)
             assert "[unknown]" not in updates[0].text
-            # A peer's key is born on its host, so the hubs' files about it are known once it is there; and the edge is
-            # asked once the drain has said that it ran. Nothing else.
+            # A peer's key is born on its host, so the hubs' files about it are known once it is there. A worker is asked
+            # once each of its files has landed, and the edge once the drain has run. Nothing else.
             new_peer = {f"mesh-{hub}-peer-fra-3" for hub in HUBS}
+            gates = {"app-fra-3-healthy", "edge-answers"}
             made = {step.name for step in preview if step.action == "create"}
             assert {name for name in made if not re.match(r"(app-|mesh-)?fra-3([/-]|$)", name)} == new_peer
-            assert {step.name for step in preview if "[unknown]" in step.text} == {*new_peer, "edge-answers"}
+            assert {step.name for step in preview if "[unknown]" in step.text} == {*new_peer, *gates}
             assert ssh_contacts() == before
 
             began = time.monotonic()
@@ -283,7 +284,8 @@ def test_a_login_that_was_retired_is_dialled_no_more(fortress: Fortress) -> None
         # Neither what a host was asked, nor a file that is made of it.
         asked = {"db-authority"} | {f"{host}-{part}" for host in topology.STANDARD for part in ("key", "facts")}
         assert not asked & {step.name for step in preview}
-        assert not any("[unknown]" in step.text for step in preview)
+        gates = {"edge-answers", *(f"app-{worker}-healthy" for worker in ("oslo-web", "fra-1", "fra-2"))}
+        assert {step.name for step in preview if "[unknown]" in step.text} == gates, "what says only when to ask again"
         fortress.up()
         for host in topology.STANDARD:
             on(host, "usermod -e 1 ops")

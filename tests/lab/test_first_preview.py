@@ -75,9 +75,28 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def test_it_names_all_that_will_be(preview: dict[str, Any]) -> None:
-    own = ["host-key", "ready", "push", "packages", "firewall", "firewall-confirmed", "wireguard", "wg0.conf", "key"]
+    own = [
+        "host-key",
+        "ready",
+        "push",
+        "packages",
+        "in-force",
+        "firewall",
+        "firewall-confirmed",
+        "wireguard",
+        "wg0.conf",
+    ]
+    own += ["key-removal", "key", "answers"]
     work = ["packages", "firewall", "database-password", "database-ca.pem", "app.service", "wait-healthy", "healthy"]
-    data = ["packages", "firewall", "authority-tool", "authority", "after-tunnel", "90-fortress.cnf"]
+    data = [
+        "packages",
+        "firewall",
+        "authority-tool",
+        "authority-removal",
+        "authority",
+        "after-tunnel",
+        "90-fortress.cnf",
+    ]
     data += ["access-tool", "account"]
     front = ["packages", "firewall", "haproxy.cfg", "answers-tool", "answers"]
     expected = [
@@ -107,7 +126,8 @@ def test_what_cannot_be_known_is_unknown_and_nothing_else_is(preview: dict[str, 
         *(f"mesh-{worker}-peer-{hub}" for worker in WORKERS for hub in HUBS),
         *(f"mesh-{hub}-peer-{worker}" for worker in WORKERS for hub in HUBS),
         *(f"app-{worker}-database-ca.pem" for worker in WORKERS),
-        "edge-answers",  # asked after the drain has said that it ran
+        *(f"app-{worker}-healthy" for worker in WORKERS),  # asked after each put has said that it ran
+        "edge-answers",  # and this after the drain has
     }
     assert all(given["create"] != UNKNOWN and given.get("delete") != UNKNOWN for _, given in inputs(preview))
     for name, given in inputs(preview):

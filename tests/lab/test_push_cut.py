@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import subprocess
 import time
 from collections.abc import Iterator
@@ -93,7 +94,8 @@ def connection(command: str) -> Iterator[Connection]:
 def put_whole(text: str) -> None:
     """A put that nothing disturbs."""
     done = api.ssh(HOST, put(), push.content(text), timeout=30)
-    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert re.fullmatch(r"put [0-9a-f-]{36}\n", done.stdout)
 
 
 @pytest.fixture(autouse=True)
