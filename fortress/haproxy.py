@@ -291,3 +291,16 @@ def render(edge: Edge) -> str:
         hop=f"to_{edge.overflow.site}",
         hop_socket=f"{edge.overflow.site}-{edge.bind_https.rpartition(':')[2]}",
     )
+
+
+def servers(config: str) -> dict[str, tuple[str, ...]]:
+    """Names of the servers of each site in what `render` gave. A backup is no server: it leads to the other site."""
+    found: dict[str, list[str]] = {}
+    section: list[str] | None = None
+    for line in config.split("\n"):
+        words = line.split()
+        if line[:1].strip():
+            section = found.setdefault(words[1], []) if words[0] == "backend" and len(words) > 1 else None
+        elif section is not None and len(words) > 2 and words[0] == "server" and "backup" not in words:
+            section.append(words[1])
+    return {site: tuple(names) for site, names in found.items()}

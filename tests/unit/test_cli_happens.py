@@ -14,7 +14,6 @@ from cryptography.x509.oid import NameOID
 
 from fortress import haproxy, push
 from fortress.activation import Effect
-from fortress.cli.preview import edge
 from fortress.cli.preview.comment import render
 from fortress.cli.preview.files import outlook, unified
 from fortress.cli.preview.plan import Plan, parse
@@ -213,7 +212,7 @@ def haproxy_cfg(oslo: list[str], frankfurt: list[str]) -> str:
 
 
 def test_the_servers_of_each_site_are_read_as_they_are_written() -> None:
-    assert edge.servers(haproxy_cfg(["b", "a"], [])) == {"oslo": ("a", "b"), "frankfurt": ()}
+    assert haproxy.servers(haproxy_cfg(["b", "a"], [])) == {"oslo": ("a", "b"), "frankfurt": ()}
 
 
 def test_who_leaves_the_edge_is_said_and_that_a_site_is_empty_then() -> None:

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
-from fortress import push
+from fortress import haproxy, push
 from fortress.activation import WORDS, Effect
 from fortress.cli.base.masking import SECRET
-from fortress.cli.preview import edge
 from fortress.cli.preview.files import Outlook, Stage, file_of, is_file, joined, same_file
 from fortress.cli.preview.markdown import code
 from fortress.cli.preview.plan import UNKNOWN, Change
@@ -147,7 +146,7 @@ def _served(change: Change) -> Iterator[str]:
     if change.after.get("stdin") == UNKNOWN:
         yield "Who serves at the edge afterwards is not known yet."
         return
-    before, after = (edge.servers(str(state.get("stdin", ""))) for state in (change.before, change.after))
+    before, after = (haproxy.servers(str(state.get("stdin", ""))) for state in (change.before, change.after))
     for site in sorted({*before, *after}):
         had, has = before.get(site, ()), after.get(site, ())
         if left := [name for name in had if name not in has]:
