@@ -360,6 +360,17 @@ def accepts(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
+def has_read(port: int, client: http.client.HTTPConnection) -> bool:
+    """Whether the server on that port has read what a client sent: nothing of it waits in the kernel (proc(5))."""
+    assert client.sock
+    ends = (port, client.sock.getsockname()[1])
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, here, there, _, queues, *_ = line.split()
+        if tuple(int(end.rpartition(":")[2], 16) for end in (here, there)) == ends:
+            return int(queues.rpartition(":")[2], 16) == 0
+    return False
+
+
 def test_sigterm_ends_it_after_the_requests_in_flight(tmp_path: Path) -> None:
     port = free_port()
     with start(tmp_path, port) as process:
@@ -368,16 +379,19 @@ def test_sigterm_ends_it_after_the_requests_in_flight(tmp_path: Path) -> None:
             kept.request("GET", "/slow")
             assert kept.getresponse().read()
             busy = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
-            busy.request("GET", "/slow?ms=2000")
-            time.sleep(0.5)
+            busy.request("GET", "/slow?ms=5000")
+            read_by = time.monotonic() + 10
+            while not has_read(port, busy):
+                assert time.monotonic() < read_by
+                time.sleep(0.02)
             process.send_signal(signal.SIGTERM)
-            refused_by = time.monotonic() + 1.4
+            refused_by = time.monotonic() + 4.5
             while accepts(port):
                 assert time.monotonic() < refused_by, "the request is answered by then"
                 time.sleep(0.05)
             response = busy.getresponse()
             assert (response.status, response.getheader("Connection")) == (200, "close")
-            assert json.loads(response.read())["slept_ms"] == 2000
+            assert json.loads(response.read())["slept_ms"] == 5000
             ended = time.monotonic()
             assert process.wait(5) == 0
             assert time.monotonic() - ended < 3  # the kept connection, idle, does not hold it
