@@ -528,9 +528,10 @@ def main() -> int:
         print(f"app: {error}", file=sys.stderr)
         return 2
     database = Database(settings)
-    told = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told.set())
+    # Held back before the first thread starts, for sigwait below. A handler would run only when the main thread wakes,
+    # and the signal may be another thread's.
+    ends = {signal.SIGTERM, signal.SIGINT}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     try:
         server = Workload(settings, Notes(settings, database), Health(Probe(database)))
     except OSError as error:
@@ -538,7 +539,7 @@ def main() -> int:
         return 1
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.1}, daemon=True).start()
     print(f"app: {settings.host} listens on {settings.listen[0]}:{settings.listen[1]}", file=sys.stderr, flush=True)
-    told.wait()
+    signal.sigwait(ends)
     if not server.stop():
         print(f"app: some requests were not done within {GRACE_S:g} s", file=sys.stderr)
         return 1
