@@ -57,7 +57,7 @@ def test_a_secret_file_stays_secret_and_out_of_the_command() -> None:
         HostFile("key", args)
 
     found = run(program).resources["key-push"]
-    assert found.inputs["stdin"] == Secret(f"HUSH\n{push.END}")
+    assert found.inputs["stdin"] == Secret(f"HUSH\n{push.OPEN_END}")
     assert secret_paths(found.inputs) == {"connection", "stdin"}
     assert plain(found.inputs["connection"]) == connection(privateKey="PRIVATE")
     assert "HUSH" not in repr({**found.inputs, "stdin": None})
