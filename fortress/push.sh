@@ -180,20 +180,25 @@ receive() { # stdin -> descriptor 3, a file without a name: a cut leaves nothing
     exec 3<>"$STATE/part.$$"
     rm -f -- "$STATE/part.$$"
     cat >&3 || fail receive "cannot store the text in $STATE"
-    last=$(tail -c $((${#OPEN_END} + 2)) /dev/fd/3 | tail -n 1 && echo .)
-    last=${last%.}
-    case $last in
-        "$END$NL") must receive truncate -s "-${#last}" /dev/fd/3 ;;
-        "$OPEN_END$NL") must receive truncate -s "-$((${#last} + 1))" /dev/fd/3 ;;
-        "$BASE64_END$NL")
-            must receive truncate -s "-${#last}" /dev/fd/3
-            exec 4<>"$STATE/part.$$"
-            rm -f -- "$STATE/part.$$"
-            base64 -d /dev/fd/3 >&4 || fail receive 'what was sent is no base64'
-            exec 3>&- 3<>/dev/fd/4 4>&-
-            ;;
-        *) fail receive "the text does not end in the line \"$END\": the connection was cut; nothing was changed" ;;
-    esac
+    if ends_in "$END"; then
+        must receive truncate -s "-$((${#END} + 1))" /dev/fd/3
+    elif ends_in "$OPEN_END"; then
+        must receive truncate -s "-$((${#OPEN_END} + 2))" /dev/fd/3
+    elif ends_in "$BASE64_END"; then
+        must receive truncate -s "-$((${#BASE64_END} + 1))" /dev/fd/3
+        exec 4<>"$STATE/part.$$"
+        rm -f -- "$STATE/part.$$"
+        base64 -d /dev/fd/3 >&4 || fail receive 'what was sent is no base64'
+        exec 3>&- 3<>/dev/fd/4 4>&-
+    else
+        fail receive "the text does not end in the line \"$END\": the connection was cut; nothing was changed"
+    fi
+}
+
+ends_in() { # LINE: whether it is the last one of what was received, and the whole of it
+    tail=$(tail -c $((${#1} + 2)) /dev/fd/3 && echo .)
+    [ "$tail" = "$NL$1$NL." ] ||
+        { [ "$tail" = "$1$NL." ] && [ "$(stat -L -c %s /dev/fd/3)" -eq $((${#1} + 1)) ]; }
 }
 
 land() { # the candidate takes PATH's place
