@@ -91,8 +91,8 @@ def test_workers_join_and_leave_alone(fortress: Fortress, tmp_path: Path) -> Non
                 for hub in HUBS
             }
             said = fortress.up()
-            # The edge's configuration, and the wait for what it still serves by the old one.
-            assert re.search(r"Resources:\n +~ 2 updated\n +\d+ unchanged\n", said), said
+            # The edge's configuration, the wait for what it still serves by the old one, and its gate.
+            assert re.search(r"Resources:\n +~ 3 updated\n +\d+ unchanged\n", said), said
             until("the edge has the guest up", 10, lambda: servers()["fra-3"]["status"] == "UP")
             with without_workers_of_its_own():
                 assert traffic.ask("/").host == "fra-3"
