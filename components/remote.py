@@ -250,16 +250,18 @@ async def _shown_key(address: str, port: int, kind: str) -> str:
 
 async def _scan(address: str, port: int, kind: str) -> str:
     kind = {"ssh-ed25519": "ed25519", "ssh-rsa": "rsa"}.get(kind, "ecdsa")
-    scan = await asyncio.create_subprocess_exec(
-        *("ssh-keyscan", "-T", "5", "-p", str(port), "-t", kind, address),
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.DEVNULL,
-    )
+    scan: asyncio.subprocess.Process | None = None
     try:
+        scan = await asyncio.create_subprocess_exec(
+            *("ssh-keyscan", "-T", "5", "-p", str(port), "-t", kind, address),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
         out, _ = await scan.communicate()
     except asyncio.CancelledError:
-        scan.kill()
-        await scan.wait()
+        if scan is not None:  # else asyncio ends what it had only begun to start
+            scan.kill()
+            await scan.wait()
         raise _interrupted(address) from None
     if scan.returncode is None or scan.returncode < 0:
         raise _interrupted(address)

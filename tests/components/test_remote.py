@@ -81,12 +81,14 @@ def test_a_question_that_is_interrupted_is_no_impostor_and_no_lost_host(
     assert not said
 
 
-def test_an_update_that_is_cancelled_says_that_it_was_interrupted(keyscan: Path) -> None:
+@pytest.mark.parametrize("begun", [True, False])
+def test_an_update_that_is_cancelled_says_that_it_was_interrupted(keyscan: Path, begun: bool) -> None:
     (keyscan / "ssh-keyscan").write_text(f"#!/bin/sh\ntouch {keyscan}/asked\nexec sleep 600\n")
 
     async def cancelled() -> None:
         asked = asyncio.create_task(remote._scan("192.0.2.11", 22, "ssh-ed25519"))
-        while not (keyscan / "asked").exists():
+        await asyncio.sleep(0)  # it is starting the program by now
+        while begun and not (keyscan / "asked").exists():
             await asyncio.sleep(0.01)
         asked.cancel()
         await asked
