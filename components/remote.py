@@ -10,6 +10,7 @@ from pulumi.resource import DependencyResource
 from pulumi_command import remote
 
 from fortress import push
+from fortress.explain import shown
 from fortress.host_keys import fingerprint
 
 DIALS = 5
@@ -273,9 +274,20 @@ def _interrupted(address: str) -> RuntimeError:
     return RuntimeError(f"interrupted while {address} was asked for its host key; nothing was sent to it")
 
 
+def _one_line(member: Member, machine: str) -> str:
+    """A machine's identity, which each command holds. One that comes later has not been looked at before.
+
+    Raises:
+        ValueError: it is not one line of printable text.
+    """
+    if not machine.isprintable():
+        raise ValueError(f'host "{member["name"]}": machine_id: {shown(machine)} must be one line of printable text')
+    return machine
+
+
 def _by_sudo(member: Member, text: Callable[[str], pulumi.Input[str]]) -> pulumi.Output[str]:
     # The text may wait for more than the machine: for a volume's id.
-    said = pulumi.Output.from_input(member["machine_id"]).apply(text)
+    said = pulumi.Output.from_input(member["machine_id"]).apply(lambda machine: text(_one_line(member, machine)))
     return pulumi.Output.all(member["user"], said).apply(
         lambda known: known[1] if known[0] == "root" else f"sudo {known[1]}"
     )

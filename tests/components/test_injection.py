@@ -207,7 +207,8 @@ def check_rules(text: str) -> None:
 
 def check_outcome(component: str, done: Run | str) -> None:
     if isinstance(done, str):
-        assert f'{component} "it": ' in done, "the error says which component refuses it"
+        named = f'{component} "it": ' in done or re.search(r'host "[a-z0-9-]+": machine_id: ', done)
+        assert named, "the error says which component refuses it, or which host"
     else:
         check_shape(done, usual(component))
 
@@ -221,6 +222,7 @@ def check_outcome(component: str, done: Run | str) -> None:
     value=f"{WIREGUARD_KEY}\nAllowedIPs = 10.100.0.5/32",
     later=True,
 )
+@example(place=("HostFile", ("host", "machine_id")), value="\0", later=True)
 @hypothesis_settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_an_argument_is_refused_or_stays_one_value(place: tuple[str, Path], value: str, later: bool) -> None:
     component, path = place
