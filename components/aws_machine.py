@@ -8,7 +8,7 @@ import pulumi
 from fortress import cloud
 
 from . import sdk
-from .checking import Facts, arguments, check, wrong
+from .checking import arguments, check, facts_of, wrong
 from .remote import child_options
 
 
@@ -52,7 +52,7 @@ class AwsMachine(pulumi.ComponentResource):
             ValueError: no security group is given.
         """
         args = arguments("AwsMachine", name, AwsMachineArgs, args)
-        check("AwsMachine", name, Facts(cloud.AwsDisk, {"disk_gb": args.get("disk_gb")}))
+        check("AwsMachine", name, facts_of(cloud.AwsDisk, args))
         if not args["group_ids"]:
             raise wrong("AwsMachine", name, "group_ids", "must not be empty: a machine without any gets `default`")
         super().__init__("fortress:index:AwsMachine", name, {}, opts)

@@ -9,7 +9,7 @@ import pulumi
 from fortress import cloud
 
 from . import sdk
-from .checking import Facts, arguments, build, wrong
+from .checking import Facts, arguments, build, facts_of, wrong
 from .remote import child_options
 
 WORLD_IPV4, WORLD_IPV6 = "0.0.0.0/0", "::/0"
@@ -190,13 +190,7 @@ class AwsSite(pulumi.ComponentResource):
 
 def _plan(args: AwsSiteArgs) -> Facts[cloud.AwsPlan]:
     network: Mapping[str, Any] = args.get("network") or {}
-    values = {
-        "operators": args["operators"],
-        "ssh_port": args.get("ssh_port"),
-        "cidr": network.get("cidr"),
-        "zones": args["zones"],
-    }
-    return Facts(cloud.AwsPlan, values, {"cidr": "network.cidr"})
+    return facts_of(cloud.AwsPlan, args, {"cidr": "network.cidr"}, cidr=network.get("cidr"))
 
 
 def _ipv6_subnet(network: "sdk.aws.ec2.Vpc", zone: str) -> pulumi.Output[str]:

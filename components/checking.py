@@ -7,7 +7,7 @@ be known at once. `Facts` are what the values must be, by the same models as sta
 import collections.abc
 import inspect
 import types
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import (
@@ -30,6 +30,8 @@ from pydantic_core import PydanticCustomError
 from fortress import explain
 from fortress.values import Address, HostKey, MemberName, Model, OneLine, Port, TunnelAddress, User
 
+from .remote import Bastion, Member
+
 A = TypeVar("A", bound=Mapping[str, Any])
 M = TypeVar("M", bound=Model)
 T = TypeVar("T")
@@ -51,11 +53,9 @@ def check(component: str, name: str, *facts: Facts[Any]) -> None:
     Raises:
         ValueError: a line for each wrong argument.
     """
-    found = [
+    _refuse(
         line for each in facts for line in explain.check(each.model, _known(each), _place(component, name, each.paths))
-    ]
-    if found:
-        raise ValueError("\n".join(dict.fromkeys(found)))
+    )
 
 
 def build(component: str, name: str, facts: Facts[M]) -> M:
@@ -87,10 +87,18 @@ def arguments(component: str, name: str, shape: type[A], args: A) -> A:
     if not isinstance(args, Mapping):
         raise ValueError(f'{component} "{name}": {explain.shown(args)} must be a mapping of arguments')
     given = {key: _normal(value) for key, value in args.items() if value is not None}
-    found = explain.check(_model(shape), given, _place(component, name))
-    if found:
-        raise ValueError("\n".join(dict.fromkeys(found)))
+    _refuse(explain.check(_model(shape), given, _place(component, name)))
     return cast(A, given)
+
+
+def facts_of(model: type[M], args: Mapping[str, Any], paths: Mapping[str, str] | None = None, **more: Any) -> Facts[M]:
+    """Those of the arguments that the model has by the same names, and more."""
+    return Facts(model, {**{name: args.get(name) for name in model.model_fields}, **more}, paths or {})
+
+
+def _refuse(found: Iterable[str]) -> None:
+    if lines := list(dict.fromkeys(found)):
+        raise ValueError("\n".join(lines))
 
 
 def _place(component: str, name: str, paths: Mapping[str, str] | None = None) -> explain.Place:
@@ -141,8 +149,8 @@ Now = Annotated[T, BeforeValidator(_known_now)]
 Later = Annotated[T, WrapValidator(lambda value, check: value if _comes_later(value) else check(value))]
 
 
-class _SshLogin(Model):
-    """How a host is reached."""
+class _Bastion(Model):
+    """A `Bastion`, and what a host has like one: how it is reached."""
 
     address: Later[Address]
     port: Later[Port]
@@ -150,7 +158,7 @@ class _SshLogin(Model):
     host_key: Later[HostKey]
 
 
-class _Member(_SshLogin):
+class _Member(_Bastion):
     """A `Member`, whoever made it."""
 
     name: Now[MemberName]
@@ -161,11 +169,13 @@ class _Member(_SshLogin):
     """Looked at where it enters a file."""
     ram_mb: Later[Annotated[int, Field(ge=0)]]
     gone: Now[bool]
-    bastion: _SshLogin | None = None
+    bastion: _Bastion | None = None
     adopt: Now[bool] = False
     host_urn: Later[OneLine] | None = None
 
 
+_MODELS: Mapping[type, type[Model]] = {Bastion: _Bastion, Member: _Member}
+"""TypedDicts whose values are looked at as well, wherever they are given."""
 _INPUT = {"Output": pulumi.Output, "T": Any}
 """What the SDK leaves open in its type Input[T]: the text "Output[T]"."""
 
@@ -173,8 +183,8 @@ _INPUT = {"Output": pulumi.Output, "T": Any}
 @cache
 def _model(shape: type) -> type[Model]:
     """The model of a TypedDict: its names, which of them may be left out, and the types of their values."""
-    if shape.__name__ == "Member":
-        return _Member
+    if shape in _MODELS:
+        return _MODELS[shape]
     fields: dict[str, Any] = {
         name: (_type(hint), ...) if name in shape.__required_keys__ else (_type(hint) | None, None)  # type: ignore[attr-defined]
         for name, hint in get_type_hints(shape, localns=_INPUT).items()

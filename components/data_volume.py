@@ -5,7 +5,6 @@ from typing import NotRequired, TypedDict
 import pulumi
 
 from fortress import mariadb, push
-from fortress.values import DataDisk
 
 from . import sdk
 from .checking import Facts, check, wrong
@@ -49,7 +48,7 @@ def check_volume(component: str, name: str, args: VolumeArgs) -> None:
     """
     made = args.get("openstack")
     values = {"size_gb": made["size_gb"] if made else None, "device": args.get("device")}
-    check(component, name, Facts(DataDisk, values, {"": "volume", "size_gb": "volume.openstack.size_gb"}))
+    check(component, name, Facts(mariadb.DataDisk, values, {"": "volume", "size_gb": "volume.openstack.size_gb"}))
     if (made is None) == (args.get("device") is None):
         raise wrong(component, name, "volume", "set either openstack or device")
     if args.get("encrypted") and args.get("key") is None:

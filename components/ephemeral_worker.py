@@ -1,8 +1,7 @@
 """A worker: a workload that reaches the fortress through the tunnel, on a host that may be thrown away."""
 
-import hashlib
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -12,7 +11,7 @@ from fortress import activation, firewall, push, wireguard, workload
 
 from .checking import Facts, arguments, build, check, wrong
 from .host_file import put, put_fragment, put_script
-from .remote import Member, Target, child_options, command, with_depends_on
+from .remote import Member, Target, child_options, command, version, with_depends_on
 
 
 class WorkloadArgs(TypedDict):
@@ -162,7 +161,9 @@ class EphemeralWorker(pulumi.ComponentResource):
             with_depends_on(options, unit, gate),
             # The command does not read it. No two puts answer alike, so each is followed by the gate, also one that
             # brings back what stood before a release that failed there.
-            stdin=pulumi.Output.unsecret(pulumi.Output.all(*(each.stdout for each in (unit, *files)))).apply(_release),
+            stdin=pulumi.Output.unsecret(pulumi.Output.all(*(each.stdout for each in (unit, *files)))).apply(
+                lambda answers: version("workload", *answers)
+            ),
         )
         self.ready = healthy.stdout.apply(lambda _: True)
         self.register_outputs({"ready": self.ready})
@@ -210,8 +211,3 @@ def _unit(
         }
         values["credentials"] = {"database-password": f"{_folder(args)}/database-password"}
     return Facts(workload.Unit, values, {"": "workload"})
-
-
-def _release(answers: Sequence[str]) -> str:
-    """One line that each put of the unit or of a file that it reads changes."""
-    return f"workload {hashlib.sha256(chr(0).join(answers).encode()).hexdigest()[:16]}\n"

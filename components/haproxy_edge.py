@@ -1,7 +1,6 @@
 """The edge: HAProxy in front of the workers of two sites."""
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -10,7 +9,7 @@ from fortress import activation, firewall, haproxy, push
 
 from .checking import Facts, arguments, build, wrong
 from .host_file import put, put_fragment, put_script
-from .remote import Member, Target, child_options, command, with_depends_on
+from .remote import Member, Target, child_options, command, version, with_depends_on
 
 PACKAGES = ("haproxy", "openssl", "python3")
 DRAIN_S = 35
@@ -163,7 +162,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             lambda machine: push.for_machine(machine, *push.script("haproxy-drain", str(DRAIN_S))),
             with_depends_on(options, served, drain),
             # The command does not read it: each change of the configuration is waited for.
-            stdin=config.apply(lambda text: f"haproxy.cfg {hashlib.sha256(text.encode()).hexdigest()[:16]}\n"),
+            stdin=config.apply(lambda text: version("haproxy.cfg", text)),
         )
         opened = put_fragment(
             f"{name}-firewall",
@@ -188,7 +187,9 @@ class HAProxyEdge(pulumi.ComponentResource):
                 ),
                 with_depends_on(options, drained, asker, opened),
                 # The command does not read it: whatever is new in HAProxy is asked for.
-                stdin=pulumi.Output.all(drained.stdout, tls["certificate"] if tls else "").apply(_version),
+                stdin=pulumi.Output.all(drained.stdout, tls["certificate"] if tls else "").apply(
+                    lambda known: version("edge", *known)
+                ),
             )
         self.url = pulumi.Output.from_input(host["address"]).apply(lambda address: f"https://{_in_url(address)}")
         self.register_outputs({"url": self.url})
@@ -226,11 +227,6 @@ def _edge(name: str, args: HAProxyEdgeArgs, primary: Mapping[str, str], overflow
         "answers_within_s": args.get("answers_within_s"),
     }
     return build("HAProxyEdge", name, Facts(haproxy.Edge, facts, _PATHS))
-
-
-def _version(texts: Sequence[str]) -> str:
-    """One line that another configuration or another certificate changes."""
-    return f"edge {hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:16]}\n"
 
 
 def _plain(servers: Mapping[str, pulumi.Input[str]]) -> dict[str, str]:

@@ -15,7 +15,7 @@ from fortress.host import HostPlan
 from fortress.machine import Incarnation
 
 from .aws_machine import AwsMachine, AwsMachineArgs
-from .checking import Facts, arguments, build, check, wrong
+from .checking import Facts, arguments, build, check, facts_of, wrong
 from .host_file import confirm, put, put_script
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
 from .remote import Bastion, Member, Target, child_options, command, question, stack_name, with_depends_on
@@ -86,19 +86,18 @@ class Host(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = arguments("Host", name, HostArgs, args)
-        plan = {key: value for key, value in args.items() if key in HostPlan.model_fields}
-        check("Host", name, Facts(HostPlan, {"name": name, **plan}))
+        check("Host", name, facts_of(HostPlan, args, name=name))
         _check_origin(name, args)
         super().__init__("fortress:index:Host", name, {}, opts)
         options = child_options(self, opts)
-        port = int(args.get("port", 22))
+        port = args.get("port", 22)
         made, existing = _made(name, args, options), args.get("address")
         address: pulumi.Input[str]
         machine_id: pulumi.Input[str]
         if made:
             address, machine_id = made.address, made.machine_id
         elif existing is not None:
-            address, machine_id = existing, str(Incarnation(name, int(args.get("incarnation", 1))))
+            address, machine_id = existing, str(Incarnation(name, args.get("incarnation", 1)))
         given_key = args.get("host_key")
         host_key = (
             pulumi.Output.from_input(given_key)
@@ -177,7 +176,7 @@ class Host(pulumi.ComponentResource):
             wireguard.render_interface(
                 IPv4Address(args["mesh_address"]),
                 IPv4Network(args["mesh_network"]),
-                int(args.get("mesh_port", wireguard.PORT)),
+                args.get("mesh_port", wireguard.PORT),
             ),
             with_depends_on(options, confirmed),
             mode="0600",
@@ -207,7 +206,7 @@ class Host(pulumi.ComponentResource):
             )
             self.ram_mb = facts.stdout.apply(lambda said: answers.memory_mb(name, said))
         else:
-            self.ram_mb = pulumi.Output.from_input(int(memory))
+            self.ram_mb = pulumi.Output.from_input(memory)
         self.address = pulumi.Output.from_input(address)
         self.user = pulumi.Output.from_input(member["user"])
         # Whoever pushes to this host uses the pinned key, and so waits until the host is prepared.

@@ -8,9 +8,9 @@ import pulumi
 from pulumi_command import remote
 
 from fortress import firewall, push, text
-from fortress.values import FileFacts
+from fortress.host import FileFacts
 
-from .checking import Facts, arguments, check
+from .checking import arguments, check, facts_of
 from .remote import Member, Target, child_options, command, stack_name
 
 
@@ -45,8 +45,7 @@ class HostFile(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: HostFileArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = arguments("HostFile", name, HostFileArgs, args)
-        values = {key: args.get(key) for key in FileFacts.model_fields}
-        check("HostFile", name, Facts(FileFacts, values))
+        check("HostFile", name, facts_of(FileFacts, args))
         super().__init__("fortress:index:HostFile", name, {}, opts)
         pushed = put(
             f"{name}-push",

@@ -8,7 +8,7 @@ import pulumi
 from fortress import cloud
 
 from . import sdk
-from .checking import Facts, arguments, check, wrong
+from .checking import arguments, check, facts_of, wrong
 from .remote import child_options, with_depends_on
 
 
@@ -62,7 +62,7 @@ class OpenStackMachine(pulumi.ComponentResource):
             ValueError: no security group is given.
         """
         args = arguments("OpenStackMachine", name, OpenStackMachineArgs, args)
-        check("OpenStackMachine", name, Facts(cloud.FixedAddress, {"fixed_address": args.get("fixed_address")}))
+        check("OpenStackMachine", name, facts_of(cloud.OpenStackAddress, args))
         if not args["group_ids"]:
             raise wrong("OpenStackMachine", name, "group_ids", "must not be empty: a port without any gets `default`")
         super().__init__("fortress:index:OpenStackMachine", name, {}, opts)

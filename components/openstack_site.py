@@ -8,7 +8,7 @@ import pulumi
 from fortress import cloud, haproxy
 
 from . import sdk
-from .checking import Facts, arguments, build, wrong
+from .checking import Facts, arguments, build, facts_of, wrong
 from .remote import child_options
 
 WORLD = {4: "0.0.0.0/0", 6: "::/0"}
@@ -182,14 +182,8 @@ class OpenStackSite(pulumi.ComponentResource):
 
 def _plan(args: OpenStackSiteArgs) -> Facts[cloud.OpenStackPlan]:
     network: Mapping[str, Any] = args.get("network") or {}
-    values = {
-        "operators": args["operators"],
-        "ssh_port": args.get("ssh_port"),
-        "cidr": network.get("cidr"),
-        "mesh_port": args.get("mesh_port"),
-        "dns": network.get("dns"),
-    }
-    return Facts(cloud.OpenStackPlan, values, {"cidr": "network.cidr", "dns": "network.dns"})
+    paths = {"cidr": "network.cidr", "dns": "network.dns"}
+    return facts_of(cloud.OpenStackPlan, args, paths, cidr=network.get("cidr"), dns=network.get("dns"))
 
 
 def _group(

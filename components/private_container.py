@@ -7,7 +7,7 @@ import pulumi
 from fortress import cloud
 
 from . import sdk
-from .checking import Facts, arguments, check
+from .checking import arguments, check, facts_of
 from .remote import child_options
 
 
@@ -33,8 +33,7 @@ class PrivateContainer(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: PrivateContainerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = arguments("PrivateContainer", name, PrivateContainerArgs, args)
-        values = {"container": args["container"], "expire_days": args.get("expire_days")}
-        check("PrivateContainer", name, Facts(cloud.ContainerFacts, values))
+        check("PrivateContainer", name, facts_of(cloud.ContainerFacts, args))
         super().__init__("fortress:index:PrivateContainer", name, {}, opts)
         days = args.get("expire_days")
         made = sdk.openstack.objectstorage.Container(

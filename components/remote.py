@@ -1,6 +1,7 @@
 """Commands on a host over SSH: how every other module of this folder reaches one."""
 
 import asyncio
+import hashlib
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any, NotRequired, TypedDict
@@ -73,6 +74,11 @@ class Target(TypedDict):
 def stack_name() -> str:
     """PROJECT/STACK, by which a host knows to whom a file on it belongs."""
     return f"{pulumi.get_project()}/{pulumi.get_stack()}"
+
+
+def version(what: str, *texts: str) -> str:
+    """One line for a command that does not read it, so that it runs again whenever one of the texts is another."""
+    return f"{what} {hashlib.sha256(chr(0).join(texts).encode()).hexdigest()[:16]}\n"
 
 
 def command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from ipaddress import IPv4Network, IPv6Network, ip_network
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_network
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
@@ -93,10 +93,22 @@ DiskSize = Annotated[int, Field(ge=8, le=16384)]
 """Of a root disk, in GB (GiB)."""
 
 
-class FixedAddress(Model):
+def _ipv4(value: str) -> str | None:
+    try:
+        return str(IPv4Address(value))
+    except ValueError:
+        return None
+
+
+FixedAddress = Annotated[str, Text("an IPv4 address", _ipv4, r"[0-9]+(\.[0-9]+){3}")]
+ContainerName = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "1 to 63 letters, digits, dots, _ and -")]
+Days = Annotated[int, Field(ge=1)]
+
+
+class OpenStackAddress(Model):
     """The address of a machine in its own network."""
 
-    fixed_address: Annotated[str, matching(r"[0-9]+(\.[0-9]+){3}", "an IPv4 address")] | None = None
+    fixed_address: FixedAddress | None = None
 
 
 class AwsDisk(Model):
@@ -108,8 +120,8 @@ class AwsDisk(Model):
 class ContainerFacts(Model):
     """A private object container."""
 
-    container: Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "1 to 63 letters, digits, dots, _ and -")]
-    expire_days: Annotated[int, Field(ge=1)] | None = None
+    container: ContainerName
+    expire_days: Days | None = None
 
 
 class FirstBoot(Model):

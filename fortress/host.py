@@ -1,4 +1,4 @@
-"""What one asks for of a host: how it is reached, and its place in the mesh."""
+"""What one asks for of a host: how it is reached, its place in the mesh, and files on it."""
 
 from __future__ import annotations
 
@@ -9,15 +9,18 @@ from pydantic import Field, model_validator
 
 from fortress import mariadb, wireguard
 from fortress.values import (
+    USER,
     Address,
     HostKey,
     MemberName,
     MeshNetwork,
     Model,
     Operators,
+    PlainPath,
     Port,
     TunnelAddress,
     User,
+    matching,
     refusal,
 )
 
@@ -48,3 +51,12 @@ class HostPlan(Model):
             wrong = f"is outside mesh_network {network}, whose hosts have {network[1]} to {network[-2]}"
             raise refusal(("mesh_address",), self.mesh_address, wrong)
         return self
+
+
+class FileFacts(Model):
+    """Where a file is put, and how."""
+
+    path: PlainPath
+    mode: Annotated[str, matching("0?[0-7]{3}", "an octal mode, such as 0644")] | None = None
+    owner: Annotated[str, matching(f"{USER}:{USER}", "user:group, such as root:root")] | None = None
+    unit: Annotated[str, matching(r"[A-Za-z0-9:_.@-]{1,200}", "the name of a systemd unit")] | None = None

@@ -15,7 +15,18 @@ from typing import Annotated, Literal, get_args
 from pydantic import AfterValidator, Field, model_validator
 
 from fortress import text
-from fortress.values import DnsName, Model, Text, TunnelAddress, distinct, matching, not_among, refusal
+from fortress.values import (
+    Device,
+    DnsName,
+    Model,
+    Text,
+    TunnelAddress,
+    VolumeSize,
+    distinct,
+    matching,
+    not_among,
+    refusal,
+)
 
 PACKAGES = ("mariadb-server", "openssl", "fio")  # fio: `fortress verify --io`
 PORT = 3306
@@ -105,6 +116,13 @@ def _client_network(value: str) -> str | None:
     return value if "/" in value and network.prefixlen >= 8 else None
 
 
+class DataDisk(Model):
+    """The disk of a database: a volume of a cloud (`size_gb`), or a disk that the host has (`device`)."""
+
+    size_gb: VolumeSize | None = None
+    device: Device | None = None
+
+
 class BufferPool(Model):
     """How much of a host's memory InnoDB's buffer pool takes."""
 
@@ -149,7 +167,7 @@ class Server(BufferPool):
     """1, or 2 where a cross-cloud copy is the goal."""
     cross_cloud_copy: bool = False
     """Says that it is."""
-    volume_gb: Annotated[int, Field(ge=1)] | None = None
+    volume_gb: VolumeSize | None = None
     """Size of the disk for its data in GB (GiB), where one is made for it."""
 
     @model_validator(mode="after")

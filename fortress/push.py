@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import shlex
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -212,12 +213,8 @@ def content(text: str) -> str:
 
 def exact(text: str) -> str:
     """A file that lands byte for byte as it is: a text, or with surrogates for bytes that are none (`received`)."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
+    if is_binary(text):
         return in_base64(base64.b64encode(text.encode(errors="surrogateescape")).decode())
-    if "\0" in text:  # which no program's standard input is given by the engine
-        return in_base64(base64.b64encode(text.encode()).decode())
     return f"{text}{END}" if not text or text.endswith("\n") else f"{text}\n{OPEN_END}"
 
 
@@ -235,8 +232,8 @@ def received(stdin: str) -> str:
 
 
 def is_binary(text: str) -> bool:
-    """Whether a file that was `received` is no text."""
-    return exact(text).endswith(BASE64_END)
+    """Whether a file that was `received` is no text: it has surrogates or NUL."""
+    return re.search("[\\0\ud800-\udfff]", text) is not None
 
 
 def _given(options: dict[str, str | int | None]) -> list[str]:

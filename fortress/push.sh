@@ -59,9 +59,10 @@ usage: fortress-push put PATH MODE OWNER:GROUP [--machine ID] [--resource NAME] 
        fortress-push uninstall [--machine ID] [--stack NAME]
        fortress-push records
        fortress-push again
-put takes the text on stdin, ended by the line "# fortress-push: end of file"; by that line and ", whose last line has no
-end" after a line feed that is not the file's; or by it and " in base64", where the file is in base64. It answers by a line that no other put
-answers by: whoever waits for its answer waits for each put.
+put takes the text on stdin, ended by the line "# fortress-push: end of file". A file without a line feed at its end is
+sent with one, ended by "# fortress-push: end of file, whose last line has no end"; one that is no text is sent in base64,
+ended by "# fortress-push: end of file in base64". put answers by a line that no other put answers by: whoever waits for
+its answer waits for each put.
 CMD is run by sh; "$1" is the file to check, or PATH in --apply. --machine has no effect on the host. A file that
 another resource has put since is not removed: when a resource is renamed, the new one puts before the old one removes.
 A file that another stack has put is neither put, unless by --adopt, nor removed; uninstall leaves this script for it.

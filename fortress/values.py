@@ -352,19 +352,3 @@ class Model(BaseModel):
     """Strictly typed values: `"22"` is not a number and `yes` not a boolean, since YAML has both."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
-
-
-class FileFacts(Model):
-    """Where a file is put, and how."""
-
-    path: PlainPath
-    mode: Annotated[str, matching("0?[0-7]{3}", "an octal mode, such as 0644")] | None = None
-    owner: Annotated[str, matching(f"{USER}:{USER}", "user:group, such as root:root")] | None = None
-    unit: Annotated[str, matching(r"[A-Za-z0-9:_.@-]{1,200}", "the name of a systemd unit")] | None = None
-
-
-class DataDisk(Model):
-    """The disk of a database: a volume of a cloud (`size_gb`), or a disk that the host has (`device`)."""
-
-    size_gb: VolumeSize | None = None
-    device: Device | None = None

@@ -14,9 +14,9 @@ export PULUMI_SKIP_UPDATE_CHECK=true
 cd "$here"
 
 # An engine that was killed leaves its language host behind, which waits for it for ever.
-for left in $(pgrep -f "^$here/\.venv/bin/pulumi-language-python " || true); do
+for left in $(pgrep -f "^$here/\.venv/bin/pulumi-language-python " || true); do # mostly there is none
     parent=$(ps -o ppid= -p "$left" | tr -d ' ')
-    [ "$(ps -o comm= -p "${parent:-1}")" = pulumi ] || kill "$left" 2>/dev/null || true
+    [ "$(ps -o comm= -p "${parent:-1}")" = pulumi ] || kill "$left" 2>/dev/null || true # it may have ended by itself
 done
 
 # shellcheck disable=SC2016 # the inner shell expands it

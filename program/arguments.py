@@ -146,21 +146,16 @@ def worker_args(
 ) -> EphemeralWorkerArgs:
     """Arguments of one worker."""
     work = s.workload
-    files = {
-        there: (secrets.project / here).read_bytes().decode(errors="surrogateescape")
-        for there, here in work.files.items()
-    }
+    files = {there: (secrets.project / here).read_bytes() for there, here in work.files.items()}
+    texts = {there: data.decode(errors="surrogateescape") for there, data in files.items()}
+    binary = {there for there, text in texts.items() if push.is_binary(text)}
     return {
         "host": members[name],
         "workload": {
             "name": work.name,
             "packages": work.packages,
-            "files": {path: text for path, text in files.items() if not push.is_binary(text)},
-            "binary_files": {
-                path: base64.b64encode(text.encode(errors="surrogateescape")).decode()
-                for path, text in files.items()
-                if push.is_binary(text)
-            },
+            "files": {there: text for there, text in texts.items() if there not in binary},
+            "binary_files": {there: base64.b64encode(files[there]).decode() for there in files if there in binary},
             "command": work.command,
             "port": work.port,
             "health": work.health,

@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from fortress import mariadb, wireguard
-from fortress.cloud import Zone
+from fortress.cloud import SMALLEST_VPC, ContainerName, Days, DiskSize, FixedAddress, Zone
 from fortress.settings.types import Https, ProjectPath
 from fortress.values import Address, HostKey, Model, Name, Network, OneLine, distinct, matching
 
@@ -17,7 +17,6 @@ Role = Literal["database", "edge", "worker"]
 Region = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-[0-9]", "a region of AWS, such as eu-central-1")]
 InstanceType = Annotated[str, matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "a type of EC2, such as c5.large")]
 Owner = Annotated[str, matching(r"[0-9]{12}", "the 12 digits of an AWS account, in quotes")]
-Container = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "1 to 63 letters, digits, dots, _ and -")]
 # Both clouds take at least this much.
 Note = Annotated[OneLine, matching(r".{1,255}", "at most 255 characters")]
 Tag = Annotated[
@@ -81,7 +80,7 @@ class ObjectContainer(Model):
 
     versioning: bool = True
     """Whether old versions of its objects are kept."""
-    expire_days: Annotated[int, Field(ge=1)] | None = None
+    expire_days: Days | None = None
     """Days after which its objects should expire, written into the container's metadata for those who upload; objects
     stay if not given."""
 
@@ -101,7 +100,7 @@ class OpenStackSiteSettings(Model):
     """Name of the network that leads outside and provides the floating addresses."""
     network: OpenStackNetwork
     key_pair: KeyPair
-    containers: dict[Container, ObjectContainer] = {}
+    containers: dict[ContainerName, ObjectContainer] = {}
     """Object containers to create, by name."""
 
 
@@ -162,7 +161,7 @@ class OpenStackHost(Model):
     """Name or id of the image."""
     image_pinned: bool = True
     """Whether the machine keeps the image it was created with. If false, a newer image replaces the machine."""
-    fixed_address: Annotated[str, matching(r"[0-9.]+", "an IPv4 address")] | None = None
+    fixed_address: FixedAddress | None = None
     """Address inside the site's network; chosen by the cloud if not given. Not for a worker, whose next generation runs
     beside it."""
     floating_address: bool = True
@@ -182,7 +181,7 @@ class AwsHost(Model):
     """Instance type."""
     zone: Zone
     """Zone in the site's region."""
-    disk_gb: Annotated[int, Field(ge=8, le=16384)] = 20
+    disk_gb: DiskSize = 20
     """Size of its root disk."""
     spot: bool = False
     """Whether it is a spot instance: cheaper, and terminated when AWS wants it back."""
@@ -290,7 +289,7 @@ def _networks(sites: Mapping[str, SiteSettings], mesh: IPv4Network) -> Iterator[
         for other, network in found:
             if network.overlaps(cloud.network.cidr):
                 yield f"{path}: {cloud.network.cidr} overlaps {other}, {network}; give each a different range"
-        if site.aws and cloud.network.cidr.prefixlen > 25:
+        if site.aws and cloud.network.cidr.prefixlen > SMALLEST_VPC:
             yield f"{path}: {cloud.network.cidr} is too small for subnets of eight zones; use a /25 or wider"
         found.append((path, cloud.network.cidr))
 
@@ -308,11 +307,7 @@ def _openstack(name: str, host: HostSettings, machine: OpenStackHost, site: Site
         )
     if machine.fixed_address is None:
         return
-    try:
-        address = IPv4Address(machine.fixed_address)
-    except ValueError:
-        yield f"{path}: {machine.fixed_address!r} must be an IPv4 address"
-        return
+    address = IPv4Address(machine.fixed_address)
     if host.role == "worker":
         yield f"{path}: {address} is not possible for a worker, whose next generation runs beside it; leave it out"
     # The first address of a subnet is its gateway's, the last one is the broadcast address.

@@ -17,6 +17,7 @@ from components import (
     HAProxyEdge,
     Host,
     HostFile,
+    OpenStackMachine,
     OpenStackSite,
     PrivateContainer,
     WireGuardMesh,
@@ -28,7 +29,7 @@ from tests.components.test_ephemeral_worker import WORK
 from tests.components.test_ephemeral_worker import args as worker
 from tests.components.test_haproxy_edge import FRANKFURT, OSLO
 from tests.components.test_haproxy_edge import args as edge
-from tests.components.test_options import EC2
+from tests.components.test_options import EC2, MACHINE
 from tests.components.test_wireguard_mesh import FLOWS
 from tests.components.test_wireguard_mesh import args as mesh
 from tests.doubles.pulumi_mocks import run
@@ -52,6 +53,7 @@ MAKE: Mapping[str, Callable[[dict[str, Any]], object]] = {
     "WireGuardMesh": lambda more: WireGuardMesh("it", mesh(**more)),
     "Host": lambda more: Host("it", {**HOST, **more}),  # type: ignore[typeddict-item]
     "HostFile": lambda more: HostFile("it", {"host": member(), "path": "/etc/note", "content": "x\n", **more}),  # type: ignore[typeddict-item]
+    "OpenStackMachine": lambda more: OpenStackMachine("it", {**MACHINE, **more}),  # type: ignore[typeddict-item]
     "AwsMachine": lambda more: AwsMachine("it", {**EC2, **more}),  # type: ignore[typeddict-item]
     "PrivateContainer": lambda more: PrivateContainer("it", {"container": "c", "versioning": True, **more}),  # type: ignore[typeddict-item]
     "AwsSite": lambda more: AwsSite("it", {"zones": [], "key_pair": "x", **more}),  # type: ignore[typeddict-item]
@@ -194,6 +196,22 @@ def printed(name: str) -> str:
                 [f"mesh_network: '{network}' must be a network whose addresses hosts can have, such as 10.100.0.0/24"],
             )
             for network in ("0.0.0.0/16", "169.254.0.0/16", "127.0.0.0/16")
+        ),
+        (
+            "Host",
+            {"bastion": {"address": "jump.example", "user": "a b", "port": 0, "host_key": "ssh-ed25519 AAAA"}},
+            [
+                f"bastion.address: 'jump.example' {ADDRESS}",
+                "bastion.port: 0 must be at least 1",
+                "bastion.user: 'a b' must be the name of a Unix user",
+                "bastion.host_key: 'ssh-ed25519 AAAA' must be an SSH host key, type and base64, as "
+                "`ssh-keyscan -t ed25519 ADDRESS` prints it after the address",
+            ],
+        ),
+        (
+            "OpenStackMachine",
+            {"fixed_address": "10.20.0.300"},
+            ["fixed_address: '10.20.0.300' must be an IPv4 address"],
         ),
         ("Host", {"address": None}, ["address: set exactly one of address, openstack and aws, not 0 of them"]),
         ("WireGuardMesh", {"mtu": -7}, ["mtu: -7 must be at least 576"]),
