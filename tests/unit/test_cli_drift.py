@@ -20,7 +20,7 @@ from typing import Any
 import paramiko
 import pytest
 
-from fortress import firewall, mariadb, push, text, wireguard
+from fortress import activation, firewall, mariadb, push, text, wireguard
 from fortress.cli import status
 from fortress.cli.check.check import Check, Status
 from fortress.cli.check.kinds import Kind
@@ -109,6 +109,28 @@ def test_the_state_says_what_should_stand_where() -> None:
     assert (hidden.secret, hidden.text) == (True, f"{WORD}\n")
     assert WORD not in repr(found)
     assert found["fra-1"].tunnels == {"wg0": urn("key")}
+
+
+def test_what_runs_after_a_file_was_put_again() -> None:
+    """What confirms it, and the gate that restarts its unit or waits for it: without that it would not be in force."""
+    gate = push.for_machine("fra-1.1", *push.HEALTH_GATE, "http://10.100.0.2:80/health", "60", "app")
+    found = pushed.read(
+        state(
+            host("fra-1"),
+            put("code", "fra-1", "/opt/app.py", "x\n", apply=activation.restart_at_the_gate("app")),
+            put("unit", "fra-1", "/etc/app.service", "x\n", apply="x", unit="app"),
+            put("other", "fra-1", "/etc/other", "x\n", apply=activation.restart_if_enabled("app")),
+            put("rules", "fra-1", "/etc/rules", "x\n"),
+            resource("confirmed", push.Confirm("/etc/rules", "0" * 64, machine="fra-1.1").render()),
+            resource("healthy", gate),
+        )
+    )["fra-1"]
+    assert {file.path: found.after(file) for file in found.files} == {
+        "/opt/app.py": (urn("healthy"),),
+        "/etc/app.service": (urn("healthy"),),
+        "/etc/other": (),
+        "/etc/rules": (urn("confirmed"),),
+    }
 
 
 def test_every_file_of_a_recorded_fortress_is_known() -> None:
@@ -559,6 +581,18 @@ def test_the_state_says_what_was_found_until_it_is_mended() -> None:
     assert standing.check.value == "not repaired yet"
     twice = repair.with_findings(found, [standing])
     assert str(twice).count(f"{NOTE}file /etc/a") == 2  # in its inputs and its outputs
+
+
+def test_what_texts_are_made_of_is_replaced_and_not_updated() -> None:
+    """An update would dial as the state has it; what asks no host for an answer is updated as ever."""
+    start = push.for_machine("oslo-db.1", *push.script("wireguard", "start", "wg0"))
+    asked = {**resource("key", start), "replacementTrigger": ["as it was"]}
+    told = resource("told", start)
+    check = Check(Kind.UNIT, "oslo-db", "wg-quick@wg0").fail("inactive", "it does not run")
+    found = repair.with_findings(state(host("oslo-db"), asked, told), [Finding(check, urns=(urn("key"), urn("told")))])
+    resources = {each["urn"]: each for each in found["deployment"]["resources"]}
+    assert resources[urn("key")]["replacementTrigger"] == ["unit wg-quick@wg0: inactive"]
+    assert "replacementTrigger" not in resources[urn("told")]
 
 
 def test_a_state_that_changed_meanwhile_is_refused() -> None:
