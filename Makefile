@@ -6,6 +6,8 @@ ARGS ?= preview --diff
 PYTHON ?= python3
 venv := .venv/bin
 pip_install := $(venv)/pip install --quiet --disable-pip-version-check
+# Where it is set, each run would compile all that it imports, which takes longer than a preview.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup lab lab-down pulumi record picture test test-fast docs check format hooks requirements audit release
 
@@ -21,10 +23,12 @@ setup: .venv/ready $(venv)/pulumi ## set up the virtual environment and the engi
 	@echo "setup: virtual environment"
 	@$(PYTHON) -m venv .venv || { echo "fix: apt-get install python3-venv" >&2; exit 1; }
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements-dev.txt >.venv/uv.txt && $(pip_install) --require-hashes -r .venv/uv.txt
-	@$(venv)/uv --no-config pip install --quiet --require-hashes --python .venv -r requirements-dev.txt 2>.venv/uv.log || \
+	@$(venv)/uv --no-config pip install --quiet --require-hashes --compile-bytecode --python .venv \
+		-r requirements-dev.txt 2>.venv/uv.log || \
 		{ tail -n 3 .venv/uv.log; echo "setup: trying pip instead, which takes a minute"; \
 		$(pip_install) --require-hashes -r requirements-dev.txt; }
 	@PYTHONWARNINGS=ignore $(pip_install) --no-deps --no-build-isolation -e .
+	@$(venv)/python -m compileall -q __main__.py components fortress lab program tests/doubles
 	@touch $@
 
 # A language host that knows no options of Pulumi.yaml takes the Python that is first on PATH: the engine is found beside it.

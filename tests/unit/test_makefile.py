@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+from importlib.util import cache_from_source, find_spec
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,19 @@ def test_what_is_missing_is_said(tmp_path: Path, target: str, ready: bool, says:
     done = make(target, *(("-o", ".venv/ready") if ready else ("-B",)), path=tmp_path)
     assert done.returncode == 2
     assert says in done.stderr
+
+
+@pytest.mark.parametrize("module", ["pulumi_aws.xray.group", "tests.doubles.pulumi_resource_openstack.__main__"])
+def test_what_is_set_up_is_compiled(module: str) -> None:
+    """Also what no test imports: else each run compiles it anew where PYTHONDONTWRITEBYTECODE is set."""
+    spec = find_spec(module)
+    assert spec
+    assert spec.origin
+    assert Path(cache_from_source(spec.origin)).exists()
+
+
+def test_programs_that_make_starts_keep_what_they_compile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    show = tmp_path / "show.mk"
+    show.write_text("show:\n\t@echo $${PYTHONDONTWRITEBYTECODE-kept}\n")
+    assert make("show", "-f", "Makefile", "-f", str(show)).stdout == "kept\n"
