@@ -167,12 +167,12 @@ def test_text_is_all_of_unicode(db: Host) -> None:
 
 def test_systemd_reads_the_drop_in(db: Host) -> None:
     db.write("/etc/systemd/system/wg-quick@.service", "[Service]\nType=oneshot\nExecStart=/bin/true\n")
-    db.write(mariadb.DROP_IN_PATH, mariadb.wait_for_tunnel())
+    db.write(mariadb.DROP_IN_PATH, mariadb.drop_in())
     verify = ("systemd-analyze", "verify", "--man=no", "mariadb.service")
     done = db.run(*verify)
     assert (done.returncode, done.stderr) == (0, b"")
     # It would say so:
-    db.write(mariadb.DROP_IN_PATH, mariadb.wait_for_tunnel().replace("Restart=", "Restarts="))
+    db.write(mariadb.DROP_IN_PATH, mariadb.drop_in().replace("Restart=", "Restarts="))
     assert b"Unknown key 'Restarts'" in db.run(*verify).stderr
 
 
