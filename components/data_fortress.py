@@ -8,7 +8,7 @@ from fortress import activation, answers, firewall, mariadb, push, wireguard
 
 from .checking import Facts, arguments, build, check
 from .data_volume import VolumeArgs, check_volume, mount
-from .host_file import put, put_fragment, put_script
+from .host_file import free, put, put_fragment, put_script
 from .remote import Member, Target, child_options, command, question, with_depends_on
 
 
@@ -72,6 +72,7 @@ class DataFortress(pulumi.ComponentResource):
         names = mariadb.authority_arguments(build("DataFortress", name, _authority(host)))
 
         mounted = [mount(name, volume, target, options, keep_data=keep_data)] if volume is not None else []
+        adopt = host.get("adopt", False)
         # Before the package, whose installation starts MariaDB: by then it has its sandbox.
         drop_in = put(
             f"{name}-after-tunnel",
@@ -79,6 +80,7 @@ class DataFortress(pulumi.ComponentResource):
             mariadb.DROP_IN_PATH,
             mariadb.drop_in(),
             with_depends_on(options, *mounted),
+            check=free("mariadb", mariadb.DATA_FOLDER, adopt=adopt),
             apply=f"systemctl daemon-reload; {activation.restart_if_enabled('mariadb')}",
             remove_apply="systemctl daemon-reload",
         )

@@ -8,7 +8,7 @@ import pulumi
 from fortress import activation, firewall, haproxy, push
 
 from .checking import Facts, arguments, build, wrong
-from .host_file import put, put_fragment, put_script
+from .host_file import free, put, put_fragment, put_script
 from .remote import Member, Target, child_options, command, version, with_depends_on
 
 PACKAGES = ("haproxy", "openssl", "python3")
@@ -118,6 +118,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             haproxy.DROP_IN_PATH,
             haproxy.drop_in(),
             options,
+            check=free("haproxy", haproxy.CONFIG_PATH, adopt=host.get("adopt", False)),
             apply="systemctl daemon-reload",
         )
         packages = command(

@@ -87,7 +87,8 @@ def test_children_and_their_commands() -> None:
         "db-authority-removal": (f"{run_as[: -len(scripts)]}true", f"{run_as}/mariadb-authority remove"),
         "db-authority": (f"{run_as}/mariadb-authority ensure 10.100.0.1 oslo-db", None),
         "db-after-tunnel": put(
-            "/etc/systemd/system/mariadb.service.d/50-fortress.conf 0644 root:root",
+            "/etc/systemd/system/mariadb.service.d/50-fortress.conf 0644 root:root "
+            f"--check '{scripts}/in-force mariadb-free /var/lib/mysql'",
             apply="'systemctl daemon-reload; systemctl reset-failed mariadb 2>/dev/null; "
             "if systemctl -q is-enabled mariadb; then systemctl restart mariadb; fi'",
             remove="'systemctl daemon-reload'",
@@ -122,6 +123,12 @@ def test_what_is_sent() -> None:
     rule = 'iifname "wg0" ip saddr { 10.100.0.0/24 } tcp dport 3306 accept  # MariaDB'
     assert [line.strip() for line in sent(found["db-firewall"]).splitlines() if "accept" in line] == [rule]
     assert found["db-account"].inputs["stdin"] == Secret("HUSH"), "without a newline, which would belong to it"
+
+
+def test_databases_of_others_are_taken_over_only_by_adoption() -> None:
+    adopted = database(host=member(adopt=True)).resources["db-after-tunnel"]
+    assert " --check true " in str(adopted.inputs["create"])
+    assert "mariadb-free" not in str(adopted.inputs["create"])
 
 
 def test_the_sandbox_is_there_before_the_first_start() -> None:

@@ -58,7 +58,8 @@ def edge(preview: bool = False, opts: pulumi.ResourceOptions | None = None, **mo
 
 COMMON = {
     "edge-sandbox": put(
-        "/etc/systemd/system/haproxy.service.d/50-fortress.conf 0644 root:root",
+        "/etc/systemd/system/haproxy.service.d/50-fortress.conf 0644 root:root "
+        "--check '/usr/local/lib/fortress/in-force haproxy-free /etc/haproxy/haproxy.cfg'",
         apply="'systemctl daemon-reload'",
         machine=MACHINE,
     ),
@@ -170,6 +171,8 @@ def test_the_sandbox_is_there_before_the_first_start_and_restarts_nothing() -> N
     assert sent(done.resources["edge-sandbox"]) == haproxy.drop_in()
     create = str(done.resources["edge-sandbox"].inputs["create"])
     assert activation.of_command(create).effect is activation.Effect.UNTOUCHED
+    adopted = edge(host={**HOST, "adopt": True}).resources["edge-sandbox"]
+    assert " --check true " in str(adopted.inputs["create"])
 
 
 def test_order() -> None:
