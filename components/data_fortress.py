@@ -8,7 +8,7 @@ from fortress import activation, answers, firewall, mariadb, push, wireguard
 
 from .checking import Facts, arguments, build, check
 from .data_volume import VolumeArgs, check_volume, mount
-from .host_file import put, put_fragment, put_script
+from .host_file import free, put, put_fragment, put_script
 from .remote import Member, Target, child_options, command, question, with_depends_on
 
 
@@ -72,12 +72,24 @@ class DataFortress(pulumi.ComponentResource):
         names = mariadb.authority_arguments(build("DataFortress", name, _authority(host)))
 
         mounted = [mount(name, volume, target, options, keep_data=keep_data)] if volume is not None else []
+        adopt = host.get("adopt", False)
+        # Before the package, whose installation starts MariaDB: by then it has its sandbox.
+        drop_in = put(
+            f"{name}-after-tunnel",
+            target,
+            mariadb.DROP_IN_PATH,
+            mariadb.drop_in(),
+            with_depends_on(options, *mounted),
+            check=free("mariadb", mariadb.DATA_FOLDER, adopt=adopt),
+            apply=f"systemctl daemon-reload; {activation.restart_if_enabled('mariadb')}",
+            remove_apply="systemctl daemon-reload",
+        )
         packages = command(
             f"{name}-packages",
             target,
             lambda machine: push.Packages(machine=machine, names=mariadb.PACKAGES).render(),
             # Their installation makes the data folder, or takes over the one that is there.
-            with_depends_on(options, *mounted),
+            with_depends_on(options, drop_in),
         )
         authority_tool = put_script(f"{name}-authority-tool", target, "mariadb-authority", options)
         access_tool = put_script(f"{name}-access-tool", target, "mariadb-access", options)
@@ -88,14 +100,6 @@ class DataFortress(pulumi.ComponentResource):
             with_depends_on(options, packages, authority_tool),
             delete=lambda machine: push.for_machine(machine, *push.script("mariadb-authority", "remove")),
         )
-        drop_in = put(
-            f"{name}-after-tunnel",
-            target,
-            mariadb.DROP_IN_PATH,
-            mariadb.wait_for_tunnel(),
-            options,
-            apply="systemctl daemon-reload",
-        )
         config = put(
             f"{name}-90-fortress.cnf",
             target,
@@ -103,7 +107,7 @@ class DataFortress(pulumi.ComponentResource):
             pulumi.Output.from_input(ram_mb).apply(
                 lambda known: mariadb.render(build("DataFortress", name, _server(args, known)))
             ),
-            with_depends_on(options, authority, drop_in),
+            with_depends_on(options, authority),
             check=f"{mariadb.CONFIG_CHECK}; {push.in_force('mariadb-next', push.PUT_FILE)}",
             apply=f"{activation.enable_and_restart('mariadb')} && {push.in_force('mariadb', push.PUT_FILE)}",
             remove_apply="systemctl -q disable --now mariadb",

@@ -8,7 +8,7 @@ import pulumi
 from fortress import activation, firewall, haproxy, push
 
 from .checking import Facts, arguments, build, wrong
-from .host_file import put, put_fragment, put_script
+from .host_file import free, put, put_fragment, put_script
 from .remote import Member, Target, child_options, command, version, with_depends_on
 
 PACKAGES = ("haproxy", "openssl", "python3")
@@ -110,11 +110,22 @@ class HAProxyEdge(pulumi.ComponentResource):
         target: Target = {"member": host, "private_key": args.get("private_key")}
         options = child_options(self, opts)
 
+        # Before the package, whose installation starts HAProxy. One that runs already is not restarted, which would end
+        # its connections: `fortress verify` says that it has no sandbox until it is.
+        drop_in = put(
+            f"{name}-sandbox",
+            target,
+            haproxy.DROP_IN_PATH,
+            haproxy.drop_in(),
+            options,
+            check=free("haproxy", haproxy.CONFIG_PATH, adopt=host.get("adopt", False)),
+            apply="systemctl daemon-reload",
+        )
         packages = command(
             f"{name}-packages",
             target,
             lambda machine: push.Packages(machine=machine, names=PACKAGES).render(),
-            options,
+            with_depends_on(options, drop_in),
         )
         tool = put_script(f"{name}-certificate-tool", target, "edge-certificate", options)
         if tls := args.get("tls"):

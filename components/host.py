@@ -16,7 +16,7 @@ from fortress.machine import Incarnation
 
 from .aws_machine import AwsMachine, AwsMachineArgs
 from .checking import Facts, arguments, build, check, facts_of, wrong
-from .host_file import confirm, put, put_script
+from .host_file import confirm, free, put, put_script
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
 from .remote import Bastion, Member, Target, child_options, command, question, stack_name, with_depends_on
 
@@ -62,8 +62,11 @@ class HostArgs(TypedDict):
     """Raised by one when another machine took over `address`; 1 when not given."""
     gone: NotRequired[bool]
     """The machine is lost: nothing contacts it any more, and its removal does not either."""
+    firewall_tables: NotRequired[Sequence[str]]
+    """nftables tables that another tool maintains on it, such as `ip nat`; any other is refused at first contact."""
     adopt: NotRequired[bool]
-    """Take the machine from the stack that it belongs to, which must then `forget` it; refused when not given."""
+    """Take the machine as it is: from another stack, which must then `forget` it, and with a firewall, an HAProxy or
+    databases that no stack made. Refused when not given."""
 
 
 class Host(pulumi.ComponentResource):
@@ -149,6 +152,7 @@ class Host(pulumi.ComponentResource):
         in_force = put_script(f"{name}-in-force", target, push.IN_FORCE, with_depends_on(options, pushed))
         tool = put_script(f"{name}-wireguard", target, "wireguard", with_depends_on(options, pushed))
         rules = _rules(name, args["operators"], port)
+        tables = args.get("firewall_tables", ())
         guarded = put(
             f"{name}-firewall",
             target,
@@ -157,7 +161,11 @@ class Host(pulumi.ComponentResource):
             with_depends_on(options, packages, in_force, tool),
             mode="0755",
             # A tunnel of the host's own may be the way in: nothing changes before it is known that there is none.
-            check=f'{push.LIBRARY}/wireguard free {wireguard.INTERFACE} && nft -c -f "$1"',
+            check=(
+                f"{push.LIBRARY}/wireguard free {wireguard.INTERFACE}"
+                f" && {free('nftables', firewall.BASE, *tables, adopt=args.get('adopt', False))}"
+                ' && nft -c -f "$1"'
+            ),
             apply=f"{firewall.APPLY} && systemctl -q enable nftables",
             # Stopping the unit flushes every table of the host, so only where none is left.
             remove_apply=(

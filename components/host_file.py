@@ -1,6 +1,7 @@
 """One file on a host."""
 
 import hashlib
+import shlex
 from collections.abc import Callable
 from typing import NotRequired, TypedDict
 
@@ -120,6 +121,14 @@ def confirm(
         lambda machine: sha256.apply(lambda known: push.Confirm(path, known, machine=machine).render()),
         opts,
     )
+
+
+def free(what: str, place: str, *known: str, adopt: bool) -> str:
+    """Shell command that refuses a service of the host's own before anything of it changes, unless it is adopted.
+
+    `what`, `place` and `known` are as in-force has them.
+    """
+    return "true" if adopt else push.in_force(f"{what}-free", shlex.join([place, *known]))
 
 
 def put_script(name: str, target: Target, script: str, opts: pulumi.ResourceOptions) -> remote.Command:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from ipaddress import ip_network
 from typing import Annotated
 
+from pydantic import AfterValidator
+
 from fortress import push
 from fortress.text import render
-from fortress.values import Model, OneLine, Operators, Port, Source, matching
+from fortress.values import Model, OneLine, Operators, Port, Source, distinct, matching
 from fortress.wireguard import Protocol, Relay
 
 BASE = "/etc/nftables.conf"
@@ -20,6 +22,16 @@ APPLY_FORWARDING = (
     f'if [ -e "$1" ]; then sysctl -q -p "$1" && {push.in_force("sysctl", push.PUT_FILE)}; '
     "else sysctl -q -w net.ipv4.ip_forward=0; fi"
 )
+
+Table = Annotated[
+    str,
+    matching(
+        r"(ip|ip6|inet|arp|bridge|netdev) [A-Za-z0-9._/-]{1,255}",
+        "the family and name of an nftables table and nothing else, such as inet f2b-table",
+    ),
+]
+Tables = Annotated[list[Table], AfterValidator(distinct)]
+"""Of other tools."""
 
 
 class Base(Model):

@@ -69,6 +69,7 @@ TLS_CIPHERSUITES = ("TLS_AES_128_GCM_SHA256", "TLS_AES_256_GCM_SHA384", "TLS_CHA
 HTTP_PORT, HTTPS_PORT = 80, 443
 STATS_SOCKET = "/run/haproxy/admin.sock"
 CONFIG_PATH = "/etc/haproxy/haproxy.cfg"
+DROP_IN_PATH = "/etc/systemd/system/haproxy.service.d/50-fortress.conf"
 CERTIFICATE = "/etc/ssl/private/site.pem"
 SELF_SIGNED_NAME = "fortress edge"
 """Subject of a certificate that edge-certificate made."""
@@ -291,6 +292,11 @@ def render(edge: Edge) -> str:
         hop=f"to_{edge.overflow.site}",
         hop_socket=f"{edge.overflow.site}-{edge.bind_https.rpartition(':')[2]}",
     )
+
+
+def drop_in() -> str:
+    """Give the systemd drop-in at DROP_IN_PATH, HAProxy's sandbox."""
+    return text.render("haproxy.service.conf")
 
 
 def servers(config: str) -> dict[str, tuple[str, ...]]:

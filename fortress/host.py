@@ -7,7 +7,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from fortress import mariadb, wireguard
+from fortress import firewall, mariadb, wireguard
 from fortress.values import (
     USER,
     Address,
@@ -43,6 +43,7 @@ class HostPlan(Model):
     host_key: HostKey | None = None
     memory_mb: mariadb.Memory | None = None
     incarnation: Annotated[int, Field(ge=1)] = 1
+    firewall_tables: firewall.Tables = Field(default=[])
 
     @model_validator(mode="after")
     def _is_in_the_mesh(self) -> HostPlan:

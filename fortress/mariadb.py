@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import decimal
 import ipaddress
-from importlib.resources import files
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
@@ -257,6 +256,6 @@ def render(server: Server) -> str:
     )
 
 
-def wait_for_tunnel() -> str:
-    """Give the systemd drop-in at DROP_IN_PATH: MariaDB starts after the tunnel, stops before it, and tries again."""
-    return (files("fortress") / "templates" / "mariadb-wait-for-tunnel.conf").read_text()
+def drop_in() -> str:
+    """Give the systemd drop-in at DROP_IN_PATH: MariaDB runs by the tunnel, and reaches nothing else of the host."""
+    return text.render("mariadb.service.conf")

@@ -64,6 +64,7 @@ def host_args(s: Settings, secrets: Secrets, clouds: Clouds, name: str) -> HostA
         "memory_mb": host.memory_mb,
         "incarnation": host.incarnation,
         "gone": host.gone,
+        "firewall_tables": s.verify.firewall_tables,
         "adopt": host.adopt,
     }
 

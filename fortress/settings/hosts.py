@@ -217,7 +217,8 @@ class HostSettings(Model):
     gone: bool = False
     """The machine is lost: nothing contacts it any more, so that it can be removed from the settings."""
     adopt: bool = False
-    """Take the machine from another stack, to which the files on it belong; that one must then `fortress forget` it."""
+    """Take the machine as it is: from another stack, to which the files on it belong and which must then `fortress
+    forget` it, or with a firewall, an HAProxy or databases that no stack made."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> HostSettings:

@@ -8,11 +8,11 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fortress import haproxy, mariadb, wireguard, workload
+from fortress import firewall, haproxy, mariadb, wireguard, workload
 from fortress.explain import Place, check, shown
 from fortress.settings import hosts as host_settings
 from fortress.settings.hosts import HostSettings, Role, SiteSettings
-from fortress.settings.types import FirewallTable, ProjectPath, limits
+from fortress.settings.types import ProjectPath, limits
 from fortress.values import (
     Address,
     Device,
@@ -235,8 +235,9 @@ class Verify(Model):
     """Maximum ms that 99 of 100 commits to disk (fdatasync) may take; etcd's documentation asks for the same."""
     ports: list[Port] = [21, 22, 23, 25, 53, 80, 111, 139, 443, 445, 2375, 3306, 4444, 4567, 4568, 5432, 6443, 8080]
     """TCP ports tried on each host's outside address."""
-    firewall_tables: Annotated[list[FirewallTable], AfterValidator(distinct)] = []
-    """nftables tables that other tools maintain on hosts, such as `ip nat`: `fortress drift` leaves them alone."""
+    firewall_tables: firewall.Tables = []
+    """nftables tables that other tools maintain on hosts, such as `ip nat`: a new host may have them, and `fortress
+    drift` leaves them alone."""
 
 
 class Settings(Model):

@@ -11,7 +11,7 @@ from pulumi_command import local
 
 from components import DataFortress, DataFortressArgs
 from components.data_volume import VolumeArgs
-from fortress import mariadb, push, text
+from fortress import activation, mariadb, push, text
 from tests.components.clouds import inputs, run_in_cloud, unknown
 from tests.components.engine import (
     LOAD,
@@ -87,8 +87,11 @@ def test_children_and_their_commands() -> None:
         "db-authority-removal": (f"{run_as[: -len(scripts)]}true", f"{run_as}/mariadb-authority remove"),
         "db-authority": (f"{run_as}/mariadb-authority ensure 10.100.0.1 oslo-db", None),
         "db-after-tunnel": put(
-            "/etc/systemd/system/mariadb.service.d/50-fortress.conf 0644 root:root",
-            apply="'systemctl daemon-reload'",
+            "/etc/systemd/system/mariadb.service.d/50-fortress.conf 0644 root:root "
+            f"--check '{scripts}/in-force mariadb-free /var/lib/mysql'",
+            apply="'systemctl daemon-reload; systemctl reset-failed mariadb 2>/dev/null; "
+            "if systemctl -q is-enabled mariadb; then systemctl restart mariadb; fi'",
+            remove="'systemctl daemon-reload'",
             machine=machine,
         ),
         "db-90-fortress.cnf": (
@@ -115,23 +118,37 @@ def test_what_is_sent() -> None:
     }
     assert sent(found["db-authority-tool"]) == text.script("mariadb-authority")
     assert sent(found["db-access-tool"]) == text.script("mariadb-access")
-    assert sent(found["db-after-tunnel"]) == mariadb.wait_for_tunnel()
+    assert sent(found["db-after-tunnel"]) == mariadb.drop_in()
     assert sent(found["db-90-fortress.cnf"]) == mariadb.render(mariadb.Server(address="10.100.0.1", ram_mb=1024))
     rule = 'iifname "wg0" ip saddr { 10.100.0.0/24 } tcp dport 3306 accept  # MariaDB'
     assert [line.strip() for line in sent(found["db-firewall"]).splitlines() if "accept" in line] == [rule]
     assert found["db-account"].inputs["stdin"] == Secret("HUSH"), "without a newline, which would belong to it"
 
 
+def test_databases_of_others_are_taken_over_only_by_adoption() -> None:
+    adopted = database(host=member(adopt=True)).resources["db-after-tunnel"]
+    assert " --check true " in str(adopted.inputs["create"])
+    assert "mariadb-free" not in str(adopted.inputs["create"])
+
+
+def test_the_sandbox_is_there_before_the_first_start() -> None:
+    """So no start is for it alone: until there is a package, there is nothing to restart."""
+    done = database()
+    assert "db-after-tunnel" in done.before("db-packages")
+    create = str(done.resources["db-after-tunnel"].inputs["create"])
+    assert str(activation.of_command(create)) == "mariadb restarts"
+
+
 def test_order() -> None:
     assert waits(database().children("db")) == {
-        "db-packages": set(),
+        "db-packages": {"db-after-tunnel"},
         "db-authority-tool": set(),
         "db-access-tool": set(),
         "db-after-tunnel": set(),
         "db-firewall": set(),
         "db-authority-removal": {"db-packages", "db-authority-tool"},
         "db-authority": {"db-packages", "db-authority-tool", "db-authority-removal"},
-        "db-90-fortress.cnf": {"db-authority", "db-after-tunnel"},
+        "db-90-fortress.cnf": {"db-authority"},
         "db-account": {"db-access-tool", "db-90-fortress.cnf"},
     }
 
@@ -310,13 +327,13 @@ def test_the_rest_of_a_volume() -> None:
 
 @pytest.mark.parametrize("volume", [MADE, DEVICE, SEALED])
 def test_a_database_on_a_volume_is_the_same_after_it(volume: VolumeArgs) -> None:
-    """Its packages wait for the mount, since they make the data folder; and all that is MariaDB's for them."""
+    """Its drop-in, before which it is asked whose data these are, waits for the mount; the rest of MariaDB's for it."""
     done, alone = on_volume(volume), database()
     for name, found in alone.children("db").items():
         on = done.resources[name]
         assert on.inputs == found.inputs, name
-        assert on.waits == found.waits | ({"db-data-mounted"} if name == "db-packages" else set()), name
-    for name in ("db-authority", "db-90-fortress.cnf", "db-account"):
+        assert on.waits == found.waits | ({"db-data-mounted"} if name == "db-after-tunnel" else set()), name
+    for name in ("db-packages", "db-authority", "db-90-fortress.cnf", "db-account"):
         assert "db-data-mounted" in done.before(name), name
 
 

@@ -11,7 +11,7 @@ import pytest
 from pulumi_command import local
 
 from components import HAProxyEdge, HAProxyEdgeArgs
-from fortress import haproxy, text
+from fortress import activation, haproxy, text
 from tests.components.engine import (
     LOAD,
     REMOTE,
@@ -57,6 +57,12 @@ def edge(preview: bool = False, opts: pulumi.ResourceOptions | None = None, **mo
 
 
 COMMON = {
+    "edge-sandbox": put(
+        "/etc/systemd/system/haproxy.service.d/50-fortress.conf 0644 root:root "
+        "--check '/usr/local/lib/fortress/in-force haproxy-free /etc/haproxy/haproxy.cfg'",
+        apply="'systemctl daemon-reload'",
+        machine=MACHINE,
+    ),
     "edge-packages": (f"sudo /usr/local/sbin/fortress-push packages --machine {MACHINE} haproxy openssl python3", None),
     "edge-haproxy.cfg": (
         "sudo /usr/local/sbin/fortress-push put /etc/haproxy/haproxy.cfg 0640 root:haproxy "
@@ -87,7 +93,10 @@ COMMON = {
 }
 
 
-NAMES = ("packages", "certificate", "haproxy.cfg", "drain", "drained", "answers-tool", "answers", "firewall")
+NAMES = (
+    *("sandbox", "packages", "certificate", "haproxy.cfg", "drain", "drained"),
+    *("answers-tool", "answers", "firewall"),
+)
 
 
 def test_children_and_their_commands_with_a_certificate_of_the_hosts_own() -> None:
@@ -155,9 +164,21 @@ def test_what_is_sent() -> None:
     assert rules == ["tcp dport 80 accept  # HTTP", "tcp dport 443 accept  # HTTPS"]
 
 
+def test_the_sandbox_is_there_before_the_first_start_and_restarts_nothing() -> None:
+    """A restart would end the connections of an edge that stands."""
+    done = edge()
+    assert "edge-sandbox" in done.before("edge-packages")
+    assert sent(done.resources["edge-sandbox"]) == haproxy.drop_in()
+    create = str(done.resources["edge-sandbox"].inputs["create"])
+    assert activation.of_command(create).effect is activation.Effect.UNTOUCHED
+    adopted = edge(host={**HOST, "adopt": True}).resources["edge-sandbox"]
+    assert " --check true " in str(adopted.inputs["create"])
+
+
 def test_order() -> None:
     assert waits(edge().children("edge")) == {
-        "edge-packages": set(),
+        "edge-sandbox": set(),
+        "edge-packages": {"edge-sandbox"},
         "edge-certificate-tool": set(),
         "edge-firewall": set(),
         "edge-certificate": {"edge-packages", "edge-certificate-tool"},

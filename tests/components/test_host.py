@@ -104,7 +104,8 @@ def test_children_and_their_commands() -> None:
         "db-in-force": put("/usr/local/lib/fortress/in-force 0755 root:root --check 'sh -n \"$1\"'", machine="db.1"),
         "db-firewall": (
             "sudo /usr/local/sbin/fortress-push put /etc/nftables.conf 0755 root:root "
-            "--check '/usr/local/lib/fortress/wireguard free wg0 && nft -c -f \"$1\"' "
+            "--check '/usr/local/lib/fortress/wireguard free wg0 && "
+            '/usr/local/lib/fortress/in-force nftables-free /etc/nftables.conf && nft -c -f "$1"\' '
             f"--apply {LOAD[:-1]} "
             "&& systemctl -q enable nftables' --confirm 45 --machine db.1",
             "sudo /usr/local/sbin/fortress-push remove /etc/nftables.conf "
@@ -131,6 +132,18 @@ def test_children_and_their_commands() -> None:
     reached = connection(hostKey=LEARNT_KEY)
     patient = {**reached, "dialErrorLimit": 30}
     check_commands(commands(done).values(), reached, db_ready=patient, db_facts=patient)
+
+
+def test_a_firewall_of_another_tool_is_known_or_adopted() -> None:
+    found = str(host(firewall_tables=["ip nat", "inet f2b-table"]).resources["db-firewall"].inputs["create"])
+    (check,) = re.findall(
+        r"in-force nftables-free (.*?) && nft -c", shlex.split(found)[shlex.split(found).index("--check") + 1]
+    )
+    assert shlex.split(check) == [firewall.BASE, "ip nat", "inet f2b-table"]
+    adopted = str(host(adopt=True).resources["db-firewall"].inputs["create"])
+    assert "wireguard free wg0 && true && nft -c" in adopted
+    with pytest.raises(ValueError, match=r"firewall_tables\[0\]: 'ip nat; x' must be the family and name"):
+        host(firewall_tables=["ip nat; x"])
 
 
 def test_what_is_sent() -> None:

@@ -64,11 +64,11 @@ def test_the_components_of_the_lab() -> None:
 
 
 def test_how_many_commands_go_to_each_host() -> None:
-    """Host 10 (memory is given), mesh: MTU, peers, firewall of a hub; database 9, worker 8, edge 9."""
+    """Host 10 (memory is given), mesh: MTU, peers, firewall of a hub; database 9, worker 8, edge 10."""
     done = fortress()
     assert Counter(map(host_of, commands(done).values())) == {
         "oslo-db": 10 + (1 + 3 + 1) + 9,
-        "oslo-edge": 10 + (1 + 3 + 1) + 9,
+        "oslo-edge": 10 + (1 + 3 + 1) + 10,
         **dict.fromkeys(WORKERS, 10 + (1 + 2) + 8),
     }
     assert sorted(name for name, found in done.resources.items() if found.type == LOCAL) == sorted(

@@ -93,6 +93,12 @@ def host_programs(name: str) -> dict[str, str]:
             'case "$*" in *"/etc/wireguard/wg0.key") echo "key $(($(date +%s) - 864000))" ;;\n'
             '*) exec /usr/bin/stat "$@" ;;\nesac'
         ),
+        "systemd-analyze": (
+            '[ "$1 $2" = "security --no-pager" ] || exit 9\n'
+            """printf '\\n→ Overall exposure level for %s.service: 2.7 OK :-)\\n' "$3\""""
+        ),
+        "systemctl": '[ "$1 $2 $3" = "show -p MainPID" ] || exit 9; echo 1',
+        "sed": 'case "$*" in *NoNewPrivs*" /proc/1/status") echo "confined 1" ;; *) exec /bin/sed "$@" ;; esac',
         "mariadb": (
             'case "$*" in\n'
             '*"select @@global.require_secure_transport") echo 1 ;;\n'

@@ -98,7 +98,7 @@ def test_it_names_all_that_will_be(preview: dict[str, Any]) -> None:
         "90-fortress.cnf",
     ]
     data += ["access-tool", "account"]
-    front = ["packages", "firewall", "haproxy.cfg", "answers-tool", "answers"]
+    front = ["sandbox", "packages", "firewall", "haproxy.cfg", "answers-tool", "answers"]
     expected = [
         *(f"{host}-{part}" for host in (*WORKERS, *HUBS) for part in own),
         *(f"mesh-{host}-mtu" for host in (*WORKERS, *HUBS)),

@@ -27,6 +27,7 @@ def put(apply: str | None, unit: str | None = None) -> str:
         ("if systemctl -q is-active app; then systemctl restart app; fi", Effect.RESTARTS, "app"),
         ("systemctl daemon-reload && systemctl -q enable app && systemctl restart app", Effect.RESTARTS, "app"),
         (activation.restart_if_enabled("app"), Effect.RESTARTS, "app"),
+        (f"systemctl daemon-reload; {activation.restart_if_enabled('mariadb')}", Effect.RESTARTS, "mariadb"),
         (activation.restart_at_the_gate("app"), Effect.RESTARTS, "app"),
         (activation.enable_and_restart_gated("app"), Effect.RESTARTS, "app"),
         (activation.enable_and_restart("mariadb"), Effect.RESTARTS, "mariadb"),

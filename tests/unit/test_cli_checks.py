@@ -350,6 +350,26 @@ def test_the_database_refuses_plain_connections() -> None:
 
 
 @pytest.mark.parametrize(
+    ("answer", "status", "detail"),
+    [
+        ("exposure 2.7\nconfined 1\n", Status.OK, ""),
+        ("exposure 4.0\nconfined 1\n", Status.OK, ""),
+        ("exposure 4.1\nconfined 1\n", Status.FAIL, "systemctl cat haproxy"),
+        ("exposure 2.7\nconfined 0\n", Status.FAIL, "systemctl restart haproxy, which ends its connections"),
+        ("exposure 2.7\n", Status.FAIL, "it does not run"),
+        ("confined 1\n", Status.UNKNOWN, "gives no level"),
+        ("exposure nan\nconfined 1\n", Status.UNKNOWN, "level nan"),
+        ("exposure -1\nconfined 1\n", Status.UNKNOWN, "level -1.0"),
+        ("exposure much\nconfined 1\n", Status.UNKNOWN, "gives no level"),
+    ],
+)
+def test_a_service_is_confined_and_runs_so(answer: str, status: Status, detail: str) -> None:
+    found = verdicts.sandbox(Check(Kind.SANDBOX, "oslo-edge", "haproxy", limit=4.0), printed(answer))
+    assert found.status is status
+    assert detail in found.detail
+
+
+@pytest.mark.parametrize(
     ("left_s", "status", "days"),
     [(14 * 86400, Status.OK, 14.0), (14 * 86400 - 1, Status.FAIL, 13.9), (-1, Status.FAIL, -0.1)],
 )

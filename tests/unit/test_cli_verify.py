@@ -75,11 +75,13 @@ def test_everything_holds_and_everything_is_asked(fortress: Fortress) -> None:
     assert of_host(found, "oslo-db") == everywhere | {
         "handshake with fra-1",
         "database without TLS",
+        "sandbox of mariadb",
         "database from outside",
         "database certificate",
         "I/O wait",
     } | {name for name in of_host(found, "oslo-db") if name.startswith(("round trip", "loss", "tunnel MTU"))}
     assert of_host(found, "oslo-edge") >= everywhere | {
+        "sandbox of haproxy",
         "backend oslo/oslo-web",
         "backend frankfurt/fra-2",
         "failover",

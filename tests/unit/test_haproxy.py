@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fortress.explain import check
-from fortress.haproxy import HSTS_S, Backend, Checks, Edge, Timeouts, detection_bound_ms, render, retries
+from fortress.haproxy import HSTS_S, Backend, Checks, Edge, Timeouts, detection_bound_ms, drop_in, render, retries
 from tests.unit.facts import changed_facts, refusal_of
 from tests.unit.golden import check_golden
 
@@ -29,6 +29,10 @@ def directives(config: str) -> list[str]:
     """The lines as HAProxy sees them: without comments and blank lines."""
     lines = (line.split("#")[0].strip() for line in config.splitlines())
     return [line for line in lines if line]
+
+
+def test_drop_in() -> None:
+    check_golden("haproxy-50-fortress.conf", drop_in())
 
 
 def test_lab() -> None:

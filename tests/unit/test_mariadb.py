@@ -43,7 +43,7 @@ def test_file_where_a_copy_in_another_cloud_is_the_goal() -> None:
 
 
 def test_drop_in() -> None:
-    check_golden("mariadb-50-fortress.conf", mariadb.wait_for_tunnel())
+    check_golden("mariadb-50-fortress.conf", mariadb.drop_in())
 
 
 def test_the_articles_values() -> None:

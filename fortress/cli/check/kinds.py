@@ -32,6 +32,11 @@ class Kind(Enum):
     DATABASE_WITHOUT_TLS = "database without TLS", None, "The database refuses connections without TLS."
     DATABASE_CERTIFICATE = "database certificate", "days", "Remaining validity of the database's certificate."
     DATABASE_FROM_OUTSIDE = "database from outside", None, "The database's port is closed outside the tunnel."
+    SANDBOX = (
+        "sandbox of {about}",
+        None,
+        "What the running service may reach of its host, by `systemd-analyze security`: from 0, nothing, to 10.",
+    )
     REPLICATION_LAG = "replication lag", "s", "How far copies of the database are behind."
     IO_WAIT = (
         "I/O wait",

@@ -73,12 +73,14 @@ class Questions:
             yield self._database_over_tls(name)
         if name == outputs.database.host:
             yield self._database_without_tls(name)
+            yield self._sandbox(name, "mariadb")
             yield self._replication_lag(name)
             yield self._io_wait(name)
             if self.io:
                 yield self._disk(name)
         if name == outputs.edge.host:
             yield self._backends(name)
+            yield self._sandbox(name, "haproxy")
 
     def _clock(self, name: str) -> Question:
         limit = self.outputs.limits.clock_offset_ms
@@ -197,6 +199,17 @@ class Questions:
             if why := not_asked(result, name):
                 return [check.unknown(why)]
             return [verdicts.database_without_tls(check, result)]
+
+        return Question((check,), ask)
+
+    def _sandbox(self, name: str, unit: str) -> Question:
+        check = Check(Kind.SANDBOX, name, unit, limit=verdicts.EXPOSURE)
+
+        def ask(session: Session) -> list[Check]:
+            result = session.run(shlex.join([*session.sudo, "sh", "-s", "--", unit]), text=script("sandbox-state"))
+            if why := not_asked(result, name):
+                return [check.unknown(why)]
+            return [verdicts.sandbox(check, result)]
 
         return Question((check,), ask)
 

@@ -291,6 +291,30 @@ def database_without_tls(check: Check, result: Result) -> Check:
     )
 
 
+EXPOSURE = 4.0
+"""What a service may reach of its host at most, as systemd weighs it; 9.6 without any sandbox."""
+
+
+def sandbox(check: Check, result: Result) -> Check:
+    """How far the unit that the check is about is confined, and whether its process is."""
+    said = dict(line.split(" ", 1) for line in result.stdout.splitlines() if " " in line)
+    try:
+        level = float(said["exposure"])
+    except (KeyError, ValueError):
+        return check.unknown(result.stderr or "systemd-analyze security gives no level")
+    if not 0 <= level <= 10:  # not a number, too
+        return check.unknown(f"systemd-analyze security gives the level {level}")
+    if level > EXPOSURE:
+        found = f"its drop-in is missing or another one takes the sandbox away: systemctl cat {check.about}"
+        return check.fail(level, found)
+    if "confined" not in said:
+        return check.fail(level, "it does not run")
+    if said["confined"] != "1":
+        restart = f"systemctl restart {check.about}, which ends its connections"
+        return check.fail(level, f"it was started before its sandbox was there and runs without: {restart}")
+    return check.ok(level)
+
+
 def backends(
     checks: Mapping[tuple[str, str], Check], addresses: Mapping[tuple[str, str], str], text: str
 ) -> list[Check]:
