@@ -12,6 +12,7 @@ from .aws_site import AwsSite, AwsSiteArgs
 from .data_fortress import DataFortress, DataFortressArgs
 from .data_volume import VolumeArgs
 from .ephemeral_worker import DatabaseArgs, EphemeralWorker, EphemeralWorkerArgs, WorkloadArgs
+from .facts import SiteArgs, export_facts
 from .haproxy_edge import BackendArgs, ChecksArgs, HAProxyEdge, HAProxyEdgeArgs, TlsArgs
 from .host import Host, HostArgs
 from .host_file import HostFile, HostFileArgs
@@ -47,9 +48,11 @@ __all__ = [
     "OpenStackSiteArgs",
     "PrivateContainer",
     "PrivateContainerArgs",
+    "SiteArgs",
     "TlsArgs",
     "VolumeArgs",
     "WireGuardMesh",
     "WireGuardMeshArgs",
     "WorkloadArgs",
+    "export_facts",
 ]

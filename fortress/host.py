@@ -15,6 +15,7 @@ from fortress.values import (
     MemberName,
     MeshNetwork,
     Model,
+    OneLine,
     Operators,
     PlainPath,
     Port,
@@ -23,6 +24,17 @@ from fortress.values import (
     matching,
     refusal,
 )
+
+
+class SitePlan(Model):
+    """A location of hosts: who runs it, and where it is."""
+
+    operator: OneLine
+    """Name of the company that runs the machines."""
+    country: Annotated[str, matching(r"[A-Z]{2}", "a country's two letters (ISO 3166), such as NO")]
+    """Where the machines are. `"NO"` in quotes: YAML reads a bare NO as false."""
+    sovereign: bool
+    """Whether personal data may be stored here; must be true for the site of the database."""
 
 
 class HostPlan(Model):

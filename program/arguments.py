@@ -10,6 +10,7 @@ import pulumi
 from components.data_fortress import DataFortress, DataFortressArgs
 from components.data_volume import VolumeArgs
 from components.ephemeral_worker import EphemeralWorkerArgs
+from components.facts import SiteArgs
 from components.haproxy_edge import HAProxyEdgeArgs, TlsArgs
 from components.host import HostArgs
 from components.remote import Bastion, Member
@@ -33,6 +34,14 @@ def lifetime(s: Settings, clouds: Clouds, name: str) -> pulumi.ResourceOptions:
     if host.made:
         return pulumi.ResourceOptions(providers=[clouds.providers[host.site]])
     return pulumi.ResourceOptions(retain_on_delete=True if host.gone else None)
+
+
+def sites(s: Settings) -> dict[str, SiteArgs]:
+    """Who runs the machines of each site, and where they are."""
+    return {
+        name: {"operator": site.operator, "country": site.country, "sovereign": site.sovereign}
+        for name, site in s.sites.items()
+    }
 
 
 def host_options(s: Settings, clouds: Clouds, name: str) -> pulumi.ResourceOptions:

@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from fortress import mariadb, wireguard
 from fortress.cloud import SMALLEST_VPC, ContainerName, Days, DiskSize, FixedAddress, Zone
+from fortress.host import SitePlan
 from fortress.settings.types import Https, ProjectPath
 from fortress.values import Address, HostKey, Model, Name, Network, OneLine, distinct, matching
 
@@ -131,15 +132,9 @@ class AwsSiteSettings(Model):
     """Tags of everything that the stack creates here."""
 
 
-class SiteSettings(Model):
+class SiteSettings(SitePlan):
     """A location of hosts, its operator, and the cloud that provides machines there."""
 
-    operator: OneLine
-    """Name of the company that runs the machines."""
-    country: Annotated[str, matching(r"[A-Z]{2}", "a country's two letters (ISO 3166), such as NO")]
-    """Where the machines are. `"NO"` in quotes: YAML reads a bare NO as false."""
-    sovereign: bool
-    """Whether personal data may be stored here; must be true for the site of the database."""
     openstack: OpenStackSiteSettings | None = None
     aws: AwsSiteSettings | None = None
 

@@ -1,4 +1,4 @@
-"""Types used only in stack files: paths in the project, and nftables tables of other tools."""
+"""Types used only in stack files."""
 
 from __future__ import annotations
 
@@ -16,21 +16,7 @@ def _project_path(value: str) -> str | None:
     return None if path.is_absolute() or ".." in path.parts else value
 
 
-def limits(value: list[float]) -> list[float]:
-    """A minimum and a maximum."""
-    if len(value) != 2 or not 0 <= value[0] <= value[1]:
-        raise ValueError("must be the minimum and maximum round trip in ms, such as [20, 30]")
-    return value
-
-
 Https = Annotated[
     str, matching(r"https://[A-Za-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~/-]*)?", "an https URL without a query")
 ]
 ProjectPath = Annotated[OneLine, Text("a path inside this project, such as examples/app/app.py", _project_path)]
-FirewallTable = Annotated[
-    str,
-    matching(
-        r"(ip|ip6|inet|arp|bridge|netdev) [A-Za-z0-9._/-]{1,255}",
-        "the family and name of an nftables table and nothing else, such as inet f2b-table",
-    ),
-]
