@@ -4,10 +4,17 @@ from pathlib import Path
 
 import pulumi
 
-from components import DataFortress, EphemeralWorker, HAProxyEdge, Host, WireGuardMesh, export_facts
+from components import (
+    DataFortress,
+    EphemeralWorker,
+    HAProxyEdge,
+    Host,
+    WireGuardMesh,
+    export_facts,
+    look_before_removal,
+)
 from program import arguments, clouds
 from program.load import load
-from program.removal import look_first
 
 settings, secrets = load(pulumi.Config(), Path(__file__).parent)
 
@@ -41,7 +48,7 @@ for name in settings.rollout_order:
     )
 edge = HAProxyEdge("edge", arguments.edge_args(settings, secrets, members), on(edge_host, *workers.values()))
 for name, service in {database_host: database, edge_host: edge, **workers}.items():
-    look_first(settings, name, [hosts[name], mesh.parts[name], service])
+    look_before_removal(hosts[name], mesh.parts[name], service)
 
 pulumi.export("url", edge.url)
 export_facts(

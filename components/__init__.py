@@ -20,6 +20,7 @@ from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
 from .openstack_site import OpenStackSite, OpenStackSiteArgs
 from .private_container import PrivateContainer, PrivateContainerArgs
 from .remote import Member
+from .removal import look_before_removal
 from .wireguard_mesh import FlowArgs, WireGuardMesh, WireGuardMeshArgs
 
 __all__ = [
@@ -55,4 +56,5 @@ __all__ = [
     "WireGuardMeshArgs",
     "WorkloadArgs",
     "export_facts",
+    "look_before_removal",
 ]

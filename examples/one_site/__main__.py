@@ -3,7 +3,15 @@
 from pathlib import Path
 
 import pulumi
-from pulumi_fortress import DataFortress, EphemeralWorker, HAProxyEdge, Host, WireGuardMesh, export_facts
+from pulumi_fortress import (
+    DataFortress,
+    EphemeralWorker,
+    HAProxyEdge,
+    Host,
+    WireGuardMesh,
+    export_facts,
+    look_before_removal,
+)
 
 OPERATORS = ["198.51.100.0/24"]  # who may open SSH connections; everyone else is dropped
 NETWORK = "10.9.0.0/24"
@@ -84,6 +92,8 @@ edge = HAProxyEdge(
         "primary": {"site": "oslo", "servers": {"oslo-web": worker.endpoint}, "maxconn": 40},
     },
 )
+for name, service in {"oslo-db": database, "oslo-web": worker, "oslo-edge": edge}.items():
+    look_before_removal(hosts[name], mesh.parts[name], service)  # says what to do where a host is dead by then
 pulumi.export("url", edge.url)
 export_facts(  # what `fortress status`, `verify`, `drift` and `report` read
     hosts.values(),
