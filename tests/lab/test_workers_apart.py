@@ -102,7 +102,7 @@ def test_workers_join_and_leave_alone(fortress: Fortress, tmp_path: Path) -> Non
             for found in (looked, measured):
                 assert {host for _, host in found} == {"fra-3"}
                 assert [line for line in found.items() if not line[1].startswith("ok")] == []
-            assert looked["services", "fra-3"] == "ok notes, nftables, wg-quick@wg0"
+            assert looked["services", "fra-3"] == "ok notes, wg-quick@wg0"
             assert measured["unknown peers", "fra-3"] == "ok not of this stack, and pushed: oslo-db, oslo-edge"
             assert workers.checks("drift")
             said = fortress.up()
