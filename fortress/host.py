@@ -11,6 +11,7 @@ from fortress import mariadb, wireguard
 from fortress.values import (
     USER,
     Address,
+    Base64,
     HostKey,
     MemberName,
     MeshNetwork,
@@ -72,3 +73,9 @@ class FileFacts(Model):
     mode: Annotated[str, matching("0?[0-7]{3}", "an octal mode, such as 0644")] | None = None
     owner: Annotated[str, matching(f"{USER}:{USER}", "user:group, such as root:root")] | None = None
     unit: Annotated[str, matching(r"[A-Za-z0-9:_.@-]{1,200}", "the name of a systemd unit")] | None = None
+
+
+class FileBytes(Model):
+    """What a file that is no text has in it."""
+
+    binary_content: Base64

@@ -299,6 +299,13 @@ def printed(name: str) -> str:
             {"operators": ["0.0.0.0/0"]},
             ['operators: ["0.0.0.0/0"] is the whole world (IPv4); name the ranges that operators come from'],
         ),
+        ("HostFile", {"binary_content": "AAAA"}, ["content: set either content or binary_content"]),
+        ("HostFile", {"content": None}, ["content: set either content or binary_content"]),
+        (
+            "HostFile",
+            {"content": None, "binary_content": "no!"},
+            ["binary_content: 'no!' must be bytes in base64"],
+        ),
         ("OpenStackSite", {"operators": []}, ["operators: [] must not be empty"]),
         (
             "OpenStackSite",
