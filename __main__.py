@@ -4,11 +4,17 @@ from pathlib import Path
 
 import pulumi
 
-from components import DataFortress, EphemeralWorker, HAProxyEdge, Host, WireGuardMesh
+from components import (
+    DataFortress,
+    EphemeralWorker,
+    HAProxyEdge,
+    Host,
+    WireGuardMesh,
+    export_facts,
+    look_before_removal,
+)
 from program import arguments, clouds
-from program.facts import facts
 from program.load import load
-from program.removal import look_first
 
 settings, secrets = load(pulumi.Config(), Path(__file__).parent)
 
@@ -17,15 +23,16 @@ hosts = {
     name: Host(name, arguments.host_args(settings, secrets, sites, name), arguments.host_options(settings, sites, name))
     for name in settings.members
 }
-members = {name: host.member for name, host in hosts.items()}
-mesh = WireGuardMesh("mesh", arguments.mesh_args(settings, secrets, members))
+mesh = WireGuardMesh(
+    "mesh", arguments.mesh_args(settings, secrets, {name: host.member for name, host in hosts.items()})
+)
+members = {name: mesh.member(name) for name in hosts}
 
 
 def on(name: str, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
-    """Options of a service on a host: it comes after the host's part of the mesh and its other dependencies."""
+    """Options of a service on a host: it comes after these."""
     return pulumi.ResourceOptions.merge(
-        arguments.lifetime(settings, sites, name),
-        pulumi.ResourceOptions(depends_on=[hosts[name], mesh.members[name], *needs]),
+        arguments.lifetime(settings, sites, name), pulumi.ResourceOptions(depends_on=[*needs])
     )
 
 
@@ -37,11 +44,20 @@ for name in settings.rollout_order:
         f"{settings.workload.name}-{name}",
         arguments.worker_args(settings, secrets, members, name, database),
         # One after the other: a release that does not come up stops at the first, before the primary site.
-        on(name, mesh.members[database_host], database, *list(workers.values())[-1:]),
+        on(name, database, *list(workers.values())[-1:]),
     )
 edge = HAProxyEdge("edge", arguments.edge_args(settings, secrets, members), on(edge_host, *workers.values()))
 for name, service in {database_host: database, edge_host: edge, **workers}.items():
-    look_first(settings, name, [hosts[name], mesh.members[name], service])
+    look_before_removal(hosts[name], mesh.parts[name], service)
 
 pulumi.export("url", edge.url)
-pulumi.export("fortress", facts(settings, hosts, database, edge))
+export_facts(
+    hosts.values(),
+    mesh,
+    database=database,
+    workers=workers.values(),
+    edge=edge,
+    guests=settings.edge.guests,
+    sites=arguments.sites(settings),
+    limits=settings.verify.model_dump(),
+)

@@ -12,6 +12,7 @@ from .aws_site import AwsSite, AwsSiteArgs
 from .data_fortress import DataFortress, DataFortressArgs
 from .data_volume import VolumeArgs
 from .ephemeral_worker import DatabaseArgs, EphemeralWorker, EphemeralWorkerArgs, WorkloadArgs
+from .facts import SiteArgs, export_facts
 from .haproxy_edge import BackendArgs, ChecksArgs, HAProxyEdge, HAProxyEdgeArgs, TlsArgs
 from .host import Host, HostArgs
 from .host_file import HostFile, HostFileArgs
@@ -19,6 +20,7 @@ from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
 from .openstack_site import OpenStackSite, OpenStackSiteArgs
 from .private_container import PrivateContainer, PrivateContainerArgs
 from .remote import Member
+from .removal import look_before_removal
 from .wireguard_mesh import FlowArgs, WireGuardMesh, WireGuardMeshArgs
 
 __all__ = [
@@ -47,9 +49,12 @@ __all__ = [
     "OpenStackSiteArgs",
     "PrivateContainer",
     "PrivateContainerArgs",
+    "SiteArgs",
     "TlsArgs",
     "VolumeArgs",
     "WireGuardMesh",
     "WireGuardMeshArgs",
     "WorkloadArgs",
+    "export_facts",
+    "look_before_removal",
 ]

@@ -50,6 +50,9 @@ class AwsSiteArgs(TypedDict):
     """Name of the key pair for first logins."""
     public_key: NotRequired[pulumi.Input[str] | None]
     """Its SSH public key, and the pair is made from it; when not given, the region has one of that name."""
+    name_prefix: NotRequired[str | None]
+    """Put before the names in the account of all that is made, with a hyphen, since another stack there may have the
+    same; none when not given. The key pair's name is as it is given."""
 
 
 class AwsSite(pulumi.ComponentResource):
@@ -81,16 +84,17 @@ class AwsSite(pulumi.ComponentResource):
         self.subnet_ids: dict[str, pulumi.Output[str]] = {}
         """Subnets by zone."""
         ipv6 = False
+        prefix = plan.name_prefix
         if network is not None:
             ipv6 = network.get("ipv6", False)
-            self._make_network(name, network, args["zones"], options)
+            self._make_network(name, network, args["zones"], prefix, options)
         elif existing is not None:
             self.vpc_id = pulumi.Output.from_input(existing["vpc_id"])
             self.subnet_ids = {zone: pulumi.Output.from_input(existing["subnets"][zone]) for zone in args["zones"]}
 
         group = sdk.aws.ec2.SecurityGroup(
             f"{name}-group",
-            name=f"{name}-machines",
+            name=cloud.prefixed(prefix, f"{name}-machines"),
             description="Every machine: SSH from operators",
             vpc_id=self.vpc_id,
             opts=options,
@@ -152,23 +156,26 @@ class AwsSite(pulumi.ComponentResource):
             }
         )
 
-    def _make_network(self, name: str, args: AwsNewNetwork, zones: list[str], opts: pulumi.ResourceOptions) -> None:
+    def _make_network(
+        self, name: str, args: AwsNewNetwork, zones: list[str], prefix: str | None, opts: pulumi.ResourceOptions
+    ) -> None:
+        def tags(part: str) -> dict[str, str]:
+            return {"Name": cloud.prefixed(prefix, f"{name}-{part}")}
+
         ipv6 = args.get("ipv6", False)
         network = sdk.aws.ec2.Vpc(
             f"{name}-vpc",
             cidr_block=args["cidr"],
             assign_generated_ipv6_cidr_block=True if ipv6 else None,
-            tags={"Name": f"{name}-vpc"},
+            tags=tags("vpc"),
             opts=opts,
         )
-        gateway = sdk.aws.ec2.InternetGateway(
-            f"{name}-gateway", vpc_id=network.id, tags={"Name": f"{name}-gateway"}, opts=opts
-        )
+        gateway = sdk.aws.ec2.InternetGateway(f"{name}-gateway", vpc_id=network.id, tags=tags("gateway"), opts=opts)
         routes = [sdk.aws.ec2.RouteTableRouteArgs(cidr_block=WORLD_IPV4, gateway_id=gateway.id)]
         if ipv6:
             routes.append(sdk.aws.ec2.RouteTableRouteArgs(ipv6_cidr_block=WORLD_IPV6, gateway_id=gateway.id))
         table = sdk.aws.ec2.RouteTable(
-            f"{name}-routes", vpc_id=network.id, routes=routes, tags={"Name": f"{name}-routes"}, opts=opts
+            f"{name}-routes", vpc_id=network.id, routes=routes, tags=tags("routes"), opts=opts
         )
         for zone in zones:
             subnet = sdk.aws.ec2.Subnet(
@@ -178,7 +185,7 @@ class AwsSite(pulumi.ComponentResource):
                 cidr_block=str(cloud.zone_subnet(IPv4Network(args["cidr"]), zone)),
                 ipv6_cidr_block=_ipv6_subnet(network, zone) if ipv6 else None,
                 assign_ipv6_address_on_creation=True if ipv6 else None,
-                tags={"Name": f"{name}-{zone}"},
+                tags=tags(zone),
                 opts=opts,
             )
             sdk.aws.ec2.RouteTableAssociation(

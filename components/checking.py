@@ -119,8 +119,8 @@ def _normal(value: Any) -> Any:
     """A value as it stands in a stack file: whole numbers arrive as floats from programs in other languages."""
     if isinstance(value, float) and value.is_integer():
         return int(value)
-    if isinstance(value, pulumi.ComponentResource) and hasattr(value, "member"):
-        return value.member
+    if isinstance(value, pulumi.ComponentResource) and isinstance(member := getattr(value, "member", None), Mapping):
+        return member
     return _each(list(value) if isinstance(value, tuple) else value, _normal)
 
 

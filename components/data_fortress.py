@@ -145,6 +145,18 @@ class DataFortress(pulumi.ComponentResource):
             lambda said: answers.certificate(host["name"], said)
         )
         self.ready = account.stdout.apply(lambda _: True)
+        self.host = host["name"]
+        """Name of its host."""
+        self.facts = {
+            "host": self.host,
+            "address": self.address,
+            "port": mariadb.PORT,
+            "name": access.database,
+            "user": access.user,
+            "ca_pem": self.ca_pem,
+            "copy_wanted": bool(args.get("cross_cloud_copy", False)),
+        }
+        """Its part of the output `fortress`, as `fortress.facts.DatabaseFacts` has it."""
         self.register_outputs({"address": self.address, "ca_pem": self.ca_pem, "ready": self.ready})
 
 

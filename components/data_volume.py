@@ -4,7 +4,7 @@ from typing import NotRequired, TypedDict
 
 import pulumi
 
-from fortress import mariadb, push
+from fortress import cloud, mariadb, push
 
 from . import sdk
 from .checking import Facts, check, wrong
@@ -19,6 +19,8 @@ class OpenStackVolumeArgs(TypedDict):
 
     size_gb: int
     """Size in GB (GiB). It can grow, in use, and never shrinks."""
+    name_prefix: NotRequired[str | None]
+    """Put before its name in the project, with a hyphen; none when not given."""
     type: NotRequired[str | None]
     """Volume type of the cloud, its default when not given."""
     availability_zone: NotRequired[str | None]
@@ -48,7 +50,13 @@ def check_volume(component: str, name: str, args: VolumeArgs) -> None:
     """
     made = args.get("openstack")
     values = {"size_gb": made["size_gb"] if made else None, "device": args.get("device")}
-    check(component, name, Facts(mariadb.DataDisk, values, {"": "volume", "size_gb": "volume.openstack.size_gb"}))
+    prefix = {"name_prefix": made.get("name_prefix") if made else None}
+    check(
+        component,
+        name,
+        Facts(mariadb.DataDisk, values, {"": "volume", "size_gb": "volume.openstack.size_gb"}),
+        Facts(cloud.Prefixed, prefix, {"": "volume.openstack"}),
+    )
     if (made is None) == (args.get("device") is None):
         raise wrong(component, name, "volume", "set either openstack or device")
     if args.get("encrypted") and args.get("key") is None:
@@ -80,7 +88,7 @@ def mount(
         size_gb = made["size_gb"]
         volume = sdk.openstack.blockstorage.Volume(
             f"{name}-data",
-            name=f"{name}-data",
+            name=cloud.prefixed(made.get("name_prefix"), f"{name}-data"),
             description="Data of the database",
             size=size_gb,
             volume_type=made.get("type"),

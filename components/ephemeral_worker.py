@@ -11,7 +11,7 @@ from fortress import activation, firewall, push, wireguard, workload
 
 from .checking import Facts, arguments, build, check, wrong
 from .host_file import put, put_fragment, put_script
-from .remote import Member, Target, child_options, command, version, with_depends_on
+from .remote import Member, Target, after, child_options, command, version, with_depends_on
 
 
 class WorkloadArgs(TypedDict):
@@ -74,6 +74,8 @@ class EphemeralWorker(pulumi.ComponentResource):
 
     ready: pulumi.Output[bool]
     """True once the workload has answered its health check."""
+    endpoint: pulumi.Output[str]
+    """Its address in the mesh and port, as an edge takes it. What uses it waits until the workload is healthy."""
 
     def __init__(self, name: str, args: EphemeralWorkerArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = arguments("EphemeralWorker", name, EphemeralWorkerArgs, args)
@@ -166,7 +168,12 @@ class EphemeralWorker(pulumi.ComponentResource):
             ),
         )
         self.ready = healthy.stdout.apply(lambda _: True)
-        self.register_outputs({"ready": self.ready})
+        self.endpoint = after(f"{host['mesh_address']}:{rule.port}", healthy)
+        self.host = host["name"]
+        """Name of its host."""
+        self.uses_database = database is not None
+        """Whether its workload has a database."""
+        self.register_outputs({"ready": self.ready, "endpoint": self.endpoint})
 
 
 def _reach(args: EphemeralWorkerArgs) -> Facts[firewall.AcceptRule]:

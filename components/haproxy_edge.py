@@ -203,6 +203,19 @@ class HAProxyEdge(pulumi.ComponentResource):
                 ),
             )
         self.url = pulumi.Output.from_input(host["address"]).apply(lambda address: f"https://{_in_url(address)}")
+        self.host = host["name"]
+        """Name of its host."""
+        self.facts: dict[str, Any] = {
+            "host": self.host,
+            "url": self.url,
+            "server_name": edge.server_name,
+            "health_path": edge.health_path,
+            "stats_socket": edge.stats_socket,
+            "backends": {each["site"]: each["servers"] for each in (primary, overflow) if each is not _NOWHERE},
+            "silent_ms": haproxy.detection_bound_ms(edge.checks, black_hole=True),
+            "refused_ms": haproxy.detection_bound_ms(edge.checks, black_hole=False),
+        }
+        """Its part of the output `fortress`, as `fortress.facts.EdgeFacts` has it."""
         self.register_outputs({"url": self.url})
 
 

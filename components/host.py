@@ -226,6 +226,8 @@ class Host(pulumi.ComponentResource):
             "public_key": self.public_key,
             "ram_mb": self.ram_mb,
         }
+        self.mesh_network = args["mesh_network"]
+        """The mesh's network."""
         self.register_outputs(
             {
                 "address": self.address,

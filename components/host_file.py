@@ -9,21 +9,23 @@ import pulumi
 from pulumi_command import remote
 
 from fortress import firewall, push, text
-from fortress.host import FileFacts
+from fortress.host import FileBytes, FileFacts
 
-from .checking import arguments, check, facts_of
+from .checking import Facts, arguments, build, check, facts_of, wrong
 from .remote import Member, Target, child_options, command, stack_name
 
 
 class HostFileArgs(TypedDict):
-    """What to put where."""
+    """What to put where. Exactly one of `content` and `binary_content` is given."""
 
     host: Member
     """A `Host`'s `member`."""
     path: str
     """Absolute path on the host."""
-    content: pulumi.Input[str]
-    """The file's text, which lands byte for byte."""
+    content: NotRequired[pulumi.Input[str] | None]
+    """The file's text, which lands byte for byte; or `binary_content`."""
+    binary_content: NotRequired[pulumi.Input[str] | None]
+    """The file in base64, for what is no text; or `content`."""
     private_key: NotRequired[pulumi.Input[str] | None]
     """SSH private key; the SSH agent's when not given."""
     mode: NotRequired[str]
@@ -46,23 +48,37 @@ class HostFile(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: HostFileArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = arguments("HostFile", name, HostFileArgs, args)
-        check("HostFile", name, facts_of(FileFacts, args))
+        content, encoded = args.get("content"), args.get("binary_content")
+        binary = [] if encoded is None else [Facts(FileBytes, {"binary_content": encoded})]
+        check("HostFile", name, facts_of(FileFacts, args), *binary)
+        given = [each for each in (content, encoded) if each is not None]
+        if len(given) != 1:
+            raise wrong("HostFile", name, "content", "set either content or binary_content")
         super().__init__("fortress:index:HostFile", name, {}, opts)
         pushed = put(
             f"{name}-push",
             {"member": args["host"], "private_key": args.get("private_key")},
             args["path"],
-            args["content"],
+            given[0],
             child_options(self, opts),
             mode=args.get("mode", "0644"),
             owner=args.get("owner", "root:root"),
             check=args.get("check"),
             apply=args.get("apply"),
             unit=args.get("unit"),
-            send=push.exact,
+            send=push.exact if encoded is None else lambda text: push.in_base64(_base64(name, text)),
         )
         self.path = pushed.stdout.apply(lambda _: args["path"])
         self.register_outputs({"path": self.path})
+
+
+def _base64(name: str, encoded: str) -> str:
+    """Base64 that was not known before.
+
+    Raises:
+        ValueError: it is none.
+    """
+    return build("HostFile", name, Facts(FileBytes, {"binary_content": encoded})).binary_content
 
 
 def put(

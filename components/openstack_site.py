@@ -52,6 +52,9 @@ class OpenStackSiteArgs(TypedDict):
     """Name of the key pair for first logins."""
     public_key: NotRequired[pulumi.Input[str] | None]
     """Its SSH public key, and the pair is made from it; when not given, the project has one of that name."""
+    name_prefix: NotRequired[str | None]
+    """Put before the names in the project of all that is made, with a hyphen, since another stack there may have the
+    same; none when not given. The key pair's name is as it is given."""
     anti_affinity: NotRequired[bool]
     """Whether a server group keeps machines on different hypervisors."""
 
@@ -85,16 +88,22 @@ class OpenStackSite(pulumi.ComponentResource):
             raise wrong("OpenStackSite", name, "network", "set either network, to create one, or existing, to use one")
         super().__init__("fortress:index:OpenStackSite", name, {}, opts)
         options = child_options(self, opts)
+        prefix = plan.name_prefix
         self.routed: pulumi.Resource | None = None
         """The router's interface: without it no floating address reaches the network. None where none is made."""
         if network is not None:
-            self._make_network(name, network, args["external_network_id"], options)
+            self._make_network(name, network, args["external_network_id"], prefix, options)
         elif existing is not None:
             self.network_id = pulumi.Output.from_input(existing["network_id"])
             self.subnet_id = pulumi.Output.from_input(existing["subnet_id"])
         ssh_port, mesh_port = plan.ssh_port, plan.mesh_port
 
-        internal = _group(f"{name}-internal", "secure-internal", "Every machine: SSH from operators, ICMP", options)
+        internal = _group(
+            f"{name}-internal",
+            cloud.prefixed(prefix, "secure-internal"),
+            "Every machine: SSH from operators, ICMP",
+            options,
+        )
         for operators in cloud.operator_ranges(plan):
             _open(
                 f"{name}-internal-ssh-{cloud.label(operators)}",
@@ -106,8 +115,8 @@ class OpenStackSite(pulumi.ComponentResource):
                 "tcp",
                 ssh_port,
             )
-        hub = _group(f"{name}-hub", f"{name}-hub", "Hubs of the mesh: WireGuard", options)
-        edge = _group(f"{name}-edge", f"{name}-edge", "The edge: HTTP and HTTPS", options)
+        hub = _group(f"{name}-hub", cloud.prefixed(prefix, f"{name}-hub"), "Hubs of the mesh: WireGuard", options)
+        edge = _group(f"{name}-edge", cloud.prefixed(prefix, f"{name}-edge"), "The edge: HTTP and HTTPS", options)
         for version in VERSIONS:
             world = WORLD[version]
             # Paths say by ICMP how wide they are.
@@ -140,7 +149,7 @@ class OpenStackSite(pulumi.ComponentResource):
         """The server group, where anti-affinity was asked for."""
         if args.get("anti_affinity", False):
             apart = sdk.openstack.compute.ServerGroup(
-                f"{name}-apart", name=f"{name}-apart", policies="anti-affinity", opts=options
+                f"{name}-apart", name=cloud.prefixed(prefix, f"{name}-apart"), policies="anti-affinity", opts=options
             )
             self.server_group_id = apart.id
         self.register_outputs(
@@ -156,14 +165,23 @@ class OpenStackSite(pulumi.ComponentResource):
         )
 
     def _make_network(
-        self, name: str, args: OpenStackNewNetwork, external: pulumi.Input[str], opts: pulumi.ResourceOptions
+        self,
+        name: str,
+        args: OpenStackNewNetwork,
+        external: pulumi.Input[str],
+        prefix: str | None,
+        opts: pulumi.ResourceOptions,
     ) -> None:
         network = sdk.openstack.networking.Network(
-            f"{name}-network", name=f"{name}-network", admin_state_up=True, tags=cloud.TAGS, opts=opts
+            f"{name}-network",
+            name=cloud.prefixed(prefix, f"{name}-network"),
+            admin_state_up=True,
+            tags=cloud.TAGS,
+            opts=opts,
         )
         subnet = sdk.openstack.networking.Subnet(
             f"{name}-subnet",
-            name=f"{name}-subnet",
+            name=cloud.prefixed(prefix, f"{name}-subnet"),
             network_id=network.id,
             cidr=args["cidr"],
             ip_version=4,
@@ -172,7 +190,11 @@ class OpenStackSite(pulumi.ComponentResource):
             opts=opts,
         )
         router = sdk.openstack.networking.Router(
-            f"{name}-router", name=f"{name}-router", external_network_id=external, tags=cloud.TAGS, opts=opts
+            f"{name}-router",
+            name=cloud.prefixed(prefix, f"{name}-router"),
+            external_network_id=external,
+            tags=cloud.TAGS,
+            opts=opts,
         )
         self.routed = sdk.openstack.networking.RouterInterface(
             f"{name}-routed", router_id=router.id, subnet_id=subnet.id, opts=opts

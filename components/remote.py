@@ -200,6 +200,11 @@ def with_depends_on(opts: pulumi.ResourceOptions, *resources: pulumi.Resource) -
     return pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(depends_on=list(resources)))
 
 
+def after(value: pulumi.Input[str], resource: pulumi.Resource) -> pulumi.Output[str]:
+    """A value, known as early as it is, whose use waits for a resource: the engine knows a URN before it makes that."""
+    return pulumi.Output.all(value, resource.urn).apply(lambda known: str(known[0]))
+
+
 async def refuse_impostor(hook: pulumi.ResourceHookArgs) -> None:
     """Look at a host's key before anything is sent to it, since the command's own refusal names no fingerprints.
 

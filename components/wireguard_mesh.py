@@ -7,11 +7,11 @@ from typing import Any, NotRequired, TypedDict
 import pulumi
 
 from fortress import firewall, push, wireguard
-from fortress.explain import path_of
+from fortress.explain import path_of, shown
 
 from .checking import Facts, arguments, build, wrong
 from .host_file import put, put_fragment
-from .remote import Member, Target, child_options
+from .remote import Member, Target, after, child_options
 
 SYNC = f"{push.LIBRARY}/wireguard sync {wireguard.INTERFACE}"
 
@@ -55,7 +55,7 @@ class WireGuardMeshArgs(TypedDict):
 
 
 class WireGuardMesh(pulumi.ComponentResource):
-    """The mesh; `members[name]` is what a service on that host waits for."""
+    """The mesh; a service takes its host from `member`, and so waits for that host's part of the mesh."""
 
     def __init__(self, name: str, args: WireGuardMeshArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = arguments("WireGuardMesh", name, WireGuardMeshArgs, args)
@@ -66,7 +66,7 @@ class WireGuardMesh(pulumi.ComponentResource):
         elsewhere = args.get("elsewhere", [])
         _check_elsewhere(name, elsewhere, args["members"], plan, opened)
         super().__init__("fortress:index:WireGuardMesh", name, {}, opts)
-        self.members: dict[str, WireGuardMember] = {
+        self.parts: dict[str, WireGuardMember] = {
             host: WireGuardMember(
                 f"{name}-{host}",
                 _MemberArgs(
@@ -88,7 +88,43 @@ class WireGuardMesh(pulumi.ComponentResource):
             for host, member in args["members"].items()
         }
         """By host, to depend on singly."""
+        self._members = args["members"]
+        self._plan = plan
+        self.facts = {
+            "port": facts.port,
+            "mtu": facts.mtu,
+            "path_mtu": facts.path_mtu,
+            "hubs": facts.hubs,
+            "interface": wireguard.INTERFACE,
+        }
+        """Its part of the output `fortress`, as `fortress.facts.MeshFacts` has it."""
         self.register_outputs({})
+
+    def member(self, name: str) -> Member:
+        """A host as a service there takes it: whatever uses it waits for the host's part of the mesh.
+
+        Raises:
+            ValueError: the mesh has no such member.
+        """
+        self._check_member(name)
+        member = self._members[name]
+        return {**member, "host_key": after(member["host_key"], self.parts[name])}
+
+    def peers(self, name: str) -> list[str]:
+        """Names of a host's direct peers.
+
+        Raises:
+            ValueError: the mesh has no such member.
+        """
+        self._check_member(name)
+        return [peer.name for peer in self._plan.peers[name]]
+
+    def _check_member(self, name: str) -> None:
+        if name not in self._members:
+            known = ", ".join(self._members) or "none"
+            raise wrong(
+                "WireGuardMesh", self.pulumi_resource_name, "members", f"{shown(name)} is not a member; known: {known}"
+            )
 
 
 class _MemberArgs(TypedDict):

@@ -34,7 +34,18 @@ class SshAccess(Model):
     ssh_port: Port = 22
 
 
-class OpenStackPlan(SshAccess):
+def prefixed(prefix: str | None, name: str) -> str:
+    """The name of a resource in a cloud, where another stack may have one of the same name."""
+    return f"{prefix}-{name}" if prefix else name
+
+
+class Prefixed(Model):
+    """Names in a cloud."""
+
+    name_prefix: NamePrefix | None = None
+
+
+class OpenStackPlan(SshAccess, Prefixed):
     """What is asked of an OpenStack project."""
 
     mesh_port: Port = wireguard.PORT
@@ -44,7 +55,7 @@ class OpenStackPlan(SshAccess):
     dns: Sequence[Address] = ()
 
 
-class AwsPlan(SshAccess):
+class AwsPlan(SshAccess, Prefixed):
     """What is asked of an AWS account."""
 
     zones: Annotated[list[Zone], AfterValidator(distinct)]
@@ -103,6 +114,14 @@ def _ipv4(value: str) -> str | None:
 FixedAddress = Annotated[str, Text("an IPv4 address", _ipv4, r"[0-9]+(\.[0-9]+){3}")]
 ContainerName = Annotated[str, matching(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}", "1 to 63 letters, digits, dots, _ and -")]
 Days = Annotated[int, Field(ge=1)]
+# EC2 keeps names that begin with sg- for itself (CreateSecurityGroup, GroupName).
+NamePrefix = Annotated[
+    str,
+    matching(
+        r"(?!sg-|sg$)[a-z]([a-z0-9-]{0,30}[a-z0-9])?",
+        "1 to 32 of a-z, 0-9 and -, starting with a letter and not with sg-, not ending in -",
+    ),
+]
 
 
 class OpenStackAddress(Model):

@@ -1,7 +1,7 @@
 """The stack's output `fortress`: where everything is and which limits hold. Nothing in it is secret.
 
-program/facts.py writes it; the command (fortress/cli/engine/outputs.py) and other stacks read it. The models below are
-the one place that names its fields. Any change of them raises VERSION.
+components/facts.py writes it, for any program; the command (fortress/cli/engine/outputs.py) and other stacks read it.
+The models below are the one place that names its fields. Any change of them raises VERSION.
 """
 
 from __future__ import annotations
@@ -10,13 +10,16 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from fortress import wireguard
+
 OUTPUT = "fortress"
 """Name of the stack output that holds all this."""
 
-VERSION = 2
+VERSION = 3
 """Of these models. The first programs wrote none; what they wrote is read where it has the fields of version 1.
 
-2 has `sites`; of what version 1 wrote, these are not known.
+2 has `sites`; of what version 1 wrote, these are not known. 3 is of any program: `mesh`, `database` and `edge` are None
+where it has none, and a host may have the role `host`.
 """
 
 
@@ -39,7 +42,8 @@ class HostFacts(_Facts):
     public_key: str
     mesh_address: str
     site: str
-    role: Literal["database", "edge", "worker"]
+    role: Literal["database", "edge", "worker", "host"]
+    """`host` is one without a service of the fortress."""
     peers: tuple[str, ...]
     """Direct peers. One that is no host of the stack is set as gone, and still a peer until it leaves the settings."""
     open_tcp: tuple[int, ...]
@@ -79,6 +83,8 @@ class DatabaseFacts(_Facts):
     """The authority that its certificate is verified against."""
     copy_wanted: bool
     """Whether a copy in another cloud is the goal."""
+    clients: tuple[str, ...] | None = None
+    """Hosts whose workload uses it. Versions 1 and 2 have None: there every worker does."""
 
 
 class EdgeFacts(_Facts):
@@ -133,14 +139,22 @@ class LimitFacts(_Facts):
 class StackOutputs(_Facts):
     """All of the output."""
 
-    version: Literal[1, 2]
+    version: Literal[1, 2, 3]
     sites: dict[str, SiteFacts] = {}
     hosts: dict[str, HostFacts]
-    mesh: MeshFacts
-    database: DatabaseFacts
-    edge: EdgeFacts
+    mesh: MeshFacts | None
+    database: DatabaseFacts | None
+    edge: EdgeFacts | None
     bastion: BastionFacts | None
     limits: LimitFacts
+
+    def clients(self) -> list[str]:
+        """Hosts whose workload uses the database."""
+        if self.database is None:
+            return []
+        if self.database.clients is not None:
+            return [name for name in self.hosts if name in self.database.clients]
+        return [name for name, host in self.hosts.items() if host.role == "worker"]
 
     def pairs(self) -> list[tuple[str, str]]:
         """Direct peers, each pair once; the first is the one that measures, and the work is spread over the hosts."""
@@ -158,9 +172,15 @@ class StackOutputs(_Facts):
             pairs.append((first, second))
         return pairs
 
+    @property
+    def interface(self) -> str:
+        """Name of the tunnel's interface, which a host has without a mesh too."""
+        return self.mesh.interface if self.mesh else wireguard.INTERFACE
+
     def dials(self) -> list[tuple[str, str]]:
         """Who dials whom outside the tunnel: each pair of direct peers once, the one whose address stays last."""
-        return [(one, other) if other in self.mesh.hubs else (other, one) for one, other in self.pairs()]
+        hubs = self.mesh.hubs if self.mesh else ()
+        return [(one, other) if other in hubs else (other, one) for one, other in self.pairs()]
 
 
 def parse(found: Any) -> StackOutputs:

@@ -11,10 +11,12 @@ from fortress import firewall, mariadb, wireguard
 from fortress.values import (
     USER,
     Address,
+    Base64,
     HostKey,
     MemberName,
     MeshNetwork,
     Model,
+    OneLine,
     Operators,
     PlainPath,
     Port,
@@ -23,6 +25,17 @@ from fortress.values import (
     matching,
     refusal,
 )
+
+
+class SitePlan(Model):
+    """A location of hosts: who runs it, and where it is."""
+
+    operator: OneLine
+    """Name of the company that runs the machines."""
+    country: Annotated[str, matching(r"[A-Z]{2}", "a country's two letters (ISO 3166), such as NO")]
+    """Where the machines are. `"NO"` in quotes: YAML reads a bare NO as false."""
+    sovereign: bool
+    """Whether personal data may be stored here; must be true for the site of the database."""
 
 
 class HostPlan(Model):
@@ -61,3 +74,9 @@ class FileFacts(Model):
     mode: Annotated[str, matching("0?[0-7]{3}", "an octal mode, such as 0644")] | None = None
     owner: Annotated[str, matching(f"{USER}:{USER}", "user:group, such as root:root")] | None = None
     unit: Annotated[str, matching(r"[A-Za-z0-9:_.@-]{1,200}", "the name of a systemd unit")] | None = None
+
+
+class FileBytes(Model):
+    """What a file that is no text has in it."""
+
+    binary_content: Base64

@@ -25,7 +25,7 @@ class Components(ComponentProvider):
 
     def __init__(self) -> None:
         found = [getattr(pulumi_fortress, name) for name in pulumi_fortress.__all__]
-        components = [one for one in found if issubclass(one, pulumi.ComponentResource)]
+        components = [one for one in found if isinstance(one, type) and issubclass(one, pulumi.ComponentResource)]
         super().__init__(components, NAME, version=semantic(version("data-fortress")))
         schema = json.loads(self.schema or "")
         schema["language"]["python"]["packageName"] = PYTHON

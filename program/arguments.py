@@ -10,6 +10,7 @@ import pulumi
 from components.data_fortress import DataFortress, DataFortressArgs
 from components.data_volume import VolumeArgs
 from components.ephemeral_worker import EphemeralWorkerArgs
+from components.facts import SiteArgs
 from components.haproxy_edge import HAProxyEdgeArgs, TlsArgs
 from components.host import HostArgs
 from components.remote import Bastion, Member
@@ -33,6 +34,14 @@ def lifetime(s: Settings, clouds: Clouds, name: str) -> pulumi.ResourceOptions:
     if host.made:
         return pulumi.ResourceOptions(providers=[clouds.providers[host.site]])
     return pulumi.ResourceOptions(retain_on_delete=True if host.gone else None)
+
+
+def sites(s: Settings) -> dict[str, SiteArgs]:
+    """Who runs the machines of each site, and where they are."""
+    return {
+        name: {"operator": site.operator, "country": site.country, "sovereign": site.sovereign}
+        for name, site in s.sites.items()
+    }
 
 
 def host_options(s: Settings, clouds: Clouds, name: str) -> pulumi.ResourceOptions:
@@ -121,19 +130,23 @@ def database_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) 
         "flush_log_at_commit": s.database.flush_log_at_commit,
         "cross_cloud_copy": s.database.cross_cloud_copy,
         "keep_data": s.database.keep_data,
-        "volume": _volume(volume, secrets, host, members[s.database_host]) if volume else None,
+        "volume": _volume(s, volume, secrets, host, members[s.database_host]) if volume else None,
         "private_key": secrets.ssh_private_key,
     }
 
 
-def _volume(volume: settings.VolumeSettings, secrets: Secrets, host: HostSettings, member: Member) -> VolumeArgs:
+def _volume(
+    s: Settings, volume: settings.VolumeSettings, secrets: Secrets, host: HostSettings, member: Member
+) -> VolumeArgs:
     args: VolumeArgs = {
         "device": volume.device,
         "encrypted": volume.encrypted,
         "key": secrets.database_volume_key if volume.encrypted else None,
     }
-    if volume.size_gb and host.openstack:
+    cloud = s.sites[host.site].openstack
+    if volume.size_gb and host.openstack and cloud:
         args["openstack"] = {
+            "name_prefix": cloud.name_prefix,
             "size_gb": volume.size_gb,
             "type": volume.type,
             "availability_zone": host.openstack.availability_zone,

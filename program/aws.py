@@ -11,7 +11,7 @@ import pulumi
 from components import sdk
 from components.aws_machine import AwsMachineArgs
 from components.aws_site import AwsSiteArgs
-from fortress.cloud import render_cloud_config
+from fortress.cloud import prefixed, render_cloud_config
 from fortress.settings.hosts import AwsHost, AwsSiteSettings, HostSettings
 from fortress.settings.model import Settings, declared
 from fortress.settings.types import PROJECT
@@ -64,6 +64,7 @@ def site_args(s: Settings, name: str, cloud: AwsSiteSettings, found: Found, proj
         "ssh_port": s.ssh.port,
         "key_pair": cloud.key_pair.name,
         "public_key": public_key_of(cloud.key_pair, project),
+        "name_prefix": cloud.name_prefix,
     }
 
 
@@ -82,7 +83,7 @@ def machine_args(s: Settings, clouds: Clouds, name: str, machine: AwsHost) -> Aw
         "group_ids": [site.group_id],
         "disk_gb": machine.disk_gb,
         "spot": machine.spot,
-        "tags": {"Name": name, **machine.tags},
+        "tags": {"Name": prefixed(cloud.name_prefix, name), **machine.tags},
         "user_data": render_cloud_config(name, s.ssh.user),
     }
 

@@ -12,7 +12,7 @@ import pulumi
 from components import sdk
 from components.openstack_machine import OpenStackMachineArgs
 from components.openstack_site import OpenStackSiteArgs
-from fortress.cloud import render_cloud_config
+from fortress.cloud import prefixed, render_cloud_config
 from fortress.settings.hosts import HostSettings, OpenStackHost, OpenStackSiteSettings
 from fortress.settings.model import Settings, declared
 from program.asking import Cloud, Clouds, Found, public_key_of
@@ -65,6 +65,7 @@ def site_args(s: Settings, name: str, cloud: OpenStackSiteSettings, found: Found
         "mesh_port": s.mesh.port,
         "key_pair": cloud.key_pair.name,
         "public_key": public_key_of(cloud.key_pair, project),
+        "name_prefix": cloud.name_prefix,
         "anti_affinity": sum(s.members[host].site == name for host in s.with_role("database")) > 1,
     }
 
@@ -83,7 +84,7 @@ def machine_args(s: Settings, clouds: Clouds, name: str, machine: OpenStackHost)
     # Older clouds refuse an instance whose name ends like an address.
     generation = f"-{host.generation}" if host.role == "worker" else ""
     return {
-        "instance_name": f"{machine.name or declared(name)}{generation}",
+        "instance_name": f"{machine.name or prefixed(cloud.name_prefix, declared(name))}{generation}",
         "flavor": machine.flavor,
         "image_id": clouds.found.images[name],
         "image_pinned": machine.image_pinned,

@@ -1,7 +1,7 @@
 """An edge in front of anything that answers HTTP: two servers at home, and one elsewhere for when they are full."""
 
 import pulumi
-from pulumi_fortress import HAProxyEdge, Host
+from pulumi_fortress import HAProxyEdge, Host, export_facts
 
 host = Host(
     "front",
@@ -27,6 +27,6 @@ edge = HAProxyEdge(
         "overflow": {"site": "elsewhere", "servers": {"web-3": "203.0.113.23:8080"}, "maxconn": 100},
         "health_path": "/",
     },
-    pulumi.ResourceOptions(depends_on=[host]),
 )
 pulumi.export("url", edge.url)
+export_facts([host], edge=edge)  # what `fortress status`, `verify`, `drift` and `report` read

@@ -1,7 +1,7 @@
 """A WireGuard mesh between hosts you already have: one that the others dial, and a backup that flows over it."""
 
 import pulumi
-from pulumi_fortress import Host, WireGuardMesh
+from pulumi_fortress import Host, WireGuardMesh, export_facts
 
 OPERATORS = ["198.51.100.0/24"]  # who may open SSH connections; everyone else is dropped
 NETWORK = "10.9.0.0/24"
@@ -25,7 +25,7 @@ hosts = {
     )
     for name, (address, mesh_address) in HOSTS.items()
 }
-WireGuardMesh(
+mesh = WireGuardMesh(
     "mesh",
     {
         "members": {name: host.member for name, host in hosts.items()},
@@ -39,3 +39,4 @@ WireGuardMesh(
     },
 )
 pulumi.export("public_keys", {name: host.public_key for name, host in hosts.items()})
+export_facts(hosts.values(), mesh)  # what `fortress status`, `verify`, `drift` and `report` read

@@ -3,7 +3,15 @@
 from pathlib import Path
 
 import pulumi
-from pulumi_fortress import DataFortress, EphemeralWorker, HAProxyEdge, Host, WireGuardMesh
+from pulumi_fortress import (
+    DataFortress,
+    EphemeralWorker,
+    HAProxyEdge,
+    Host,
+    WireGuardMesh,
+    export_facts,
+    look_before_removal,
+)
 
 OPERATORS = ["198.51.100.0/24"]  # who may open SSH connections; everyone else is dropped
 NETWORK = "10.9.0.0/24"
@@ -40,29 +48,22 @@ mesh = WireGuardMesh(
         "mtu": 1380,
     },
 )
-
-
-def on(name: str, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
-    """Options of a service on a host: it comes after the host's part of the mesh and its other dependencies."""
-    return pulumi.ResourceOptions(depends_on=[hosts[name], mesh.members[name], *needs])
-
-
+# Who takes a host from the mesh waits for that host's part of it; who takes a worker's endpoint waits for the worker.
 database = DataFortress(
     "db",
     {
-        "host": hosts["oslo-db"].member,
+        "host": mesh.member("oslo-db"),
         "database": "app",
         "user": "app",
         "password": password,
         "clients": NETWORK,
         "privileges": ["SELECT", "INSERT", "UPDATE", "DELETE", "CREATE"],
     },
-    on("oslo-db"),
 )
 worker = EphemeralWorker(
     "notes",
     {
-        "host": hosts["oslo-web"].member,
+        "host": mesh.member("oslo-web"),
         "workload": {
             "name": "notes",
             "packages": ["python3-pymysql"],
@@ -81,15 +82,24 @@ worker = EphemeralWorker(
         },
         "database_password": password,
     },
-    on("oslo-web", mesh.members["oslo-db"], database),
+    pulumi.ResourceOptions(depends_on=[database]),
 )
 edge = HAProxyEdge(
     "edge",
     {
-        "host": hosts["oslo-edge"].member,
+        "host": mesh.member("oslo-edge"),
         "server_name": "notes.example",
-        "primary": {"site": "oslo", "servers": {"oslo-web": f"{HOSTS['oslo-web'][1]}:80"}, "maxconn": 40},
+        "primary": {"site": "oslo", "servers": {"oslo-web": worker.endpoint}, "maxconn": 40},
     },
-    on("oslo-edge", worker),
 )
+for name, service in {"oslo-db": database, "oslo-web": worker, "oslo-edge": edge}.items():
+    look_before_removal(hosts[name], mesh.parts[name], service)  # says what to do where a host is dead by then
 pulumi.export("url", edge.url)
+export_facts(  # what `fortress status`, `verify`, `drift` and `report` read
+    hosts.values(),
+    mesh,
+    database=database,
+    workers=[worker],
+    edge=edge,
+    sites={"oslo": {"operator": "A Norwegian cloud", "country": "NO", "sovereign": True}},
+)

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pulumi
-from pulumi_fortress import EphemeralWorker, FlowArgs, Host, Member, WireGuardMesh
+from pulumi_fortress import EphemeralWorker, FlowArgs, Host, Member, WireGuardMesh, export_facts
 
 OPERATORS = ["192.0.2.10/32"]  # who may open SSH connections; everyone else is dropped
 NETWORK = "10.100.0.0/24"  # the fortress's mesh
@@ -76,11 +76,11 @@ mesh = WireGuardMesh(
         "mtu": 1360,
     },
 )
-for name, host in hosts.items():
+workers = [
     EphemeralWorker(
         f"notes-{name}",
         {
-            "host": host.member,
+            "host": mesh.member(name),
             "workload": {
                 "name": "notes",
                 "packages": ["python3-pymysql"],
@@ -99,5 +99,9 @@ for name, host in hosts.items():
             },
             "database_password": password,
         },
-        pulumi.ResourceOptions(depends_on=[host, *mesh.members.values()]),
+        # They are peers of the hubs first.
+        pulumi.ResourceOptions(depends_on=[mesh.parts[hub] for hub in HUBS]),
     )
+    for name in WORKERS
+]
+export_facts(hosts.values(), mesh, workers=workers)  # what `fortress status`, `verify`, `drift` and `report` read

@@ -126,7 +126,7 @@ def question(outputs: StackOutputs, name: str) -> Question:
     checks_of_host = tuple(Check(kind, name) for kind in KINDS)
 
     def ask(session: ssh.Session) -> list[Check]:
-        words = [*session.sudo, "sh", "-c", script("host-state"), "host-state", outputs.mesh.interface]
+        words = [*session.sudo, "sh", "-c", script("host-state"), "host-state", outputs.interface]
         result = session.run(shlex.join(words), takes=LOOKING_TAKES_S)
         try:
             return judge(outputs, name, read(result.stdout))

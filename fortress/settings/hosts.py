@@ -9,7 +9,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from fortress import mariadb, wireguard
-from fortress.cloud import SMALLEST_VPC, ContainerName, Days, DiskSize, FixedAddress, Zone
+from fortress.cloud import SMALLEST_VPC, ContainerName, Days, DiskSize, FixedAddress, NamePrefix, Zone
+from fortress.host import SitePlan
 from fortress.settings.types import Https, ProjectPath
 from fortress.values import Address, HostKey, Model, Name, Network, OneLine, distinct, matching
 
@@ -100,6 +101,9 @@ class OpenStackSiteSettings(Model):
     """Name of the network that leads outside and provides the floating addresses."""
     network: OpenStackNetwork
     key_pair: KeyPair
+    name_prefix: NamePrefix | None = None
+    """Put before the names that the stack chooses in the project, such as `staging` for `staging-secure-internal`, so
+    that they differ from another stack's. Names in these settings, of the key pair, containers and instances, stay."""
     containers: dict[ContainerName, ObjectContainer] = {}
     """Object containers to create, by name."""
 
@@ -126,20 +130,17 @@ class AwsSiteSettings(Model):
     """Id of an access key; its secret is the setting `aws_secret_access_key`."""
     network: AwsNetwork
     key_pair: KeyPair
+    name_prefix: NamePrefix | None = None
+    """Put before the names that the stack chooses in the account, so that they differ from another stack's. Set it
+    before the first `up`: later it replaces the security group. The key pair's name in these settings stays."""
     image: AwsImage = AwsImage()
     tags: Tags = {}
     """Tags of everything that the stack creates here."""
 
 
-class SiteSettings(Model):
+class SiteSettings(SitePlan):
     """A location of hosts, its operator, and the cloud that provides machines there."""
 
-    operator: OneLine
-    """Name of the company that runs the machines."""
-    country: Annotated[str, matching(r"[A-Z]{2}", "a country's two letters (ISO 3166), such as NO")]
-    """Where the machines are. `"NO"` in quotes: YAML reads a bare NO as false."""
-    sovereign: bool
-    """Whether personal data may be stored here; must be true for the site of the database."""
     openstack: OpenStackSiteSettings | None = None
     aws: AwsSiteSettings | None = None
 

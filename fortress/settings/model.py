@@ -10,9 +10,10 @@ from pydantic import AfterValidator, Field, model_validator
 
 from fortress import firewall, haproxy, mariadb, wireguard, workload
 from fortress.explain import Place, check, shown
+from fortress.limits import Limits
 from fortress.settings import hosts as host_settings
 from fortress.settings.hosts import HostSettings, Role, SiteSettings
-from fortress.settings.types import ProjectPath, limits
+from fortress.settings.types import ProjectPath
 from fortress.values import (
     Address,
     Device,
@@ -206,40 +207,6 @@ class EdgeSettings(Model):
         return haproxy.Checks(**self.checks.model_dump(), connect_ms=self.timeout_connect_ms)
 
 
-class Verify(Model):
-    """Limits of `fortress verify`."""
-
-    rtt_ms: dict[str, Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], AfterValidator(limits)]] = {}
-    """Minimum and maximum round trip between two sites through the tunnel, in ms: `{frankfurt-oslo: [20, 30]}`."""
-    loss_percent: Annotated[float, Field(ge=0, lt=100)] = 1.0
-    """Maximum share of 100 pings through a tunnel that get no answer, in percent, whichever way they are lost."""
-    handshake_s: Annotated[int, Field(ge=60)] = 180
-    """Maximum seconds since the last handshake with a peer; a tunnel in use makes one every two minutes."""
-    certificate_days: Annotated[int, Field(ge=1)] = 14
-    """Minimum days for which a certificate must still be valid."""
-    key_age_days: Annotated[int, Field(ge=1)] = 365
-    """Maximum age of a host's WireGuard key, in days; NIST SP 800-57 gives such keys one to two years."""
-    clock_offset_ms: Annotated[int, Field(ge=1)] = 100
-    """Maximum difference between a host's clock and the operator's, in ms."""
-    failover_s: Annotated[float, Field(gt=0, le=60)] = 3.0
-    """Maximum seconds until the edge stops using a dead server, as computed from `edge.checks`."""
-    replication_lag_s: Annotated[float, Field(gt=0, le=86_400)] = 10.0
-    """Maximum seconds that a copy of the database may be behind."""
-    iowait_percent: Annotated[float, Field(gt=0, le=100)] = 5.0
-    """Maximum I/O wait of the database's host, in percent of its processors' time."""
-    iops_4k: Annotated[int, Field(ge=1)] = 50_000
-    """Minimum IOPS of the database's disk at 4 KiB, 70 % reads; measured with `--io` only."""
-    iops_16k: Annotated[int, Field(ge=1)] = 50_000
-    """The same at 16 KiB, InnoDB's page size."""
-    commit_ms: Annotated[float, Field(gt=0, le=10_000)] = 10.0
-    """Maximum ms that 99 of 100 commits to disk (fdatasync) may take; etcd's documentation asks for the same."""
-    ports: list[Port] = [21, 22, 23, 25, 53, 80, 111, 139, 443, 445, 2375, 3306, 4444, 4567, 4568, 5432, 6443, 8080]
-    """TCP ports tried on each host's outside address."""
-    firewall_tables: firewall.Tables = []
-    """nftables tables that other tools maintain on hosts, such as `ip nat`: a new host may have them, and `fortress
-    drift` leaves them alone."""
-
-
 class Settings(Model):
     """A whole stack."""
 
@@ -250,7 +217,7 @@ class Settings(Model):
     database: DatabaseSettings = DatabaseSettings()
     workload: WorkloadSettings
     edge: EdgeSettings
-    verify: Verify = Verify()
+    verify: Limits = Limits()
 
     @model_validator(mode="after")
     def _agree(self) -> Settings:
@@ -341,11 +308,8 @@ class Settings(Model):
             taken.setdefault(address, path)
 
     def _verify_problems(self) -> Iterable[str]:
-        pairs = {"-".join(sorted((one, other))) for one in self.sites for other in self.sites}
-        for pair in self.verify.rtt_ms:
-            if pair not in pairs:
-                known = ", ".join(sorted(pairs))
-                yield f"verify.rtt_ms: {shown(pair)} must be two sites in alphabetical order: {known}"
+        if wrong := self.verify.pairs_problem(self.sites):
+            yield f"verify.{wrong}"
 
     def _volume_problems(self) -> Iterable[str]:
         volume, host = self.database.volume, self.hosts[self.database_host]

@@ -1,4 +1,4 @@
-"""Types used only in stack files: paths in the project, and limits."""
+"""Types used only in stack files."""
 
 from __future__ import annotations
 
@@ -14,13 +14,6 @@ PROJECT = "data-fortress"
 def _project_path(value: str) -> str | None:
     path = PurePosixPath(value)
     return None if path.is_absolute() or ".." in path.parts else value
-
-
-def limits(value: list[float]) -> list[float]:
-    """A minimum and a maximum."""
-    if len(value) != 2 or not 0 <= value[0] <= value[1]:
-        raise ValueError("must be the minimum and maximum round trip in ms, such as [20, 30]")
-    return value
 
 
 Https = Annotated[

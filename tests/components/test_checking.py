@@ -38,6 +38,7 @@ NAMES = "must be a name of lower-case letters, digits, dots and hyphens, at most
 ADDRESS = "must be the IPv4 or IPv6 address of one machine, such as 192.0.2.11"
 MEMBERS = "is not a member; known: db, edge, fra-1, fra-2"
 PATH = "must be a plain absolute path, such as /etc/ssl/private/site.pem"
+PREFIX = "must be 1 to 32 of a-z, 0-9 and -, starting with a letter and not with sg-, not ending in -"
 LONG = "/opt" + "/a" * 99
 HOST: dict[str, Any] = {
     "address": "192.0.2.11",
@@ -298,7 +299,29 @@ def printed(name: str) -> str:
             {"operators": ["0.0.0.0/0"]},
             ['operators: ["0.0.0.0/0"] is the whole world (IPv4); name the ranges that operators come from'],
         ),
+        ("HostFile", {"binary_content": "AAAA"}, ["content: set either content or binary_content"]),
+        ("HostFile", {"content": None}, ["content: set either content or binary_content"]),
+        (
+            "HostFile",
+            {"content": None, "binary_content": "no!"},
+            ["binary_content: 'no!' must be bytes in base64"],
+        ),
         ("OpenStackSite", {"operators": []}, ["operators: [] must not be empty"]),
+        (
+            "OpenStackSite",
+            {"operators": ["192.0.2.0/24"], "name_prefix": "a-"},
+            [f"name_prefix: 'a-' {PREFIX}"],
+        ),
+        (
+            "AwsSite",
+            {"operators": ["192.0.2.0/24"], "name_prefix": "sg-two"},
+            [f"name_prefix: 'sg-two' {PREFIX}"],
+        ),
+        (
+            "DataFortress",
+            {"volume": {"openstack": {"size_gb": 10, "instance_id": "i", "name_prefix": "A"}}},
+            [f"volume.openstack.name_prefix: 'A' {PREFIX}"],
+        ),
     ],
 )
 def test_what_is_known_is_refused_before_anything_is_registered(

@@ -192,12 +192,15 @@ def test_ready_comes_after_the_gate() -> None:
     def program() -> Mapping[str, Any]:
         made = EphemeralWorker("fra-1", args())
         local.Command("late", create=made.ready.apply(str))
+        local.Command("asks", create=made.endpoint)
         return {"ready": made.ready}
 
     done = run(program)
     assert (done.outputs["ready"].value, done.outputs["ready"].secret) == (True, False)
     assert "fra-1-healthy" in done.resources["late"].waits
-    assert done.registered["fra-1"] == {"ready": True}
+    assert done.resources["asks"].inputs["create"] == f"{args()['host']['mesh_address']}:{WORK['port']}"
+    assert "fra-1-healthy" in done.resources["asks"].waits
+    assert done.registered["fra-1"] == {"ready": True, "endpoint": done.resources["asks"].inputs["create"]}
     assert not worker(preview=True).outputs["ready"].known
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Mapping
 from typing import Any
 
@@ -38,6 +39,29 @@ def test_a_plain_file() -> None:
     assert secret_paths(done.resources["motd-push"].inputs) == {"connection"}
     assert done.outputs["path"].value == "/etc/motd"
     assert done.registered["motd"] == {"path": "/etc/motd"}
+
+
+@pytest.mark.parametrize("later", [False, True])
+def test_bytes_land_as_they_are(later: bool) -> None:
+    raw = bytes(range(256))
+    encoded = base64.b64encode(raw).decode()
+
+    def program() -> None:
+        given = pulumi.Output.from_input(encoded) if later else encoded
+        HostFile("logo", {"host": member(), "path": "/srv/logo.png", "binary_content": given})
+
+    stdin = plain(run(program).resources["logo-push"].inputs["stdin"])
+    assert isinstance(stdin, str)
+    assert stdin.endswith(push.BASE64_END)
+    assert push.received(stdin).encode(errors="surrogateescape") == raw
+
+
+def test_what_comes_later_and_is_no_base64_is_refused() -> None:
+    def program() -> None:
+        HostFile("logo", {"host": member(), "path": "/srv/logo", "binary_content": pulumi.Output.from_input("no!")})
+
+    with pytest.raises(ValueError, match=r'HostFile "logo": binary_content: \'no!\' must be bytes in base64'):
+        run(program)
 
 
 def test_every_option_stands_in_the_command() -> None:

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from fortress import text
 from fortress.facts import parse as parse_output
@@ -149,7 +148,7 @@ def test_outputs() -> None:
     peers = {worker: ["oslo-db", "oslo-edge"] for worker in WORKERS}
     peers |= {hub: ["fra-1", "fra-2", "oslo-web"] for hub in ("oslo-db", "oslo-edge")}
     assert facts == {
-        "version": 2,
+        "version": 3,
         "sites": {
             "oslo": {"operator": "A Norwegian cloud", "country": "NO", "sovereign": True},
             "frankfurt": {"operator": "Amazon Web Services", "country": "DE", "sovereign": False},
@@ -185,6 +184,7 @@ def test_outputs() -> None:
             "user": "app",
             "ca_pem": PEM,
             "copy_wanted": False,
+            "clients": ["fra-1", "fra-2", "oslo-web"],
         },
         "edge": {
             "host": "oslo-edge",
@@ -226,8 +226,8 @@ def test_an_output_that_the_model_does_not_have_stops_the_program(
     preview: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """At once, whether or not hosts have answered yet."""
-    monkeypatch.setattr("program.facts.INTERFACE", 7)
-    with pytest.raises(ValidationError, match=r"mesh\.interface\n  Input should be a valid string"):
+    monkeypatch.setattr("components.facts.VERSION", 4)
+    with pytest.raises(ValueError, match=r"^export_facts: version: 4 must be 1, 2 or 3$"):
         made_of(changed({}), preview=preview)
 
 

@@ -237,6 +237,35 @@ def test_the_data_is_on_a_volume_of_its_own() -> None:
     )
 
 
+def names(done: Run) -> dict[str, str]:
+    """How each thing is called in its cloud, as far as it has a name there."""
+    found = {name: inputs(done, name) for name in of_a_cloud(done)}
+    tags = {name: known["tags"] for name, known in found.items() if isinstance(known.get("tags"), dict)}
+    tagged = {name: known.get("name") or tags.get(name, {}).get("Name") for name, known in found.items()}
+    return {name: known for name, known in tagged.items() if known}
+
+
+def test_a_prefix_is_before_every_name_that_the_stack_chooses_in_a_cloud() -> None:
+    before = as_it_stands()
+    after = fortress({"sites/oslo/openstack/name_prefix": "two", "sites/frankfurt/aws/name_prefix": "two"})
+    old, new = names(before), names(after)
+    by_settings = {name for name in old if name.endswith("-container")}
+    by_settings |= {f"{name}-machine-instance" for name in ("oslo-db", "fra-1.1", "fra-2.1")} | {"oslo-db-machine-port"}
+    assert new == {name: known if name in by_settings else f"two-{known}" for name, known in old.items()}
+    some = {
+        "secure-internal",
+        "oslo-network",
+        "db-data",
+        "oslo-edge",
+        "frankfurt-machines",
+        "frankfurt-vpc",
+        "oslo-web-1",
+    }
+    assert {f"two-{name}" for name in some} <= {*new.values()}
+    described = {name for name in changed_inputs(before, after) if name not in old}
+    assert described == {f"{name}-machine-address" for name in ("oslo-edge", "oslo-web.1")}, "by the machine's name"
+
+
 def test_what_nobody_deletes_by_mistake() -> None:
     protected = {name for name, found in as_it_stands().resources.items() if found.protect}
     assert protected == {

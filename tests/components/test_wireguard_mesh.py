@@ -210,9 +210,23 @@ def test_children_wait_for_what_the_mesh_waits_for() -> None:
 def test_a_member_is_what_a_service_waits_for() -> None:
     def program() -> None:
         mesh = WireGuardMesh("mesh", args())
-        local.Command("service", create="true", opts=pulumi.ResourceOptions(depends_on=[mesh.members["fra-1"]]))
+        local.Command("service", create="true", opts=pulumi.ResourceOptions(depends_on=[mesh.parts["fra-1"]]))
 
     assert run(program).resources["service"].waits == {f"mesh-fra-1-{file}" for file in ("mtu", "peer-db", "peer-edge")}
+
+
+@pytest.mark.parametrize("preview", [True, False])
+def test_who_takes_a_host_from_the_mesh_waits_for_its_part(preview: bool) -> None:
+    def program() -> None:
+        mesh = WireGuardMesh("mesh", args())
+        local.Command("service", create=pulumi.Output.from_input(mesh.member("fra-1")["host_key"]))
+        assert {**mesh.member("fra-1"), "host_key": ""} == {**members()["fra-1"], "host_key": ""}
+        with pytest.raises(ValueError, match=r'^WireGuardMesh "mesh": members: \'fra-9\' is not a member; known: db, '):
+            mesh.member("fra-9")
+
+    service = run(program, preview=preview).resources["service"]
+    assert service.waits == {f"mesh-fra-1-{file}" for file in ("mtu", "peer-db", "peer-edge")}
+    assert service.inputs["create"] == members()["fra-1"]["host_key"], "known before there is a mesh"
 
 
 def test_a_member_that_is_gone_is_left_alone_and_the_others_are_not() -> None:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from fortress.settings import model as settings
+from fortress.limits import Limits
 from tests.doubles.certificates import issue
 from tests.doubles.edge_server import edge_server
 from tests.doubles.mariadb_server import mariadb_server
@@ -181,7 +181,7 @@ def standing_fortress(
             },
             "bastion": None,
             "limits": {
-                **settings.Verify().model_dump(),
+                **Limits().model_dump(),
                 "rtt_ms": {"frankfurt-oslo": [20.0, 30.0]},
                 "iowait_percent": 100.0,
                 "ports": [_closed_port()],

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from fortress.settings import model as settings
+from fortress.limits import Limits
 from tests.doubles.standing_fortress import exported
 from tests.engine.openssh import Server, sshd
 
@@ -22,7 +22,7 @@ def facts(server: Server, **changes: Any) -> dict[str, Any]:
     """What the stack's output says of one host."""
     where = {"address": server.host, "port": server.port, "user": server.user, "host_key": server.host_key}
     place = {"public_key": "", "mesh_address": "10.100.0.1", "site": "oslo", "role": "database"}
-    limits = {**settings.Verify().model_dump(), "rtt_ms": {}, "ports": []}
+    limits = {**Limits().model_dump(), "rtt_ms": {}, "ports": []}
     edge = {"host": "a", "url": "", "server_name": "", "health_path": "", "stats_socket": "", "backends": {}}
     mesh = {"network": "10.100.0.0/24", "port": 51820, "interface": "wg0"}
     database = {"name": "app", "user": "app", "ca_pem": "", "copy_wanted": False}

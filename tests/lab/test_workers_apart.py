@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -54,6 +55,13 @@ class Workers:
             raise EngineError(done.stdout)
         return done.stdout
 
+    def checks(self, verb: str) -> dict[tuple[str, str], str]:
+        """What `fortress VERB` finds of this stack, by check and host."""
+        tool = str(Path(sys.executable).with_name("fortress"))
+        words = ["env", "-C", str(self.project), tool, verb, "--stack", "workers", "--json"]
+        said = json.loads(api.in_operator(words, timeout=120).stdout)
+        return {(check["name"], check["host"]): f"{check['status']} {check['detail']}" for check in said["checks"]}
+
 
 def guests(fortress: Fortress) -> dict[str, str]:
     """What `drift` says of peers that are not the fortress's own, by hub; everything must hold.
@@ -90,6 +98,13 @@ def test_workers_join_and_leave_alone(fortress: Fortress, tmp_path: Path) -> Non
                 hub: f"a peer pushed by workers-{hub}-peer-fra-3, of another stack or formerly of this one"
                 for hub in HUBS
             }
+            looked, measured = workers.checks("status"), workers.checks("verify")
+            for found in (looked, measured):
+                assert {host for _, host in found} == {"fra-3"}
+                assert [line for line in found.items() if not line[1].startswith("ok")] == []
+            assert looked["services", "fra-3"] == "ok notes, wg-quick@wg0"
+            assert measured["unknown peers", "fra-3"] == "ok not of this stack, and pushed: oslo-db, oslo-edge"
+            assert workers.checks("drift")
             said = fortress.up()
             # The edge's configuration, the wait for what it still serves by the old one, and its gate.
             assert re.search(r"Resources:\n +~ 3 updated\n +\d+ unchanged\n", said), said

@@ -11,7 +11,7 @@ from fortress.cli.check.kinds import Kind
 from fortress.cli.report.page import ReportData
 from fortress.cli.report.up import Touched, Up
 from fortress.facts import StackOutputs
-from fortress.settings import model as settings
+from fortress.limits import Limits
 
 NOW = 1_795_000_000.0
 DAY_S = 86_400.0
@@ -87,7 +87,7 @@ def standing(workers: Mapping[str, int]) -> StackOutputs:
         },
         "bastion": None,
         "limits": {
-            **settings.Verify().model_dump(),
+            **Limits().model_dump(),
             "rtt_ms": {"frankfurt-oslo": [20.0, 30.0]},
             "handshake_s": 180,
             "ports": [22, 80],
@@ -113,6 +113,8 @@ def measured(facts: StackOutputs, run: int = 0) -> tuple[Check, ...]:
     for name, host in facts.hosts.items():
         if host.role == "worker":
             found.append(Check(Kind.DATABASE_OVER_TLS, name).ok("TLSv1.3"))
+    assert facts.edge is not None
+    assert facts.database is not None
     edge = facts.edge.host
     for backend, servers in facts.edge.backends.items():
         found += [Check(Kind.BACKEND, edge, f"{backend}/{server}", limit="UP").ok("UP") for server in servers]

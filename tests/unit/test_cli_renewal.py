@@ -34,27 +34,33 @@ def as_root(found: StackOutputs) -> StackOutputs:
 def test_the_command_is_the_one_of_up_for_a_host(renew: Callable[..., str], host: str, command: str) -> None:
     facts = mariadb.Authority(address="10.100.0.2", names=("oslo-db",))
     assert mariadb.authority_arguments(facts) == ("ensure", "10.100.0.2", "oslo-db")
-    said = renew("prod", standing())
+    found = standing()
+    service = found.edge if renew is renewal.of_edge else found.database
+    said = renew("prod", found, service)
     assert said == f"renew it: fortress ssh {host} --stack prod -- 'sudo {command}'"
-    assert renew("prod", as_root(standing())).endswith(f"-- '{command}'")
+    assert renew("prod", as_root(found), service).endswith(f"-- '{command}'")
 
 
 def test_words_are_quoted_for_both_shells() -> None:
     found = standing()
+    assert found.edge is not None
     edge = found.edge.model_copy(update={"server_name": "$(id) 'x'"})
-    said = renewal.of_edge("a b", found.model_copy(update={"edge": edge})).removeprefix("renew it: ")
+    said = renewal.of_edge("a b", found, edge).removeprefix("renew it: ")
     *words, sent = shlex.split(said)
     assert words == ["fortress", "ssh", "oslo-edge", "--stack", "a b", "--"]
     assert shlex.split(sent)[-1] == "$(id) 'x'"
 
 
-@pytest.mark.parametrize("renew", [renewal.of_edge, renewal.of_database])
-def test_nothing_is_said_that_would_do_nothing(renew: Callable[..., str]) -> None:
+@pytest.mark.parametrize("service", ["edge", "database"])
+def test_nothing_is_said_that_would_do_nothing(service: str) -> None:
     """Scripts leave a certificate alone that is good for longer, and a host that is gone is not asked."""
     assert f"renew_seconds={haproxy.RENEW_DAYS * 86400} " in script("mariadb-authority")
-    assert renew("prod", standing(certificate_days=30)).startswith("renew it: ")
-    assert renew("prod", standing(certificate_days=31)).startswith(
-        "renew it, possible from 30 days before it expires: "
-    )
+    renew: Callable[..., str] = getattr(renewal, f"of_{service}")
+
+    def said(found: StackOutputs) -> str:
+        return renew("prod", found, getattr(found, service))
+
+    assert said(standing(certificate_days=30)).startswith("renew it: ")
+    assert said(standing(certificate_days=31)).startswith("renew it, possible from 30 days before it expires: ")
     gone: dict[str, Any] = {"hosts": {}}
-    assert "ssh" not in renew("prod", standing().model_copy(update=gone))
+    assert "ssh" not in said(standing().model_copy(update=gone))

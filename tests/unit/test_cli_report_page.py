@@ -9,6 +9,7 @@ import json
 import re
 from dataclasses import replace
 from html.parser import HTMLParser
+from typing import Any
 
 import pytest
 
@@ -117,6 +118,21 @@ def test_country_and_operator_of_each_site_are_shown(text: str) -> None:
 def test_a_program_gets_the_sites_too() -> None:
     found = json.loads(report.as_json(example_report.facts()))
     assert found["sites"]["oslo"] == {"operator": "The cloud of oslo", "country": "NO", "sovereign": True}
+
+
+@pytest.mark.parametrize("missing", [("edge",), ("database",), ("mesh", "database", "edge")])
+def test_a_stack_may_be_without_them(missing: tuple[str, ...]) -> None:
+    """The page has what is left, and says nothing of what is not there."""
+    facts = example_report.facts()
+    less: dict[str, Any] = dict.fromkeys(missing)
+    hosts = {name: host.model_copy(update={"role": "host"}) for name, host in facts.outputs.hosts.items()}
+    outputs = facts.outputs.model_copy(update={**less, "hosts": hosts} if "edge" in missing else less)
+    page = report.as_html(replace(facts, outputs=outputs))
+    assert [name for name in hosts if f'id="host-{name}"' not in page] == []
+    assert ("answers at" in page) == ("outside</text>" in page) == ("edge" not in missing)
+    assert "from these to" not in page
+    found = json.loads(report.as_json(replace(facts, outputs=outputs)))
+    assert [*found["hosts"]] == [*hosts]
 
 
 def test_states_are_told_in_words_too(text: str) -> None:

@@ -14,7 +14,7 @@ from fortress.cli.engine import outputs as stack
 from fortress.cli.engine import run as engine
 from fortress.cli.engine.state import SECRET as MARK
 from fortress.facts import StackOutputs
-from fortress.settings import model as settings
+from fortress.limits import Limits
 from tests.doubles.standing_fortress import exported
 
 SECRET = {**MARK, "ciphertext": "v1:abc"}
@@ -70,7 +70,7 @@ def outputs(**changes: Any) -> dict[str, Any]:
             "refused_ms": 1200,
         },
         "bastion": None,
-        "limits": {**settings.Verify().model_dump(), "rtt_ms": {"fra-oslo": [20, 30]}, "ports": [22]},
+        "limits": {**Limits().model_dump(), "rtt_ms": {"fra-oslo": [20, 30]}, "ports": [22]},
     }
     return {"fortress": {**found, **changes}}
 
@@ -81,6 +81,7 @@ def read(found: dict[str, Any]) -> StackOutputs:
 
 def test_reads_the_outputs() -> None:
     found = read(outputs())
+    assert found.mesh is not None
     assert found.mesh.mtu == 1360
     assert found.hosts["fra-1"].peers == ("oslo-db", "oslo-edge")
     assert found.bastion is None
@@ -142,11 +143,11 @@ def test_an_output_that_was_written_before_there_were_versions_is_read_where_it_
         (outputs(version="3"), r"another version of this program \(version: "),
         ({"fortress": "none"}, r"another version of this program \(fortress: "),
         (
-            outputs(version=3, mesh=None),
+            outputs(version=4, mesh=None),
             r"^output 'fortress' of stack 'lab' was written by a newer version of this program "
-            r"\(version 3; this one reads 2\); update data-fortress$",
+            r"\(version 4; this one reads 3\); update data-fortress$",
         ),
-        (outputs(version=3.0), r"newer version of this program \(version 3; this one reads 2\)"),
+        (outputs(version=4.0), r"newer version of this program \(version 4; this one reads 3\)"),
         ({}, "^stack 'lab' has no output"),
     ],
 )

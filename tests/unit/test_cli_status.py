@@ -155,6 +155,19 @@ def test_hosts_are_asked_once_each_and_a_silent_one_is_said_to_be(
     assert narrow.splitlines()[2].startswith("unknown  fra-1: up -, peers -")
 
 
+def test_a_stack_may_have_hosts_alone(tmp_path: Path) -> None:
+    (tmp_path / "f").mkdir()
+    with standing_fortress(
+        tmp_path / "f", scripts={"fra-1": {"sh": f"[ $4 = wg0 ] && printf '%s' '{WELL}'"}}
+    ) as standing:
+        host = {**standing.facts["hosts"]["fra-1"], "role": "host"}
+        nothing = dict.fromkeys(("mesh", "database", "edge"))
+        outputs = parse({**standing.facts, **nothing, "version": 3, "hosts": {"fra-1": host}})
+        found = status.ask(outputs, ssh.prepare(standing.key, {}), timeout=5)
+    assert [(check.name, str(check.status)) for check in found] == [(name, "ok") for name in NAMES]
+    assert " host " in status.as_table(outputs, "lab", found, terminal=False, width=120).splitlines()[1]
+
+
 @pytest.mark.parametrize("width", [None, 90, 80, 60])
 def test_a_hosts_name_stays_in_one_piece_at_any_width(fortress: Fortress, width: int | None) -> None:
     outputs = parse(fortress.facts)

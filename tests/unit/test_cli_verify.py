@@ -106,6 +106,41 @@ def test_everything_holds_and_everything_is_asked(fortress: Fortress) -> None:
     assert found["edge certificate", "oslo-edge"].value == 89.9
 
 
+NOT_THERE = {
+    "database": {
+        "database over TLS",
+        "database without TLS",
+        "database from outside",
+        "database certificate",
+        "I/O wait",
+    },
+    "edge": {"failover", "https answer", "http redirect", "edge certificate"},
+    "mesh": {"interface MTU"},
+}
+OF_PAIRS = ("backend ", "round trip ", "loss ", "tunnel MTU ", "path MTU ")
+
+
+@pytest.mark.parametrize("missing", [("database",), ("edge",), ("database", "edge"), ("database", "edge", "mesh")])
+def test_what_a_stack_does_not_have_is_not_asked(fortress: Fortress, missing: tuple[str, ...]) -> None:
+    whole = {name for name, _ in checked(fortress)}
+    found = checked(fortress, changes={"version": 3, **dict.fromkeys(missing)})
+    assert statuses(found) == {}
+    left = {name for name, _ in found}
+    assert whole - left == {
+        name
+        for name in whole
+        if any(name in NOT_THERE[part] for part in missing)
+        or ("edge" in missing and name.startswith("backend "))
+        or ("mesh" in missing and name.startswith(OF_PAIRS))
+    }
+
+
+def test_a_worker_without_a_database_is_not_asked_for_it(fortress: Fortress) -> None:
+    database = {**fortress.facts["database"], "clients": []}
+    found = checked(fortress, changes={"version": 3, "database": database})
+    assert ("database over TLS", "fra-1") not in found
+
+
 def test_one_connection_a_host_and_only_commands_that_read(fortress: Fortress) -> None:
     checked(fortress)
     assert {name: server.logins for name, server in fortress.hosts.items()} == dict.fromkeys(fortress.hosts, 1)
@@ -293,14 +328,17 @@ def test_a_certificate_about_to_end_comes_with_what_renews_it(
     fortress: Fortress, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The command only for a certificate that a host made: another one's owner renews it."""
+    facts = parse(fortress.facts)
+    assert facts.database is not None
+    assert facts.edge is not None
     late_s = 290 * DAY_S
     found = checked(fortress, ahead_s=late_s)
     database, edge = found["database certificate", "oslo-db"], found["edge certificate", "oslo-edge"]
-    assert (database.value, database.detail) == (9.9, renewal.of_database("lab", parse(fortress.facts)))
+    assert (database.value, database.detail) == (9.9, renewal.of_database("lab", facts, facts.database))
     assert (edge.value, edge.detail) == (-200.1, f"expired: {renewal.OF_OTHERS}")
     monkeypatch.setattr(outside, "_MADE_THERE", issue(SERVER_NAME).certificate.subject)
     edge = checked(fortress, ahead_s=80 * DAY_S)["edge certificate", "oslo-edge"]
-    assert (edge.value, edge.detail) == (9.9, renewal.of_edge("lab", parse(fortress.facts)))
+    assert (edge.value, edge.detail) == (9.9, renewal.of_edge("lab", facts, facts.edge))
     assert "--stack lab" in edge.detail
 
 

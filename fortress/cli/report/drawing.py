@@ -112,8 +112,8 @@ class Drawing:
     width: float = WIDTH
 
 
-def lay_out(places: Sequence[Spot], links: Sequence[Link], edge: str) -> Drawing:
-    """Compute the layout. `edge` is the host that serves clients outside; its site comes first."""
+def lay_out(places: Sequence[Spot], links: Sequence[Link], edge: str | None) -> Drawing:
+    """Compute the layout. `edge` is the host that serves clients outside, if there is one; its site comes first."""
     home = next((place.site for place in places if place.name == edge), "")
     sites = sorted({place.site for place in places}, key=lambda site: (site != home, site))
     roles = {place.name: place.role for place in places}
@@ -141,7 +141,7 @@ def lay_out(places: Sequence[Spot], links: Sequence[Link], edge: str) -> Drawing
                 hosts[name] = Box(_column(number), y, BOX_WIDTH, heights[name])
                 y = hosts[name].bottom + BETWEEN_BOXES
         top = lane.bottom + BETWEEN_LANES
-    box = hosts.get(edge, Box(_column(0), LANE_HEAD, BOX_WIDTH, BOX_HEIGHT))
+    box = hosts.get(edge or "", Box(_column(0), LANE_HEAD, BOX_WIDTH, BOX_HEIGHT))
     outside = Box(0, box.middle - BOX_HEIGHT / 2, OUTSIDE_WIDTH, BOX_HEIGHT)
     return Drawing(
         height=top - BETWEEN_LANES,

@@ -187,7 +187,8 @@ def _spread(checks: Sequence[Check]) -> str:
 def groups(facts: ReportData) -> list[list[Row]]:
     """The checks by their kinds, in the order in which `fortress verify` shows them."""
     names = slugs(facts.outputs, facts.checks)
-    servers = {f"{backend}/{name}": name for backend, found in facts.outputs.edge.backends.items() for name in found}
+    backends = facts.outputs.edge.backends if facts.outputs.edge else {}
+    servers = {f"{backend}/{name}": name for backend, found in backends.items() for name in found}
     found: dict[Kind, list[Row]] = {}
     for check in facts.checks:
         other = servers.get(check.about, "") if check.kind is Kind.BACKEND else check.about

@@ -54,18 +54,19 @@ def pairs(outputs: StackOutputs, checks: Sequence[Check]) -> list[Pair]:
 
     hosts = outputs.hosts
     flows: dict[tuple[str, str], tuple[str, tuple[Check, ...]]] = {}
-    for backend, servers in outputs.edge.backends.items():
+    edge, database = outputs.edge, outputs.database
+    for backend, servers in edge.backends.items() if edge else ():
         for server, address in servers.items():
             ip = address.rpartition(":")[0]
             target = next(
                 (n for n, host in hosts.items() if n == server or ip in (host.mesh_address, host.address)), None
             )
-            if target is not None and outputs.edge.host in hosts:
-                check = named(Kind.BACKEND, outputs.edge.host, f"{backend}/{server}")
-                flows[outputs.edge.host, target] = ("requests", check)
-    for name, host in hosts.items():
-        if host.role == "worker" and outputs.database.host in hosts:
-            flows[name, outputs.database.host] = ("queries", named(Kind.DATABASE_OVER_TLS, name))
+            if target is not None and edge and edge.host in hosts:
+                check = named(Kind.BACKEND, edge.host, f"{backend}/{server}")
+                flows[edge.host, target] = ("requests", check)
+    for name in outputs.clients():
+        if database and database.host in hosts:
+            flows[name, database.host] = ("queries", named(Kind.DATABASE_OVER_TLS, name))
     tunnels = {frozenset(pair): tunnel(*pair) for pair in outputs.pairs()}
     found = [
         Pair(one, other, frozenset((one, other)) in tunnels, tunnels.get(frozenset((one, other)), ()), what, said)
@@ -97,8 +98,11 @@ def link(pair: Pair) -> Link:
 
 def draw(outputs: StackOutputs, found: Sequence[Pair]) -> Drawing:
     """The diagram of a running fortress."""
-    places = [Spot(name, host.site, host.role) for name, host in outputs.hosts.items()]
-    return lay_out(places, [link(pair) for pair in found], outputs.edge.host)
+    # A host without a service stands where workers do.
+    places = [
+        Spot(name, host.site, "worker" if host.role == "host" else host.role) for name, host in outputs.hosts.items()
+    ]
+    return lay_out(places, [link(pair) for pair in found], outputs.edge.host if outputs.edge else None)
 
 
 def between_sites(outputs: StackOutputs, found: Sequence[Pair]) -> dict[tuple[str, str], str]:

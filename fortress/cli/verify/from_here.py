@@ -10,7 +10,7 @@ from fortress.cli.check.check import Check
 from fortress.cli.check.kinds import Kind
 from fortress.cli.verify import outside, renewal, verdicts
 from fortress.cli.verify.outside import HttpsAnswer, SilentError, WrongAnswerError
-from fortress.facts import StackOutputs
+from fortress.facts import DatabaseFacts, EdgeFacts, StackOutputs
 
 REDIRECTS = (301, 302, 307, 308)
 
@@ -32,14 +32,15 @@ def scan(outputs: StackOutputs, seen: Seen) -> None:
     for name, host in outputs.hosts.items():
         ports = targets.setdefault(host.address, set())
         ports.update(outputs.limits.ports, host.open_tcp)
-        if name == outputs.database.host:
+        if outputs.database and name == outputs.database.host:
             ports.add(outputs.database.port)
     seen.ports = outside.scan(targets)
 
 
 def ask_edge(outputs: StackOutputs, seen: Seen, timeout: float) -> None:
-    """Ask the edge over HTTPS and over HTTP; `timeout` in seconds for each."""
-    edge = outputs.edge
+    """Ask the edge, if there is one, over HTTPS and over HTTP; `timeout` in seconds for each."""
+    if (edge := outputs.edge) is None:
+        return
     try:
         seen.https = outside.https(edge.url, edge.server_name, edge.health_path, timeout)
     except (WrongAnswerError, SilentError) as error:
@@ -56,9 +57,11 @@ def judge(stack: str, outputs: StackOutputs, seen: Seen, silence: Mapping[str, s
     Silence of a machine that is silent altogether says nothing; a closed door on one that lives is a failure.
     """
     yield from _open_ports(outputs, seen, silence)
-    yield _database(outputs, seen, silence)
-    yield from _https(stack, outputs, seen, silence, now)
-    yield _redirect(outputs, seen, silence)
+    if outputs.database:
+        yield _database(outputs, outputs.database, seen, silence)
+    if outputs.edge:
+        yield from _https(stack, outputs, outputs.edge, seen, silence, now)
+        yield _redirect(outputs.edge, seen, silence)
 
 
 def _open_ports(outputs: StackOutputs, seen: Seen, silence: Mapping[str, str]) -> Iterator[Check]:
@@ -74,8 +77,8 @@ def _open_ports(outputs: StackOutputs, seen: Seen, silence: Mapping[str, str]) -
         )
 
 
-def _database(outputs: StackOutputs, seen: Seen, silence: Mapping[str, str]) -> Check:
-    name, port = outputs.database.host, outputs.database.port
+def _database(outputs: StackOutputs, database: DatabaseFacts, seen: Seen, silence: Mapping[str, str]) -> Check:
+    name, port = database.host, database.port
     check = Check(Kind.DATABASE_FROM_OUTSIDE, name, limit="closed")
     if (host := outputs.hosts.get(name)) is None:
         return check.unknown(f"{name} is set as gone")
@@ -86,8 +89,10 @@ def _database(outputs: StackOutputs, seen: Seen, silence: Mapping[str, str]) -> 
     return check.ok("closed")
 
 
-def _https(stack: str, outputs: StackOutputs, seen: Seen, silence: Mapping[str, str], now: float) -> Iterator[Check]:
-    edge, limit = outputs.edge, outputs.limits.certificate_days
+def _https(
+    stack: str, outputs: StackOutputs, edge: EdgeFacts, seen: Seen, silence: Mapping[str, str], now: float
+) -> Iterator[Check]:
+    limit = outputs.limits.certificate_days
     answer = Check(Kind.HTTPS_ANSWER, edge.host, limit=200)
     certificate = Check(Kind.EDGE_CERTIFICATE, edge.host, limit=limit)
     where = f"{edge.url}{edge.health_path}"
@@ -102,12 +107,12 @@ def _https(stack: str, outputs: StackOutputs, seen: Seen, silence: Mapping[str, 
         yield certificate.fail(None, f"is for {names}, not for {edge.server_name}")
         return
     signer = "self-signed" if found.self_signed else ""
-    cure = renewal.of_edge(stack, outputs, found.names) if found.made_there else renewal.OF_OTHERS
+    cure = renewal.of_edge(stack, outputs, edge, found.names) if found.made_there else renewal.OF_OTHERS
     yield certificate_days(certificate, found.not_after, now, limit, cure, signer)
 
 
-def _redirect(outputs: StackOutputs, seen: Seen, silence: Mapping[str, str]) -> Check:
-    check = Check(Kind.HTTP_REDIRECT, outputs.edge.host, limit="to https")
+def _redirect(edge: EdgeFacts, seen: Seen, silence: Mapping[str, str]) -> Check:
+    check = Check(Kind.HTTP_REDIRECT, edge.host, limit="to https")
     if not isinstance(seen.redirect, tuple):
         return _not_answered(check, seen.redirect, f"port {outside.HTTP_PORT}", silence)
     status, location = seen.redirect

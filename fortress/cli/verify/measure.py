@@ -18,7 +18,7 @@ from fortress.cli.verify import from_here, renewal, verdicts
 from fortress.cli.verify.from_here import Seen
 from fortress.cli.verify.questions import Clock, Questions
 from fortress.cli.verify.verdicts import DatabaseAnswer
-from fortress.facts import StackOutputs
+from fortress.facts import DatabaseFacts, EdgeFacts, StackOutputs
 from fortress.host_keys import fingerprint
 
 
@@ -81,7 +81,10 @@ class _Survey:
         )
         found = [] if through is None else [self._bastion(through)]
         found += [check for name in self.outputs.hosts for check in self.checks[name]]
-        found += [self._database_certificate(), self._failover()]
+        if self.outputs.database:
+            found.append(self._database_certificate(self.outputs.database))
+        if self.outputs.edge:
+            found.append(self._failover(self.outputs.edge))
         return [*found, *from_here.judge(self.stack, self.outputs, self.seen, self.silence, self.clock())]
 
     def _count(self) -> None:
@@ -141,16 +144,16 @@ class _Survey:
         from_here.ask_edge(self.outputs, self.seen, self.timeout)
         self._count()
 
-    def _database_certificate(self) -> Check:
+    def _database_certificate(self, database: DatabaseFacts) -> Check:
         """Every worker sees the same certificate; the first that saw one will do."""
         limit = self.outputs.limits.certificate_days
-        check = Check(Kind.DATABASE_CERTIFICATE, self.outputs.database.host, limit=limit)
-        cure = renewal.of_database(self.stack, self.outputs)
+        check = Check(Kind.DATABASE_CERTIFICATE, database.host, limit=limit)
+        cure = renewal.of_database(self.stack, self.outputs, database)
         for answer in self.database_seen.values():
             if answer.error is None:
                 return certificate_days(check, answer.not_after, self.clock(), limit, cure)
         return check.unknown("no worker could reach the database over TLS")
 
-    def _failover(self) -> Check:
-        edge, limit = self.outputs.edge, self.outputs.limits.failover_s
+    def _failover(self, edge: EdgeFacts) -> Check:
+        limit = self.outputs.limits.failover_s
         return verdicts.failover(Check(Kind.FAILOVER, edge.host, limit=limit), edge.silent_ms, edge.refused_ms, limit)

@@ -16,7 +16,7 @@ from fortress.cli.check.question import Question
 from fortress.cli.hosts.ssh import Session, not_asked
 from fortress.cli.verify import disk, replication, verdicts
 from fortress.cli.verify.verdicts import ClockSample, DatabaseAnswer
-from fortress.facts import StackOutputs
+from fortress.facts import DatabaseFacts, EdgeFacts, MeshFacts, StackOutputs
 from fortress.text import script
 
 Clock = Callable[[], float]
@@ -61,26 +61,30 @@ class Questions:
         outputs = self.outputs
         yield self._clock(name)
         yield self._tunnel(name)
-        yield self._interface_mtu(name)
-        for one, other in outputs.pairs():
-            if one == name:
-                yield self._round_trip(one, other)
-                yield self._tunnel_mtu(one, other)
-        for one, other in outputs.dials():
-            if one == name:
-                yield self._path_mtu(one, other)
-        if outputs.hosts[name].role == "worker":
-            yield self._database_over_tls(name)
-        if name == outputs.database.host:
+        if outputs.mesh:
+            yield from self._mesh(name, outputs.mesh)
+        if outputs.database and name in outputs.clients():
+            yield self._database_over_tls(name, outputs.database)
+        if outputs.database and name == outputs.database.host:
             yield self._database_without_tls(name)
             yield self._sandbox(name, "mariadb")
-            yield self._replication_lag(name)
+            yield self._replication_lag(name, outputs.database)
             yield self._io_wait(name)
             if self.io:
                 yield self._disk(name)
-        if name == outputs.edge.host:
-            yield self._backends(name)
+        if outputs.edge and name == outputs.edge.host:
+            yield self._backends(name, outputs.edge)
             yield self._sandbox(name, "haproxy")
+
+    def _mesh(self, name: str, mesh: MeshFacts) -> Iterator[Question]:
+        yield self._interface_mtu(name, mesh)
+        for one, other in self.outputs.pairs():
+            if one == name:
+                yield self._round_trip(one, other)
+                yield self._tunnel_mtu(one, other, mesh)
+        for one, other in self.outputs.dials():
+            if one == name:
+                yield self._path_mtu(one, other, mesh)
 
     def _clock(self, name: str) -> Question:
         limit = self.outputs.limits.clock_offset_ms
@@ -114,7 +118,7 @@ class Questions:
         every = (*peers.values(), strangers, key_age)
 
         def ask(session: Session) -> list[Check]:
-            words = [*session.sudo, "sh", "-s", "--", self.outputs.mesh.interface]
+            words = [*session.sudo, "sh", "-s", "--", self.outputs.interface]
             result = session.run(shlex.join(words), text=script("tunnel-state"))
             if why := not_asked(result, name):
                 return [check.unknown(why) for check in every]
@@ -122,8 +126,7 @@ class Questions:
 
         return Question(every, ask)
 
-    def _interface_mtu(self, name: str) -> Question:
-        mesh = self.outputs.mesh
+    def _interface_mtu(self, name: str, mesh: MeshFacts) -> Question:
         check = Check(Kind.INTERFACE_MTU, name, limit=mesh.mtu)
 
         def ask(session: Session) -> list[Check]:
@@ -146,14 +149,14 @@ class Questions:
 
         return Question((trip, loss), ask)
 
-    def _tunnel_mtu(self, one: str, other: str) -> Question:
-        mtu = self.outputs.mesh.mtu
+    def _tunnel_mtu(self, one: str, other: str, mesh: MeshFacts) -> Question:
+        mtu = mesh.mtu
         check = Check(Kind.TUNNEL_MTU, one, other, limit=mtu)
         address = self.outputs.hosts[other].mesh_address
         return self._path(check, address, mtu, lambda result: verdicts.tunnel_mtu(check, result, mtu))
 
-    def _path_mtu(self, one: str, other: str) -> Question:
-        mtu = self.outputs.mesh.path_mtu
+    def _path_mtu(self, one: str, other: str, mesh: MeshFacts) -> Question:
+        mtu = mesh.path_mtu
         check = Check(Kind.PATH_MTU, one, other, limit=mtu)
         address = self.outputs.hosts[other].address
         return self._path(check, address, mtu, lambda result: verdicts.path_mtu(check, result, mtu, wireguard.OVERHEAD))
@@ -172,8 +175,7 @@ class Questions:
         address = self.outputs.hosts[other].mesh_address
         return session.run(shlex.join([*words, address]), takes=PINGS_TAKE_S)
 
-    def _database_over_tls(self, name: str) -> Question:
-        database = self.outputs.database
+    def _database_over_tls(self, name: str, database: DatabaseFacts) -> Question:
         check = Check(Kind.DATABASE_OVER_TLS, name)
 
         def ask(session: Session) -> list[Check]:
@@ -213,9 +215,9 @@ class Questions:
 
         return Question((check,), ask)
 
-    def _replication_lag(self, name: str) -> Question:
+    def _replication_lag(self, name: str, database: DatabaseFacts) -> Question:
         limit = self.outputs.limits.replication_lag_s
-        wanted = self.outputs.database.copy_wanted
+        wanted = database.copy_wanted
         check = Check(Kind.REPLICATION_LAG, name, limit=limit)
 
         def ask(session: Session) -> list[Check]:
@@ -259,8 +261,7 @@ class Questions:
 
         return Question(every, ask)
 
-    def _backends(self, name: str) -> Question:
-        edge = self.outputs.edge
+    def _backends(self, name: str, edge: EdgeFacts) -> Question:
         addresses = {
             (backend, server): address
             for backend, servers in edge.backends.items()

@@ -6,23 +6,23 @@ import shlex
 from collections.abc import Sequence
 
 from fortress import haproxy, push
-from fortress.facts import StackOutputs
+from fortress.facts import DatabaseFacts, EdgeFacts, StackOutputs
 
 OF_OTHERS = "renew it in edge.certificate and edge_tls_key, then run `pulumi up`"
 """For a certificate of the edge that came from elsewhere."""
 
 
-def of_edge(stack: str, outputs: StackOutputs, names: Sequence[str] = ()) -> str:
+def of_edge(stack: str, outputs: StackOutputs, edge: EdgeFacts, names: Sequence[str] = ()) -> str:
     """For the certificate that the edge signed itself, for these names: the next one is for them too."""
-    first = outputs.edge.server_name
+    first = edge.server_name
     others = sorted(set(names) - {first})
     arguments = haproxy.certificate_arguments(haproxy.CERTIFICATE, first, others)
-    return _on(stack, outputs, outputs.edge.host, "edge-certificate", arguments)
+    return _on(stack, outputs, edge.host, "edge-certificate", arguments)
 
 
-def of_database(stack: str, outputs: StackOutputs) -> str:
+def of_database(stack: str, outputs: StackOutputs, database: DatabaseFacts) -> str:
     """For the certificate that the database's own authority signed."""
-    host, address = outputs.database.host, outputs.database.address
+    host, address = database.host, database.address
     return _on(stack, outputs, host, "mariadb-authority", ("ensure", address, host))
 
 

@@ -74,9 +74,12 @@ def _bare(value: Value) -> Value:
 def detailed_diff(kind: Kind[C], olds: Properties, news: Properties) -> dict[str, tuple[Change, bool]]:
     """Each changed path of the inputs with how it changed and whether that replaces the resource.
 
-    That a value is secret or no longer is, is not a change of the resource.
+    That a value is secret or no longer is, is not a change of the resource. Nor is it one that the program no longer
+    says what the service fills in: that stays (Terraform's plugin SDK, helper/schema/schema.go, `removed` of what is
+    `Computed`), as after an import, whose inputs are all that the cloud has.
     """
     before, after = told(olds), told(news)
+    before = _without(before, (before.keys() - after.keys()) & kind.outputs)
     replacing = kind.replacing(after)
     return {path: (change, str(steps(path)[0]) in replacing) for path, change in object_diff("", before, after)}
 
