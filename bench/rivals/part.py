@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -189,6 +190,7 @@ def _round(number: int, folder: Path, taken: Taken) -> None:
     folder.mkdir()
 
     def note(name: str, value: float) -> None:
+        print(f"bench: rivals: round {number}: {name}: {value:.1f} s", file=sys.stderr, flush=True)
         taken.setdefault(name, []).append(value)
 
     stand.fresh()
