@@ -82,7 +82,7 @@ format: .venv/ready ## reformat the Python files
 	$(venv)/ruff check --fix .
 
 # uv resolves for every platform at once and keeps what is pinned; --no-config: nobody's own index or options get in.
-requirements: .venv/ready ## pin requirements*.in and bench's with hashes and keep other pins; update: UPGRADE=--upgrade
+requirements: .venv/ready ## pin requirements*.in with hashes and keep other pins; update: UPGRADE=--upgrade
 	@for name in requirements requirements-dev bench/requirements; do $(venv)/uv --no-config pip compile --quiet $(UPGRADE) --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 		--custom-compile-command 'make requirements' --output-file $$name.txt $$name.in || exit 1; done
