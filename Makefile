@@ -9,7 +9,7 @@ pip_install := $(venv)/pip install --quiet --disable-pip-version-check
 # Where it is set, each run would compile all that it imports, which takes longer than a preview.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lab lab-down pulumi record picture test test-fast docs check format hooks requirements audit release
+.PHONY: help setup lab lab-down pulumi record picture test test-fast bench docs check format hooks requirements audit release
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,7 +28,7 @@ setup: .venv/ready $(venv)/pulumi ## set up the virtual environment and the engi
 		{ tail -n 3 .venv/uv.log; echo "setup: trying pip instead, which takes a minute"; \
 		$(pip_install) --require-hashes -r requirements-dev.txt; }
 	@PYTHONWARNINGS=ignore $(pip_install) --no-deps --no-build-isolation -e .
-	@$(venv)/python -m compileall -q __main__.py components fortress lab program tests/doubles
+	@$(venv)/python -m compileall -q __main__.py bench components fortress lab program tests/doubles
 	@touch $@
 
 # A language host that knows no options of Pulumi.yaml takes the Python that is first on PATH: the engine is found beside it.
@@ -61,6 +61,11 @@ test: setup ## run every test, in labs of its own that are removed afterwards
 test-fast: setup ## run the unit and component tests
 	@$(venv)/python -m pytest -n 4 tests/unit tests/components
 
+# Exit 1 is for a goal that is not met, which is no failure of the run.
+bench: setup ## measure beside Ansible and pyinfra, in a lab of its own: BENCH="rivals --repeat 1"
+	@mkdir -p build
+	@$(venv)/python -m bench $(BENCH) --json build/bench.json || [ $$? -eq 1 ]
+
 docs: setup ## generate docs/settings.md, docs/checks.md and docs/stack.schema.json from the code
 	@$(venv)/python -m docs.reference
 
@@ -78,7 +83,7 @@ format: .venv/ready ## reformat the Python files
 
 # uv resolves for every platform at once and keeps what is pinned; --no-config: nobody's own index or options get in.
 requirements: .venv/ready ## pin requirements*.in with hashes and keep other pins; update: UPGRADE=--upgrade
-	@for name in requirements requirements-dev; do $(venv)/uv --no-config pip compile --quiet $(UPGRADE) --universal \
+	@for name in requirements requirements-dev bench/requirements; do $(venv)/uv --no-config pip compile --quiet $(UPGRADE) --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 		--custom-compile-command 'make requirements' --output-file $$name.txt $$name.in || exit 1; done
 

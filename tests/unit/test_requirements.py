@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 
 from tests.unit.stack_file import ROOT
 
-FILES = ("requirements", "requirements-dev")
+FILES = ("requirements", "requirements-dev", "bench/requirements")
 
 
 def asked(name: str) -> list[Requirement]:

@@ -38,6 +38,7 @@ MAY_IMPORT: Mapping[str, set[str]] = {
     "lab": {"lab.base", "lab.host", "lab.image", "lab.net"},
     "docs": {"fortress", "fortress.cli.check", "fortress.settings"},
     "release": set(),
+    "bench": {"fortress", "fortress.settings", "fortress.cli.engine", "lab", "lab.base", "lab.host", "lab.image"},
 }
 """Every room, and the rooms whose modules its own may import."""
 
@@ -46,7 +47,7 @@ Modules = Mapping[str, Path]
 
 def modules(root: Path) -> dict[str, Path]:
     """Every module of the project outside its tests and examples, by its name."""
-    rooms = ("program", "components", "package", "fortress", "lab", "docs", "release")
+    rooms = ("program", "components", "package", "fortress", "lab", "docs", "release", "bench")
     files = [root / "__main__.py", *(file for room in rooms for file in sorted((root / room).rglob("*.py")))]
     return {".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
 
@@ -147,6 +148,7 @@ def test_fortress_and_the_command_import_no_sdk_of_the_engine() -> None:
         ),
         ("components/host.py", "from program import load", "imports program.load"),
         ("fortress/text.py", "from tests.unit import golden", "imports tests.unit"),
+        ("lab/api.py", "from bench import stand", "imports bench.stand"),
     ],
 )
 def test_an_import_that_goes_another_way_is_found(tmp_path: Path, module: str, text: str, said: str) -> None:
