@@ -7,7 +7,7 @@ PYTHON ?= python3
 venv := .venv/bin
 pip_install := $(venv)/pip install --quiet --disable-pip-version-check
 
-.PHONY: help setup lab lab-down pulumi record picture test test-fast docs check format hooks requirements audit release bench
+.PHONY: help setup lab lab-down pulumi record picture test test-fast docs check format hooks requirements audit release
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,9 +56,6 @@ test: setup ## run every test, in labs of its own that are removed afterwards
 
 test-fast: setup ## run the unit and component tests
 	@$(venv)/python -m pytest -n 4 tests/unit tests/components
-
-bench: setup ## measure the edge beside a minimal haproxy.cfg; BENCH="--release bookworm --json"
-	@$(venv)/python -m bench.edge $(BENCH)
 
 docs: setup ## generate docs/settings.md, docs/checks.md and docs/stack.schema.json from the code
 	@$(venv)/python -m docs.reference

@@ -1,1 +1,1 @@
-"""What the fortress costs beside what it is made of, measured on this machine."""
+"""The measuring room: what the program costs, each figure a ratio within one run. `python -m bench --help`."""
