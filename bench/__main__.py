@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import commands, dials, nothing, program, stand, tunnel
+from bench import commands, dials, edge, nothing, program, stand, tunnel
 from bench.figures import Figure, Part, as_json, table
 from bench.rivals import part as rivals
 from lab.base.errors import LabError
@@ -21,6 +21,7 @@ PARTS: dict[str, tuple[Part, str]] = {
     "rivals": (rivals.figures, "one change after another, beside Ansible and pyinfra on the same hosts"),
     "dials": (dials.figures, "SSH connections of a first `up`"),
     "commands": (commands.figures, "verify, status, drift and --help"),
+    "edge": (edge.figures, "requests through the edge, beside a minimal haproxy.cfg; without hosts"),
     "tunnel": (tunnel.figures, "throughput of the tunnel, beside one set up by hand"),
 }
 DONE, UNMET, FAILED, USAGE = 0, 1, 3, 2

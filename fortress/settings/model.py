@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fortress import firewall, haproxy, mariadb, wireguard, workload
+from fortress import haproxy, mariadb, wireguard, workload
 from fortress.explain import Place, check, shown
 from fortress.limits import Limits
 from fortress.settings import hosts as host_settings

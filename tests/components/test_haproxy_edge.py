@@ -251,7 +251,7 @@ def test_a_worker_more_is_one_line_more_and_no_other_change() -> None:
     changed = {name for name in before if before[name] != after[name]}
     assert changed == {"edge-haproxy.cfg", "edge-drained"}, "what is under way to a server that left is waited for"
     one, other = (sent(found["edge-haproxy.cfg"]).splitlines() for found in (before, after))
-    assert [line for line in other if line not in one] == ["    server fra-3 10.100.0.6:80"]
+    assert [line for line in other if line not in one] == ["    server fra-3 10.100.0.6:80 tcp-ut 2s"]
 
 
 def test_another_machine_changes_each_command_and_replaces_none() -> None:
@@ -291,7 +291,7 @@ def test_a_server_may_be_another_resources_output() -> None:
         HAProxyEdge("edge", args(primary={**OSLO, "servers": servers}))
 
     done = run(program, stdout=lambda name: "192.0.2.21" if name == "machine" else "")
-    assert "    server web-2 192.0.2.21:80\n" in sent(done.resources["edge-haproxy.cfg"])
+    assert "    server web-2 192.0.2.21:80 tcp-ut 2s\n" in sent(done.resources["edge-haproxy.cfg"])
     new = run(program, preview=True)
     assert unread(new) == {"edge-haproxy.cfg", "edge-drained", "edge-answers"}
 

@@ -304,9 +304,9 @@ def test_a_guest_is_a_line_of_the_edges_configuration_and_nothing_else() -> None
     assert changes == {"edge-haproxy.cfg", "edge-drained"}
     assert set(after.resources) == set(before.resources)
     config = sent(before.resources["edge-haproxy.cfg"])
-    last = "    server fra-2 10.100.0.5:80\n"
+    last = "    server fra-2 10.100.0.5:80 tcp-ut 2s\n"
     assert config.endswith(last), "the overflow site's servers"
-    assert sent(after.resources["edge-haproxy.cfg"]) == f"{config}    server fra-8 10.100.0.8:80\n"
+    assert sent(after.resources["edge-haproxy.cfg"]) == f"{config}    server fra-8 10.100.0.8:80 tcp-ut 2s\n"
     assert after.outputs["fortress"] == before.outputs["fortress"], "its own stack answers for it"
 
 

@@ -412,8 +412,8 @@ def test_a_next_generation_stands_beside_the_one_before() -> None:
     assert "fra-1.1" not in repr(after.outputs["fortress"].value)
 
     assert changed_inputs(before, after) == {"edge-haproxy.cfg", "edge-drained"}
-    assert "server fra-1.1 10.100.0.2:80\n" in sent(before.resources["edge-haproxy.cfg"])
-    assert "server fra-1.2 10.100.0.130:80\n" in sent(after.resources["edge-haproxy.cfg"])
+    assert "server fra-1.1 10.100.0.2:80 tcp-ut 2s\n" in sent(before.resources["edge-haproxy.cfg"])
+    assert "server fra-1.2 10.100.0.130:80 tcp-ut 2s\n" in sent(after.resources["edge-haproxy.cfg"])
     assert "Address = 10.100.0.130/24\n" in sent(after.resources["fra-1.2-wg0.conf"])
     assert "AllowedIPs = 10.100.0.130/32\n" in sent(after.resources["mesh-oslo-db-peer-fra-1.2"])
     assert after.outputs["fortress"].value["hosts"]["fra-1.2"]["mesh_address"] == "10.100.0.130"

@@ -14,6 +14,31 @@ from pathlib import Path
 
 from lab.image import sources
 
+# A program of another release wants that release's C library, whose loader takes it from where it is told to. HAProxy
+# starts itself again on a reload, by the name that it was started with.
+START = """#!/bin/sh
+exec ROOT/LOADER --argv0 "$0" --library-path ROOT/LIBRARIES ROOT/PROGRAM "$@"
+"""
+
+
+def program(root: Path, name: str, folder: Path) -> Path:
+    """Give what starts a program of an unpacked root on this machine, made in a folder; `name` is its path in there."""
+    (loader,) = root.glob("usr/lib*/ld-linux-*")
+    (libraries,) = root.glob("usr/lib/*-linux-gnu")
+    words = {
+        "LOADER": loader.relative_to(root),
+        "LIBRARIES": libraries.relative_to(root),
+        "PROGRAM": name,
+        "ROOT": root,
+    }
+    text = START
+    for word, value in words.items():
+        text = text.replace(word, str(value))
+    path = folder / Path(name).name
+    path.write_text(text)
+    path.chmod(0o755)
+    return path
+
 
 def unpacked(kind: str, release: str, layout: int, packages: Sequence[str], finish: str = "") -> Path:
     """The packages of a Debian release and their dependencies under one root, from the cache when it is there.

@@ -97,7 +97,7 @@ def test_a_fortress_without_frankfurt(tmp_path: Path) -> None:
     }
     config = lines(planned, "edge-haproxy.cfg")
     assert [line for line in config if line.startswith("server ") and "abns@" not in line] == [
-        "server oslo-web 10.9.0.3:80"
+        "server oslo-web 10.9.0.3:80 tcp-ut 2s"
     ]
     assert "Environment=FORTRESS_DATABASE_ADDRESS=10.9.0.1" in "\n".join(lines(planned, "notes-notes.service")).replace(
         '"', ""

@@ -40,11 +40,6 @@ SLACK_S = 0.6
 # HAProxy as Debian packages it, unpacked beside the other caches: nothing on the machine changes.
 
 VERSIONS = {"trixie": "3.0", "bookworm": "2.6"}
-# A program of another release wants that release's C library, whose loader takes it from where it is told to. HAProxy
-# starts itself again on a reload, by the name that it was started with.
-START = """#!/bin/sh
-exec ROOT/LOADER --argv0 "$0" --library-path ROOT/LIBRARIES ROOT/usr/sbin/haproxy "$@"
-"""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,15 +55,7 @@ class Program:
 @pytest.fixture(scope="session", params=RELEASES)
 def haproxy(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Program:
     root = debian.unpacked("haproxy", request.param, 1, ["haproxy"])
-    (loader,) = root.glob("usr/lib*/ld-linux-*")
-    (libraries,) = root.glob("usr/lib/*-linux-gnu")
-    path = tmp_path_factory.mktemp("haproxy") / "haproxy"
-    words = {"LOADER": loader.relative_to(root), "LIBRARIES": libraries.relative_to(root), "ROOT": root}
-    text = START
-    for word, value in words.items():
-        text = text.replace(word, str(value))
-    path.write_text(text)
-    path.chmod(0o755)
+    path = debian.program(root, "usr/sbin/haproxy", tmp_path_factory.mktemp("haproxy"))
     version = subprocess.run([path, "-v"], capture_output=True, text=True, check=True).stdout
     assert version.startswith(f"HAProxy version {VERSIONS[request.param]}."), version
     return Program(path, VERSIONS[request.param])
@@ -451,7 +438,7 @@ def test_the_overflow_site_takes_over_within_the_bound(haproxy: Program, folder:
                 await getattr(oslo, death)()
                 down = await edge.until(lambda states: states["oslo-web"].startswith("DOWN"), 10)
                 async with asking(edge, clients=2, kept=False) as later:
-                    await asyncio.sleep(0.5)
+                    await asyncio.sleep(SLACK_S + 0.5)  # failed tries may have marked it down at once
                     revived = time.monotonic()
                     await oslo.start()
                     back = await edge.until(lambda states: states["oslo-web"] == "UP", 10)
@@ -474,6 +461,65 @@ def test_the_overflow_site_takes_over_within_the_bound(haproxy: Program, folder:
             # HAProxy 2.6 closes on some of the clients whose requests are connecting when it marks their server down.
             spared = haproxy.version != "2.6" or death != "vanish"
             assert not lost or (not spared and max(lost) <= longest and len(lost) <= 6)
+
+    measure(scenario())
+
+
+@pytest.mark.parametrize("primaries", [1, 2])
+def test_deaths_under_load_on_kept_connections_lose_no_read(haproxy: Program, folder: Path, primaries: int) -> None:
+    """All primary servers die at once, again and again, while many of their kept connections are in use."""
+    deaths = 5
+
+    async def scenario() -> None:
+        oslo = [Server(f"oslo-{number}") for number in range(primaries)]
+        async with running(haproxy, folder, oslo, [Server("fra-1")]) as edge:
+            async with asking(edge, clients=40, target="/slow?ms=5", pause=0) as load:
+                for _ in range(deaths):
+                    served = len(load.answers)
+                    while {host for _, _, host in load.answers[served:]} != {server.name for server in oslo}:
+                        await asyncio.sleep(0.05)
+                    for server in oslo:
+                        await server.refuse()
+                    await edge.until(lambda states: all(states[server.name].startswith("DOWN") for server in oslo), 10)
+                    for server in oslo:
+                        await server.start()
+                    await edge.until(lambda states: all(states[server.name] == "UP" for server in oslo), 10)
+            lost = Counter(status for _, status, _ in load.failed())
+            print(f"{primaries} died {deaths} times: {len(load.answers)} answers, lost {dict(lost)}")
+            # Before 3.0: 503 while two that died together are not marked down; now and then a closed connection.
+            assert not lost or (haproxy.version == "2.6" and (primaries == 2 or lost.total() <= deaths))
+
+    measure(scenario())
+
+
+def test_reads_share_connections_and_writes_have_their_own(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        oslo = Server("oslo-web")
+        async with running(haproxy, folder, [oslo], [Server("fra-1")]) as edge, connection(edge) as client:
+            for method in ("GET", "GET", "POST", "GET", "POST", "PUT", "GET"):
+                body = "" if method == "GET" else "x"
+                assert await client.request("/", method, body=body) == (200, "oslo-web")
+            opened, shared = await edge.states("connect"), await edge.states("reuse")
+            counted = opened["oslo-web"], shared["oslo-web"]
+            assert counted == (("7", "0") if haproxy.version == "2.6" else ("4", "3"))
+
+    measure(scenario())
+
+
+def test_a_write_that_a_dying_server_took_is_known_to_be_lost(haproxy: Program, folder: Path) -> None:
+    """Were the client's connection closed without a word, the client would send it again (RFC 9112, 9.3.1)."""
+
+    async def scenario() -> None:
+        oslo = Server("oslo-web")
+        async with running(haproxy, folder, [oslo], [Server("fra-1")]) as edge, connection(edge) as client:
+            assert await client.request("/") == (200, "oslo-web")
+            oslo.dies_of = "/last"
+            if haproxy.version == "2.6":  # closes on every client that has asked before
+                with pytest.raises(asyncio.IncompleteReadError):
+                    await client.request("/last", "POST", body="x")
+            else:
+                assert await client.request("/last", "POST", body="x") == (502, "")
+            assert oslo.seen["POST /last"] == 1
 
     measure(scenario())
 
@@ -656,6 +702,30 @@ def test_no_overflow_servers(haproxy: Program, folder: Path) -> None:
             await oslo.refuse()
             await edge.until(lambda states: states["oslo-web"].startswith("DOWN"), 10)
             assert (await edge.get("/"))[0] == 503
+
+    measure(scenario())
+
+
+@pytest.mark.parametrize("overflow", ["none", "dead"])
+def test_without_another_site_requests_wait_for_a_server_that_starts_again(
+    haproxy: Program, folder: Path, overflow: str
+) -> None:
+    async def scenario() -> None:
+        oslo, frankfurt = Server("oslo-web"), [] if overflow == "none" else [Server("fra-1")]
+        async with running(haproxy, folder, [oslo], frankfurt) as edge:
+            for server in frankfurt:
+                await server.refuse()
+                await edge.until(lambda states: states["fra-1"].startswith("DOWN"), 10)
+            async with asking(edge, clients=8) as kept, asking(edge, clients=4, kept=False) as fresh:
+                await asyncio.sleep(0.5)
+                await oslo.refuse()
+                await asyncio.sleep(0.3)
+                await oslo.start()
+                since = len(kept.answers)
+                while len(kept.answers) < since + 100:
+                    await asyncio.sleep(0.05)
+            assert not kept.failed() + fresh.failed()
+            assert kept.share("oslo") == fresh.share("oslo") == 1
 
     measure(scenario())
 

@@ -140,7 +140,7 @@ def test_a_worker_comes_and_goes(fortress: Fortress) -> None:
             assert {step.action for step in preview} == {"create", "update"}
             updates = [step for step in preview if step.action == "update"]
             assert [step.name for step in updates] == ["edge-haproxy.cfg", "edge-drained", "edge-answers"]
-            assert updates[0].changed == ("+ server fra-3 10.100.0.6:80",)
+            assert updates[0].changed == ("+ server fra-3 10.100.0.6:80 tcp-ut 2s",)
             assert "[unknown]" not in updates[0].text
             # A peer's key is born on its host, so hubs' files about it are known once it is there. A worker is asked
             # once each of its files has landed, and the edge once the drain has run. Nothing else.

@@ -35,6 +35,8 @@ pytestmark = pytest.mark.usefixtures("fortress")
 
 KEEPALIVE_S = 4.0
 """After which the edge knows that a host is gone that has taken a request (haproxy.cfg, srvtcpka)."""
+ACKNOWLEDGED_S = 2.0
+"""The same of a host that was sent one and did not acknowledge it (haproxy.cfg, tcp-ut)."""
 SLACK_S = 1.0
 """What a busy machine of two cores may add to a bound that counts configured waiting only."""
 HEALTHY_S = 20
@@ -143,6 +145,7 @@ def test_frankfurt_takes_over_within_the_bound_and_gives_back(fortress: Fortress
     slow_s = 1.5
     with (
         traffic.requests(clients=clients, every=0.2) as found,
+        traffic.requests(clients=4, every=0.05, keep_alive=True) as kept,
         traffic.requests(f"/slow?ms={slow_s * 1000:.0f}", clients=2, every=0) as slow,
     ):
         found.wait("Oslo", 10, lambda answer: answer.host == "oslo-web")
@@ -171,12 +174,17 @@ def test_frankfurt_takes_over_within_the_bound_and_gives_back(fortress: Fortress
     assert marked
     assert all(answer.ok and answer.seconds < try_s + SLACK_S for answer in marked), found
     assert {answer.host for answer in found.since(back.ended)} == {"oslo-web"}
+    # What was sent over a connection that the edge had kept to the worker reached nobody: that is known soon.
+    assert not kept.failed, kept
+    waited = max(answer.seconds for answer in kept.answers)
+    assert waited < ACKNOWLEDGED_S + try_s + SLACK_S
     # What the worker had taken and never answered: keepalive finds that out, and then it goes elsewhere.
     assert not slow.failed, slow
     taken = [answer for answer in slow.answers if answer.began < pulled and answer.ended > died]
     assert taken
     assert all(answer.host != "oslo-web" and answer.ended < died + KEEPALIVE_S + slow_s + SLACK_S for answer in taken)
     print(
+        f"on kept connections {kept}, longest {waited:.2f} s; "
         f"{found}; {len(found.failed)} of {len(outage)} failed; first answer after {first - died:.2f} s (bound "
         f"{down_s:.2f} + {try_s:.2f}), boot {booted - starts:.2f} s, healthy {healthy - booted:.2f} s later, "
         f"back in Oslo {back.began - healthy:.2f} s after that (bound {rise_s:.2f})",

@@ -237,7 +237,7 @@ def test_a_change_is_placed_by_its_section_and_not_by_a_number() -> None:
     [change] = plan(pushed("update", file(before, *EDGE), file(after, *EDGE), diffReasons=["stdin"])).changing
     lines = unified(change).split("\n")
     assert lines[0] == "@@ backend frankfurt @@"
-    assert "-    server fra-1 10.100.0.9:80" in lines
+    assert "-    server fra-1 10.100.0.9:80 tcp-ut 2s" in lines
 
 
 @pytest.mark.parametrize(

@@ -63,7 +63,7 @@ def test_a_worker_more_is_one_line_more() -> None:
     before = render(edge()).splitlines()
     after = render(edge(frankfurt={"fra-3": "10.100.0.6:80", **FRANKFURT})).splitlines()
     added = [line for line in after if line not in before]
-    assert added == ["    server fra-3 10.100.0.6:80"]
+    assert added == ["    server fra-3 10.100.0.6:80 tcp-ut 2s"]
     assert [line for line in after if line not in added] == before
 
 
@@ -71,7 +71,7 @@ def test_the_first_overflow_worker_is_one_line_more() -> None:
     one = {"fra-1": FRANKFURT["fra-1"]}
     none_yet = render(edge(frankfurt={})).splitlines()
     assert [line for line in render(edge(frankfurt=one)).splitlines() if line not in none_yet] == [
-        "    server fra-1 10.100.0.4:80"
+        "    server fra-1 10.100.0.4:80 tcp-ut 2s"
     ]
 
 
