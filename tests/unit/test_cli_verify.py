@@ -113,8 +113,9 @@ NOT_THERE = {
         "database from outside",
         "database certificate",
         "I/O wait",
+        "sandbox of mariadb",
     },
-    "edge": {"failover", "https answer", "http redirect", "edge certificate"},
+    "edge": {"failover", "https answer", "http redirect", "edge certificate", "sandbox of haproxy"},
     "mesh": {"interface MTU"},
 }
 OF_PAIRS = ("backend ", "round trip ", "loss ", "tunnel MTU ", "path MTU ")
