@@ -27,6 +27,7 @@ from typing import Any
 import pytest
 
 from fortress.cli.start import main
+from fortress.facts import VERSION
 from tests.engine.command_stack import ROOT, Stack
 from tests.engine.openssh import generate_key
 from tests.engine.test_cli_ssh_real import facts
@@ -156,7 +157,7 @@ def command(tmp_path_factory: pytest.TempPathFactory) -> Command:
     write("other", lambda state, _: state["checkpoint"]["latest"]["resources"][0]["outputs"].pop("fortress"))
     write("silent", lambda state, _: state["checkpoint"]["latest"]["resources"][0].pop("outputs"))
     write("lacking", lambda _, host: host.pop("site"))
-    write("tomorrow", lambda state, _: _output(state).update(version=3))
+    write("tomorrow", lambda state, _: _output(state).update(version=VERSION + 1))
 
     files = folder / "files"
     (files / "elsewhere").mkdir(parents=True)
@@ -235,12 +236,14 @@ TABLE = {
         NEWER.format(stack="feature", what="time-travel"), ("status", "preview"), "feature"
     ),
     "a role of a newer program": Case(
-        OTHER.format(what=r"role: input should be 'database', 'edge' or 'worker'", stack="role"), READING, "role"
+        OTHER.format(what=r"role: input should be 'database', 'edge', 'worker' or 'host'", stack="role"),
+        READING,
+        "role",
     ),
     "facts that lack one": Case(OTHER.format(what="site: field required", stack="lacking"), ("verify",), "lacking"),
     "an output of a newer program": Case(
         r"output 'fortress' of stack 'tomorrow' was written by a newer version of this program "
-        r"\(version 3; this one reads 2\); update data-fortress",
+        rf"\(version {VERSION + 1}; this one reads {VERSION}\); update data-fortress",
         READING,
         "tomorrow",
     ),
