@@ -111,9 +111,9 @@ def test_an_edge_in_front_of_anything(tmp_path: Path) -> None:
     assert kinds(planned) == {"Host": 1, "HAProxyEdge": 1}
     config = lines(planned, "edge-haproxy.cfg")
     assert [line for line in config if line.startswith("server web")] == [
-        "server web-1 192.0.2.21:8080",
-        "server web-2 192.0.2.22:8080",
-        "server web-3 203.0.113.23:8080",
+        "server web-1 192.0.2.21:8080 tcp-ut 2s",
+        "server web-2 192.0.2.22:8080 tcp-ut 2s",
+        "server web-3 203.0.113.23:8080 tcp-ut 2s",
     ]
     assert "http-check send meth GET uri / ver HTTP/1.1 hdr Host www.example.org" in config
     assert not example.asked.exists()
