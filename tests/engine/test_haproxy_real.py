@@ -476,7 +476,8 @@ def test_deaths_under_load_on_kept_connections_lose_no_read(haproxy: Program, fo
             async with asking(edge, clients=40, target="/slow?ms=5", pause=0) as load:
                 for _ in range(deaths):
                     served = len(load.answers)
-                    while {host for _, _, host in load.answers[served:]} != {server.name for server in oslo}:
+                    # The overflow site may still answer what it took before.
+                    while not {server.name for server in oslo} <= {host for _, _, host in load.answers[served:]}:
                         await asyncio.sleep(0.05)
                     for server in oslo:
                         await server.refuse()
