@@ -171,6 +171,8 @@ class EphemeralWorker(pulumi.ComponentResource):
         self.endpoint = after(f"{host['mesh_address']}:{rule.port}", healthy)
         self.host = host["name"]
         """Name of its host."""
+        self.port = rule.port
+        """TCP port that the workload listens on."""
         self.uses_database = database is not None
         """Whether its workload has a database."""
         self.register_outputs({"ready": self.ready, "endpoint": self.endpoint})

@@ -7,10 +7,11 @@ from typing import Any, TypedDict
 
 import pulumi
 
-from fortress import explain, haproxy
+from fortress import explain, haproxy, mariadb
 from fortress.facts import OUTPUT, VERSION, StackOutputs
 from fortress.host import SitePlan
 from fortress.limits import Limits
+from fortress.wireguard import Flow
 
 from .data_fortress import DataFortress
 from .ephemeral_worker import EphemeralWorker
@@ -98,6 +99,11 @@ def facts(
             for host in hosts
             if host.member["name"] in standing
         },
+        "flows": [
+            flow.model_dump()
+            for flow in (mesh.flows if mesh else ())
+            if _to_be_tried(flow, standing, database, workers, edge)
+        ],
         "mesh": mesh and {"network": next((host.mesh_network for host in hosts), ""), **mesh.facts},
         "database": database
         and {**database.facts, "clients": [worker.host for worker in workers if worker.uses_database]},
@@ -145,6 +151,23 @@ def _host(
         "peers": mesh.peers(name) if mesh else [],
         "open_tcp": [member["port"], *((haproxy.HTTP_PORT, haproxy.HTTPS_PORT) if is_edge else ())],
     }
+
+
+def _to_be_tried(
+    flow: Flow,
+    standing: set[str],
+    database: DataFortress | None,
+    workers: Sequence[EphemeralWorker],
+    edge: HAProxyEdge | None,
+) -> bool:
+    """Whether it is between hosts that stand, and not one that a worker or the edge is checked by."""
+    if not standing.issuperset((flow.source, flow.destination)):
+        return False
+    clients = [worker.host for worker in workers if worker.uses_database]
+    if database and flow.destination == database.host and flow.port == mariadb.PORT and flow.source in clients:
+        return False
+    servers = [(worker.host, worker.port) for worker in workers]
+    return not (edge and flow.source == edge.host and (flow.destination, flow.port) in servers)
 
 
 def _bastion(hosts: Sequence[Host]) -> Bastion | None:

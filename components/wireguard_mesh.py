@@ -90,6 +90,8 @@ class WireGuardMesh(pulumi.ComponentResource):
         """By host, to depend on singly."""
         self._members = args["members"]
         self._plan = plan
+        self.flows = tuple(facts.flows)
+        """Who opens connections to whom."""
         self.facts = {
             "port": facts.port,
             "mtu": facts.mtu,

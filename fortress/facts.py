@@ -19,7 +19,7 @@ VERSION = 3
 """Of these models. The first programs wrote none; what they wrote is read where it has the fields of version 1.
 
 2 has `sites`; of what version 1 wrote, these are not known. 3 is of any program: `mesh`, `database` and `edge` are None
-where it has none, and a host may have the role `host`.
+where it has none, a host may have the role `host`, and it has `flows`.
 """
 
 
@@ -69,6 +69,16 @@ class MeshFacts(_Facts):
     path_mtu: int
     hubs: tuple[str, ...]
     interface: str
+
+
+class FlowFacts(_Facts):
+    """Connections that a host opens to another one through the tunnel."""
+
+    source: str
+    destination: str
+    port: int
+    """At the destination."""
+    protocol: Literal["tcp", "udp"]
 
 
 class DatabaseFacts(_Facts):
@@ -142,6 +152,8 @@ class StackOutputs(_Facts):
     version: Literal[1, 2, 3]
     sites: dict[str, SiteFacts] = {}
     hosts: dict[str, HostFacts]
+    flows: tuple[FlowFacts, ...] = ()
+    """Between these hosts, but for those that workers and the edge use: other checks measure these."""
     mesh: MeshFacts | None
     database: DatabaseFacts | None
     edge: EdgeFacts | None

@@ -168,12 +168,17 @@ class Topology:
     relays: dict[str, tuple[Relay, ...]]
 
 
-def topology(addresses: Mapping[str, IPv4Address], hubs: Sequence[str], flows: Iterable[Flow]) -> Topology:
-    """Peers are the pairs that flows need, no more.
+def relay(source: str, destination: str, hubs: Sequence[str]) -> str | None:
+    """The hub that a flow goes over; None where its ends are direct peers.
 
     Hubs have a fixed endpoint and are dialled; the others may sit anywhere, so two that are not hubs cannot rely
-    on reaching each other: their flow goes over the first hub. `addresses` maps each host to its mesh address.
+    on reaching each other: their flow goes over the first hub.
     """
+    return None if source in hubs or destination in hubs else hubs[0]
+
+
+def topology(addresses: Mapping[str, IPv4Address], hubs: Sequence[str], flows: Iterable[Flow]) -> Topology:
+    """Peers are the pairs that flows need, no more. `addresses` maps each host to its mesh address."""
     behind: dict[tuple[str, str], set[str]] = {}
     relays: dict[str, set[Relay]] = {}
 
@@ -184,10 +189,10 @@ def topology(addresses: Mapping[str, IPv4Address], hubs: Sequence[str], flows: I
 
     for flow in flows:
         one, other = flow.source, flow.destination
-        if one in hubs or other in hubs:
+        hub = relay(one, other, hubs)
+        if hub is None:
             join(one, other, other)
             continue
-        hub = hubs[0]
         join(one, hub, other)
         join(other, hub, one)
         relays.setdefault(hub, set()).add(Relay(addresses[one], addresses[other], flow.port, flow.protocol))

@@ -61,6 +61,7 @@ def test_of_a_mesh_alone() -> None:
         "shop": ("host", ("office",), (22,)),
         "archive": ("host", ("office",), (22,)),
     }
+    assert [(each.source, each.destination, each.port) for each in found.flows] == []
     assert found.mesh is not None
     assert found.mesh.model_dump() == {
         "network": "10.9.0.0/24",

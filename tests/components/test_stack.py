@@ -149,6 +149,7 @@ def test_outputs() -> None:
     peers |= {hub: ["fra-1", "fra-2", "oslo-web"] for hub in ("oslo-db", "oslo-edge")}
     assert facts == {
         "version": 3,
+        "flows": [],
         "sites": {
             "oslo": {"operator": "A Norwegian cloud", "country": "NO", "sovereign": True},
             "frankfurt": {"operator": "Amazon Web Services", "country": "DE", "sovereign": False},
@@ -373,6 +374,8 @@ def test_a_flow_that_is_declared_opens_its_port_and_no_other() -> None:
     assert rules == ['iifname "wg0" ip saddr { 10.100.0.2 } tcp dport 9100 accept  # from fra-1']
     changes = {name for name in before.resources if before.resources[name].inputs != after.resources[name].inputs}
     assert changes == {"mesh-fra-1-peer-oslo-db", "mesh-oslo-web-peer-oslo-db", "mesh-oslo-db-firewall"}
+    facts = parse_output(after.outputs["fortress"].value)
+    assert [each.model_dump() for each in facts.flows] == [{**flow, "protocol": "tcp"}]
 
 
 def test_a_given_certificate_goes_to_the_edge_with_its_key() -> None:

@@ -7,6 +7,7 @@ import json
 import math
 import re
 from pathlib import Path
+from typing import Literal
 
 import pytest
 from hypothesis import given
@@ -20,6 +21,7 @@ from fortress.cli.check.kinds import RANK, Kind
 from fortress.cli.hosts.ssh import not_asked
 from fortress.cli.verify import disk, replication, verdicts
 from fortress.cli.verify.verdicts import ClockSample
+from fortress.facts import FlowFacts
 
 RECORDED = Path(__file__).parent / "recorded"
 FRA_1, FRA_2, STRANGER = (
@@ -214,6 +216,49 @@ def test_all_lost_fails_and_no_ping_is_unknown() -> None:
     lost = verdicts.loss(LOSS, printed(recorded("ping-unreachable.txt"), status=1), 1.0)
     assert (lost.status, lost.value) == (Status.FAIL, 100.0)
     assert verdicts.loss(LOSS, printed("", "Operation not permitted\n", 2), 1.0).status is Status.UNKNOWN
+
+
+def flow(answer: str, protocol: Literal["tcp", "udp"] = "tcp", relay: str | None = None) -> Check:
+    tried = FlowFacts(source="fra-1", destination="fra-2", port=9000, protocol=protocol)
+    check = Check(Kind.FLOW, "fra-1", f"fra-2 {protocol}/9000")
+    return verdicts.flow(check, printed(json.dumps({"answer": answer, "ms": 23.4})), tried, relay)
+
+
+def test_a_flow_holds_where_it_gets_there() -> None:
+    found = flow("open")
+    assert (found.name, found.status, found.value, found.detail) == ("flow to fra-2 tcp/9000", Status.OK, 23.4, "")
+    nobody = flow("refused")
+    assert (nobody.status, nobody.detail) == (Status.OK, "fra-2 lets it in, and nobody listens there")
+
+
+@pytest.mark.parametrize(
+    ("answer", "relay", "says"),
+    [
+        ("silent", None, "no answer: `fortress drift` compares fra-2 with what was pushed"),
+        (
+            "silent",
+            "oslo-db",
+            "no answer over oslo-db: `fortress drift` compares oslo-db and fra-2 with what was pushed",
+        ),
+        ("No route to host", None, "No route to host: `fortress drift` compares fra-2 with what was pushed"),
+    ],
+)
+def test_a_flow_that_gets_nowhere_fails(answer: str, relay: str | None, says: str) -> None:
+    found = flow(answer, "tcp", relay)
+    assert (found.status, found.value, found.detail) == (Status.FAIL, None, says)
+
+
+def test_silence_over_udp_says_nothing() -> None:
+    assert flow("silent", "udp").status is Status.UNKNOWN
+    assert flow("refused", "udp").status is Status.OK
+    assert flow("Network is unreachable", "udp").status is Status.FAIL
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[]", '{"answer": "open"}', '{"answer": "open", "ms": "soon"}'])
+def test_a_flow_of_which_nothing_is_said_is_unknown(text: str) -> None:
+    tried = FlowFacts(source="fra-1", destination="fra-2", port=9000, protocol="tcp")
+    found = verdicts.flow(Check(Kind.FLOW, "fra-1", "fra-2 tcp/9000"), printed(text, "no python3\n", 127), tried, None)
+    assert (found.status, found.detail) == (Status.UNKNOWN, "no python3")
 
 
 def path(largest: int) -> Result:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -240,3 +242,47 @@ def test_fio_ends_with_whoever_asked(tmp_path: Path, monkeypatch: pytest.MonkeyP
         assert process.stderr.read() == b"nobody listens any more\n"
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def flow(protocol: str, port: int) -> str:
+    done = probe("flow.py", "127.0.0.1", protocol, str(port))
+    assert (done.returncode, done.stderr) == (0, "")
+    said = json.loads(done.stdout)
+    assert 0 <= said["ms"] < 30_000
+    answer: str = said["answer"]
+    return answer
+
+
+def test_a_flow_over_tcp_is_open_or_refused() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        assert flow("tcp", port) == "open"
+    assert flow("tcp", port) == "refused"
+
+
+def test_a_flow_over_udp_may_be_silent() -> None:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
+        server.bind(("127.0.0.1", 0))
+        port = server.getsockname()[1]
+        assert flow("udp", port) == "silent"
+
+        def answer() -> None:
+            while True:  # those of before are there still
+                _, client = server.recvfrom(10)
+                server.sendto(b"here", client)
+
+        server.settimeout(30)
+        threading.Thread(target=lambda: suppressed(answer), daemon=True).start()
+        assert flow("udp", port) == "open"
+    assert flow("udp", port) == "refused"
+
+
+def suppressed(run: Callable[[], None]) -> None:
+    """Run until its socket is closed."""
+    with contextlib.suppress(OSError):
+        run()
+
+
+def test_a_flow_without_a_way_is_named() -> None:
+    done = probe("flow.py", "255.255.255.255", "tcp", "9")
+    assert json.loads(done.stdout)["answer"] == "Network is unreachable"

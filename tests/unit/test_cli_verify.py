@@ -136,6 +136,15 @@ def test_what_a_stack_does_not_have_is_not_asked(fortress: Fortress, missing: tu
     }
 
 
+def test_a_declared_flow_is_tried_by_its_source(fortress: Fortress) -> None:
+    hosts = {**fortress.facts["hosts"], "oslo-db": {**fortress.facts["hosts"]["oslo-db"], "mesh_address": "127.0.0.1"}}
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+        flow = {"source": "fra-1", "destination": "oslo-db", "port": port, "protocol": "tcp"}
+        found = checked(fortress, changes={"version": 3, "flows": [flow], "hosts": hosts})
+    assert found[f"flow to oslo-db tcp/{port}", "fra-1"].status == "ok"
+
+
 def test_a_worker_without_a_database_is_not_asked_for_it(fortress: Fortress) -> None:
     database = {**fortress.facts["database"], "clients": []}
     found = checked(fortress, changes={"version": 3, "database": database})

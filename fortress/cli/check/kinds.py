@@ -28,6 +28,7 @@ class Kind(Enum):
     LOSS = "loss to {about}", "%", "Share of these pings that got no answer, whichever way they were lost."
     TUNNEL_MTU = "tunnel MTU to {about}", "bytes", "The largest packet that passes whole through the tunnel."
     PATH_MTU = "path MTU to {about}", "bytes", "The largest packet that passes whole outside the tunnel."
+    FLOW = "flow to {about}", "ms", "A declared flow between two hosts that no other check uses gets there."
     DATABASE_OVER_TLS = "database over TLS", None, "A worker reaches the database and verifies its certificate."
     DATABASE_WITHOUT_TLS = "database without TLS", None, "The database refuses connections without TLS."
     DATABASE_CERTIFICATE = "database certificate", "days", "Remaining validity of the database's certificate."

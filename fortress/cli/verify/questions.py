@@ -16,7 +16,7 @@ from fortress.cli.check.question import Question
 from fortress.cli.hosts.ssh import Session, not_asked
 from fortress.cli.verify import disk, replication, verdicts
 from fortress.cli.verify.verdicts import ClockSample, DatabaseAnswer
-from fortress.facts import DatabaseFacts, EdgeFacts, MeshFacts, StackOutputs
+from fortress.facts import DatabaseFacts, EdgeFacts, FlowFacts, MeshFacts, StackOutputs
 from fortress.text import script
 
 Clock = Callable[[], float]
@@ -85,6 +85,9 @@ class Questions:
         for one, other in self.outputs.dials():
             if one == name:
                 yield self._path_mtu(one, other, mesh)
+        for flow in self.outputs.flows:
+            if flow.source == name:
+                yield self._flow(flow, wireguard.relay(flow.source, flow.destination, mesh.hubs))
 
     def _clock(self, name: str) -> Question:
         limit = self.outputs.limits.clock_offset_ms
@@ -167,6 +170,19 @@ class Questions:
             result = session.run(shlex.join(words), text=_program("path.py"), takes=PATH_TAKES_S)
             why = not_asked(result, check.host)
             return [check.unknown(why) if why else judge(result)]
+
+        return Question((check,), ask)
+
+    def _flow(self, flow: FlowFacts, relay: str | None) -> Question:
+        check = Check(Kind.FLOW, flow.source, f"{flow.destination} {flow.protocol}/{flow.port}")
+
+        def ask(session: Session) -> list[Check]:
+            address = self.outputs.hosts[flow.destination].mesh_address
+            words = ["python3", "-I", "-", address, flow.protocol, str(flow.port)]
+            result = session.run(shlex.join(words), text=_program("flow.py"), takes=PROBE_TAKES_S)
+            if why := not_asked(result, flow.source):
+                return [check.unknown(why)]
+            return [verdicts.flow(check, result, flow, relay)]
 
         return Question((check,), ask)
 

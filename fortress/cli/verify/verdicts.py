@@ -14,6 +14,7 @@ from typing import Any
 from fortress import records
 from fortress.cli.base.result import Result
 from fortress.cli.check.check import DAY_S, Check
+from fortress.facts import FlowFacts
 
 
 def read_json(text: str) -> Any:
@@ -215,6 +216,24 @@ def loss(check: Check, result: Result, limit_percent: float) -> Check:
     answered = min(len(pings.round_trips), pings.sent)  # one may be answered twice
     lost = round(100 * (1 - answered / pings.sent), 1) if pings.sent else 100.0
     return check.judge(lost <= limit_percent, lost, f"{answered} of {pings.sent} answered")
+
+
+def flow(check: Check, result: Result, tried: FlowFacts, relay: str | None) -> Check:
+    """A connection that was tried. What counts is whether it gets there; whose service answers is said beside it."""
+    try:
+        said = read_json(result.stdout)
+        answer, ms = str(said["answer"]), float(said["ms"])
+    except (KeyError, TypeError, ValueError):
+        return check.unknown(result.stderr or "the host did not say what came of it")
+    if answer == "open":
+        return check.ok(ms)
+    if answer == "refused":
+        return check.ok(ms, f"{tried.destination} lets it in, and nobody listens there")
+    if tried.protocol == "udp" and answer == "silent":
+        return check.unknown(f"no answer from {tried.destination}, and a service over UDP need not give one")
+    found = "no answer" if answer == "silent" else answer
+    over, places = (f" over {relay}", f"{relay} and {tried.destination}") if relay else ("", tried.destination)
+    return check.fail(None, f"{found}{over}: `fortress drift` compares {places} with what was pushed")
 
 
 def read_path(text: str) -> int:

@@ -1,0 +1,56 @@
+"""Runs on a host (python3, standard library only): try a connection to another one.
+
+`python3 -I - ADDRESS PROTOCOL PORT`, with this text as standard input; PROTOCOL is tcp or udp. Prints JSON: `answer`,
+which is `open`, `refused` (nobody listens, and the way is open), `silent`, or what the kernel says; `ms`, the time
+until then. Nothing is sent over TCP, and empty datagrams over UDP.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import sys
+import time
+
+TCP_S = 3.5
+"""The kernel sends the first packet again after 1 s and 3 s."""
+DATAGRAMS, DATAGRAM_S = 3, 0.7
+
+
+def tcp(address: str, port: int) -> str:
+    """What comes of a connection."""
+    with socket.create_connection((address, port), TCP_S):
+        return "open"
+
+
+def udp(address: str, port: int) -> str:
+    """What comes of a few datagrams: a service may take them and say nothing."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
+        asked.settimeout(DATAGRAM_S)
+        asked.connect((address, port))
+        for _ in range(DATAGRAMS):
+            asked.send(b"")
+            try:
+                asked.recv(1)
+            except TimeoutError:
+                continue
+            return "open"
+    return "silent"
+
+
+def main(address: str, protocol: str, port: str) -> None:
+    """Try it."""
+    began = time.monotonic()
+    try:
+        answer = {"tcp": tcp, "udp": udp}[protocol](address, int(port))
+    except TimeoutError:
+        answer = "silent"
+    except ConnectionRefusedError:
+        answer = "refused"
+    except OSError as error:
+        answer = error.strerror or str(error)
+    print(json.dumps({"answer": answer, "ms": round((time.monotonic() - began) * 1000, 1)}))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
