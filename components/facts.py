@@ -163,6 +163,8 @@ def _to_be_tried(
     """Whether it is between hosts that stand, and not one that a worker or the edge is checked by."""
     if not standing.issuperset((flow.source, flow.destination)):
         return False
+    if flow.protocol != "tcp":
+        return True
     clients = [worker.host for worker in workers if worker.uses_database]
     if database and flow.destination == database.host and flow.port == mariadb.PORT and flow.source in clients:
         return False

@@ -61,7 +61,10 @@ def test_of_a_mesh_alone() -> None:
         "shop": ("host", ("office",), (22,)),
         "archive": ("host", ("office",), (22,)),
     }
-    assert [(each.source, each.destination, each.port) for each in found.flows] == []
+    assert [(each.source, each.destination, each.port) for each in found.flows] == [
+        ("shop", "office", 5432),
+        ("shop", "archive", 22),
+    ]
     assert found.mesh is not None
     assert found.mesh.model_dump() == {
         "network": "10.9.0.0/24",

@@ -177,7 +177,7 @@ def test_the_edge_is_known_whole(planned: list[Planned]) -> None:
     (edge,) = [found for found in planned if found.name == "edge-haproxy.cfg"]
     text = edge.inputs["stdin"]
     assert UNKNOWN not in text
-    servers = re.findall(r"(?m)^ +server (\S+) ([0-9.:]+)$", text)
+    servers = re.findall(r"(?m)^ +server (\S+) ([0-9.:]+) tcp-ut 2s$", text)
     assert dict(servers) == {"oslo-web.1": "10.100.0.4:80", "fra-1.1": "10.100.0.2:80", "fra-2.1": "10.100.0.5:80"}
 
 

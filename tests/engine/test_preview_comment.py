@@ -140,30 +140,30 @@ def test_another_login_restarts_nothing_and_changes_no_password(oslo: ProjectSta
     assert happens.endswith("- No data is touched.")
 
 
-def moved(oslo: ProjectStack, protect: bool) -> None:
-    """Bring a state in where the database's volume stands in another zone than the program says."""
+def of_a_snapshot(oslo: ProjectStack, protect: bool) -> None:
+    """Bring a state in where the database's volume was made from a snapshot, of which the program says nothing."""
     state = json.loads(oslo.run("stack", "export"))
     for resource in state["deployment"]["resources"]:
         if resource["type"] == "openstack:blockstorage/volume:Volume":
             resource["protect"] = protect
             for properties in (resource["inputs"], resource["outputs"]):
-                properties["availabilityZone"] = "elsewhere"
+                properties["snapshotId"] = "elsewhere"
     bring_in(oslo, state)
 
 
 def test_a_volume_that_is_replaced_comes_first_and_loud(oslo: ProjectStack) -> None:
-    moved(oslo, protect=False)
+    of_a_snapshot(oslo, protect=False)
     done = preview(oslo, "--json")
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
     check_golden("preview-volume.md", brief(found["comment"]), GOLDENS)
     assert found["ok"] is True
     first = found["risks"][0]
-    assert (first["name"], first["change"], first["because"]) == ("db-data", "replace", ["availabilityZone"])
+    assert (first["name"], first["change"], first["because"]) == ("db-data", "replace", ["snapshotId"])
 
 
 def test_a_protected_volume_stops_it_and_the_comment_says_which(oslo: ProjectStack) -> None:
-    moved(oslo, protect=True)
+    of_a_snapshot(oslo, protect=True)
     done = preview(oslo, "-o", str(oslo.home / "comment.md"))
     assert done.returncode not in (0, 2)
     assert done.stdout == ""

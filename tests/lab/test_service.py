@@ -403,11 +403,14 @@ def test_a_declared_flow_goes_over_the_hub_and_nothing_else_does(fortress: Fortr
             assert send("fra-1", there, declared, size) == str(size)
             assert transfer(hub, "fra-1", facts)[0] - came > size
             assert transfer(hub, "fra-2", facts)[1] - went > size
-            assert tried(fortress, "fra-1") == [("ok", "")]
             on(hub, "sysctl -q -w net.ipv4.ip_forward=0")
-            cure = f"no answer over {hub}: `fortress drift` compares {hub} and fra-2 with what was pushed"
-            assert tried(fortress, "fra-1") == [("fail", cure)]
-            on(hub, "sysctl -q -w net.ipv4.ip_forward=1")
+            try:
+                cure = f"no answer over {hub}: `fortress drift` compares fra-1, {hub} and fra-2 with what was pushed"
+                assert tried(fortress, "fra-1") == [("fail", cure)]
+            finally:
+                on(hub, "sysctl -q -w net.ipv4.ip_forward=1")
+        with listening("fra-2", there, declared):
+            assert tried(fortress, "fra-1") == [("ok", "")]
         assert tried(fortress, "fra-1") == [("ok", "fra-2 lets it in, and nobody listens there")]
     assert forwards() == "0"
     assert (on("oslo-db", "nft list ruleset"), on("fra-2", "nft list ruleset"), forwards()) == before

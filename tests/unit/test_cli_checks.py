@@ -234,13 +234,13 @@ def test_a_flow_holds_where_it_gets_there() -> None:
 @pytest.mark.parametrize(
     ("answer", "relay", "says"),
     [
-        ("silent", None, "no answer: `fortress drift` compares fra-2 with what was pushed"),
+        ("silent", None, "no answer: `fortress drift` compares fra-1 and fra-2 with what was pushed"),
         (
             "silent",
             "oslo-db",
-            "no answer over oslo-db: `fortress drift` compares oslo-db and fra-2 with what was pushed",
+            "no answer over oslo-db: `fortress drift` compares fra-1, oslo-db and fra-2 with what was pushed",
         ),
-        ("No route to host", None, "No route to host: `fortress drift` compares fra-2 with what was pushed"),
+        ("No route to host", None, "No route to host: `fortress drift` compares fra-1 and fra-2 with what was pushed"),
     ],
 )
 def test_a_flow_that_gets_nowhere_fails(answer: str, relay: str | None, says: str) -> None:

@@ -137,7 +137,8 @@ def test_what_a_stack_does_not_have_is_not_asked(fortress: Fortress, missing: tu
 
 
 def test_a_declared_flow_is_tried_by_its_source(fortress: Fortress) -> None:
-    hosts = {**fortress.facts["hosts"], "oslo-db": {**fortress.facts["hosts"]["oslo-db"], "mesh_address": "127.0.0.1"}}
+    known = fortress.facts["hosts"]
+    hosts = {**known, **{name: {**known[name], "mesh_address": "127.0.0.1"} for name in ("fra-1", "oslo-db")}}
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         flow = {"source": "fra-1", "destination": "oslo-db", "port": port, "protocol": "tcp"}

@@ -1,8 +1,9 @@
 """Runs on a host (python3, standard library only): try a connection to another one.
 
-`python3 -I - ADDRESS PROTOCOL PORT`, with this text as standard input; PROTOCOL is tcp or udp. Prints JSON: `answer`,
-which is `open`, `refused` (nobody listens, and the way is open), `silent`, or what the kernel says; `ms`, the time
-until then. Nothing is sent over TCP, and empty datagrams over UDP.
+`python3 -I - FROM ADDRESS PROTOCOL PORT`, with this text as standard input; PROTOCOL is tcp or udp, and FROM the host's
+own address, without which packets might leave by another way than the tunnel. Prints JSON: `answer`, which is `open`,
+`refused` (nobody listens, and the way is open), `silent`, or what the kernel says; `ms`, the time until then. Nothing is
+sent over TCP, and empty datagrams over UDP.
 """
 
 from __future__ import annotations
@@ -17,16 +18,17 @@ TCP_S = 3.5
 DATAGRAMS, DATAGRAM_S = 3, 0.7
 
 
-def tcp(address: str, port: int) -> str:
+def tcp(own: str, address: str, port: int) -> str:
     """What comes of a connection."""
-    with socket.create_connection((address, port), TCP_S):
+    with socket.create_connection((address, port), TCP_S, (own, 0)):
         return "open"
 
 
-def udp(address: str, port: int) -> str:
+def udp(own: str, address: str, port: int) -> str:
     """What comes of a few datagrams: a service may take them and say nothing."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asked:
         asked.settimeout(DATAGRAM_S)
+        asked.bind((own, 0))
         asked.connect((address, port))
         for _ in range(DATAGRAMS):
             asked.send(b"")
@@ -38,11 +40,11 @@ def udp(address: str, port: int) -> str:
     return "silent"
 
 
-def main(address: str, protocol: str, port: str) -> None:
+def main(own: str, address: str, protocol: str, port: str) -> None:
     """Try it."""
     began = time.monotonic()
     try:
-        answer = {"tcp": tcp, "udp": udp}[protocol](address, int(port))
+        answer = {"tcp": tcp, "udp": udp}[protocol](own, address, int(port))
     except TimeoutError:
         answer = "silent"
     except ConnectionRefusedError:

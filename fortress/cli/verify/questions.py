@@ -177,8 +177,8 @@ class Questions:
         check = Check(Kind.FLOW, flow.source, f"{flow.destination} {flow.protocol}/{flow.port}")
 
         def ask(session: Session) -> list[Check]:
-            address = self.outputs.hosts[flow.destination].mesh_address
-            words = ["python3", "-I", "-", address, flow.protocol, str(flow.port)]
+            own, address = (self.outputs.hosts[name].mesh_address for name in (flow.source, flow.destination))
+            words = ["python3", "-I", "-", own, address, flow.protocol, str(flow.port)]
             result = session.run(shlex.join(words), text=_program("flow.py"), takes=PROBE_TAKES_S)
             if why := not_asked(result, flow.source):
                 return [check.unknown(why)]

@@ -232,7 +232,8 @@ def flow(check: Check, result: Result, tried: FlowFacts, relay: str | None) -> C
     if tried.protocol == "udp" and answer == "silent":
         return check.unknown(f"no answer from {tried.destination}, and a service over UDP need not give one")
     found = "no answer" if answer == "silent" else answer
-    over, places = (f" over {relay}", f"{relay} and {tried.destination}") if relay else ("", tried.destination)
+    over, between = (f" over {relay}", f", {relay}") if relay else ("", "")
+    places = f"{tried.source}{between} and {tried.destination}"
     return check.fail(None, f"{found}{over}: `fortress drift` compares {places} with what was pushed")
 
 
