@@ -2,8 +2,8 @@
 
 `python3 -I - FROM ADDRESS PROTOCOL PORT`, with this text as standard input; PROTOCOL is tcp or udp, and FROM the host's
 own address, without which packets might leave by another way than the tunnel. Prints JSON: `answer`, which is `open`,
-`refused` (nobody listens, and the way is open), `silent`, or what the kernel says; `ms`, the time until then. Nothing is
-sent over TCP, and empty datagrams over UDP.
+`refused` (nobody listens, and the way is open), `silent`, or what the kernel says; `ms`, the time until then. Over TCP
+nothing is sent, over UDP empty datagrams.
 """
 
 from __future__ import annotations
