@@ -75,6 +75,7 @@ def test_an_empty_volume_is_made_mounted_and_stays(host: VolumeHost, volume: Dis
         f"RequiresMountsFor={MOUNTPOINT}",
         "[Service]",
         f"ExecStartPre=+/usr/bin/nsenter --target 1 --mount {LIBRARY}/data-volume ready {MOUNTPOINT} mariadb",
+        "DeviceAllow=block-* rw",
     ]
     assert host.asked().count("systemctl daemon-reload") == 1
     assert host.check("ls", "-A", MOUNTPOINT) == "", "lost+found would be a database"
