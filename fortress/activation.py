@@ -57,18 +57,29 @@ def reload_if_enabled(unit: str) -> str:
     return f"{_another_chance(unit)}; if systemctl -q is-enabled {unit}; then systemctl reload-or-restart {unit}; fi"
 
 
+def enable(unit: str) -> str:
+    """From now on the unit runs after a boot. To be followed by && alone.
+
+    To enable one that is enabled takes a second, in which systemd reads all units three times.
+    """
+    return f"systemctl -q is-enabled {unit} || systemctl -q enable {unit}"
+
+
 def enable_and_restart(unit: str) -> str:
     """From now on the unit runs, also after a boot, and with what its files say."""
-    return f"{_another_chance(unit)}; systemctl -q enable {unit} && systemctl restart {unit}"
+    return f"{_another_chance(unit)}; {enable(unit)} && systemctl restart {unit}"
 
 
 def enable_and_reload(unit: str) -> str:
     """The same for a unit that can reload."""
-    return f"{_another_chance(unit)}; systemctl -q enable {unit} && systemctl reload-or-restart {unit}"
+    return f"{_another_chance(unit)}; {enable(unit)} && systemctl reload-or-restart {unit}"
 
 
 def enable_and_restart_gated(unit: str) -> str:
-    """The same for a unit whose own file is pushed, and that has a health gate."""
+    """The same for a unit whose own file is pushed, and that has a health gate.
+
+    What that file says of boots may have changed, so it is enabled again.
+    """
     started = f"systemctl -q enable {unit} && systemctl restart {unit} && rm -f {_CHANGED}{unit}"
     return f"{_another_chance(unit)}; systemctl daemon-reload && {started}"
 

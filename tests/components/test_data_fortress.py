@@ -74,7 +74,7 @@ def test_children_and_their_commands() -> None:
     config = f"/etc/mysql/mariadb.conf.d/90-fortress.cnf 0644 root:root --check {check} "
     restart = (
         "--apply 'systemctl reset-failed mariadb 2>/dev/null; "
-        "systemctl -q enable mariadb && systemctl restart mariadb "
+        "systemctl -q is-enabled mariadb || systemctl -q enable mariadb && systemctl restart mariadb "
         f'&& {scripts}/in-force mariadb "$1"\' --unit mariadb'
     )
     assert texts(done.children("db")) == {

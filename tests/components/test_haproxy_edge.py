@@ -67,7 +67,8 @@ COMMON = {
     "edge-haproxy.cfg": (
         "sudo /usr/local/sbin/fortress-push put /etc/haproxy/haproxy.cfg 0640 root:haproxy "
         "--check '/usr/local/lib/fortress/in-force haproxy-next /etc/haproxy/haproxy.cfg && haproxy -c -f \"$1\"' "
-        f"--apply '{RESET}; systemctl -q enable haproxy && systemctl reload-or-restart haproxy "
+        f"--apply '{RESET}; systemctl -q is-enabled haproxy || systemctl -q enable haproxy "
+        "&& systemctl reload-or-restart haproxy "
         '&& /usr/local/lib/fortress/in-force haproxy "$1"\' --unit haproxy '
         f"--machine {MACHINE}",
         "sudo /usr/local/sbin/fortress-push remove /etc/haproxy/haproxy.cfg "

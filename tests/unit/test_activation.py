@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+from pathlib import Path
+
 import pytest
 
 from fortress import activation, firewall, push
 from fortress.activation import Effect, leaves_services, of_command
 from tests import recorded
+from tests.unit.stack_file import ROOT
 
 
 def put(apply: str | None, unit: str | None = None) -> str:
@@ -85,3 +90,18 @@ def test_what_looks_waits_or_grants_leaves_services_alone() -> None:
     alone = {"ready", "facts", "confirmed", "account", "healthy", "drained"}
     assert {name for name, create in commands.items() if leaves_services(create)} == alone
     assert set(commands) - alone == {"push", "packages", "key", "mounted", "authority", "certificate"}
+
+
+@pytest.mark.parametrize(("disabled", "enables"), [(False, []), (True, ["systemctl -q enable mariadb"])])
+def test_a_unit_is_enabled_only_if_it_is_not(tmp_path: Path, disabled: bool, enables: list[str]) -> None:
+    if disabled:
+        (tmp_path / "disabled").touch()
+    path = f"{ROOT / 'tests/doubles/bin-host'}:{os.environ['PATH']}"
+    environment = {**os.environ, "PATH": path, "PUSH_DOUBLES": str(tmp_path)}
+    subprocess.run(["dash", "-c", activation.enable_and_restart("mariadb")], env=environment, check=True, timeout=30)
+    assert (tmp_path / "calls").read_text().splitlines() == [
+        "systemctl reset-failed mariadb",
+        "systemctl -q is-enabled mariadb",
+        *enables,
+        "systemctl restart mariadb",
+    ]
