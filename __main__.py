@@ -44,9 +44,13 @@ for name in settings.rollout_order:
         f"{settings.workload.name}-{name}",
         arguments.worker_args(settings, secrets, members, name, database),
         # One after the other: a release that does not come up stops at the first, before the primary site.
-        on(name, database, *list(workers.values())[-1:]),
+        on(name, database.last, *[worker.last for worker in list(workers.values())[-1:]]),
     )
-edge = HAProxyEdge("edge", arguments.edge_args(settings, secrets, members), on(edge_host, *workers.values()))
+edge = HAProxyEdge(
+    "edge",
+    arguments.edge_args(settings, secrets, members),
+    on(edge_host, *[worker.last for worker in workers.values()]),
+)
 for name, service in {database_host: database, edge_host: edge, **workers}.items():
     look_before_removal(hosts[name], mesh.parts[name], service)
 

@@ -113,17 +113,7 @@ class DataFortress(pulumi.ComponentResource):
             remove_apply="systemctl -q disable --now mariadb",
             unit="mariadb",
         )
-        account = command(
-            f"{name}-account",
-            target,
-            lambda machine: push.for_machine(machine, *push.script("mariadb-access", *account_facts)),
-            with_depends_on(options, access_tool, config),
-            delete=lambda machine: push.for_machine(
-                machine, *(push.script("mariadb-access", "remove") if keep_data else push.WIPE_DATABASE)
-            ),
-            stdin=pulumi.Output.secret(args["password"]),
-        )
-        put_fragment(
+        opened = put_fragment(
             f"{name}-firewall",
             target,
             "30-database.nft",
@@ -140,11 +130,23 @@ class DataFortress(pulumi.ComponentResource):
             ),
             options,
         )
+        account = command(
+            f"{name}-account",
+            target,
+            lambda machine: push.for_machine(machine, *push.script("mariadb-access", *account_facts)),
+            with_depends_on(options, access_tool, config, opened),
+            delete=lambda machine: push.for_machine(
+                machine, *(push.script("mariadb-access", "remove") if keep_data else push.WIPE_DATABASE)
+            ),
+            stdin=pulumi.Output.secret(args["password"]),
+        )
         self.address = pulumi.Output.from_input(host["mesh_address"])
         self.ca_pem = pulumi.Output.unsecret(authority.stdout).apply(
             lambda said: answers.certificate(host["name"], said)
         )
         self.ready = account.stdout.apply(lambda _: True)
+        self.last: pulumi.Resource = account
+        """What comes after all else of it. Who waits for the component itself depends on each of its resources."""
         self.host = host["name"]
         """Name of its host."""
         self.facts = {

@@ -133,7 +133,7 @@ class EphemeralWorker(pulumi.ComponentResource):
                     mode="0400",
                 ),
             ]
-        put_fragment(
+        opened = put_fragment(
             f"{name}-firewall",
             target,
             f"30-{work['name']}.nft",
@@ -160,7 +160,7 @@ class EphemeralWorker(pulumi.ComponentResource):
             f"{name}-healthy",
             target,
             lambda machine: push.for_machine(machine, *push.HEALTH_GATE, url, limit, work["name"]),
-            with_depends_on(options, unit, gate),
+            with_depends_on(options, unit, gate, opened),
             # The command does not read it. No two puts answer alike, so each is followed by the gate, also one that
             # brings back what stood before a release that failed there.
             stdin=pulumi.Output.unsecret(pulumi.Output.all(*(each.stdout for each in (unit, *files)))).apply(
@@ -169,6 +169,8 @@ class EphemeralWorker(pulumi.ComponentResource):
         )
         self.ready = healthy.stdout.apply(lambda _: True)
         self.endpoint = after(f"{host['mesh_address']}:{rule.port}", healthy)
+        self.last: pulumi.Resource = healthy
+        """What comes after all else of it. Who waits for the component itself depends on each of its resources."""
         self.host = host["name"]
         """Name of its host."""
         self.port = rule.port
