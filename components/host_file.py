@@ -12,7 +12,7 @@ from fortress import firewall, push, text
 from fortress.host import FileBytes, FileFacts
 
 from .checking import Facts, arguments, build, check, facts_of, wrong
-from .remote import Member, Target, child_options, command, stack_name
+from .remote import Member, Target, applied, child_options, command, stack_name
 
 
 class HostFileArgs(TypedDict):
@@ -122,7 +122,7 @@ def put(
         delete=lambda machine: push.Remove(
             path, machine=machine, resource=name, stack=stack, apply=remove_apply or apply
         ).render(),
-        stdin=pulumi.Output.from_input(content).apply(send),
+        stdin=applied(content, send),
     )
 
 
@@ -130,11 +130,11 @@ def confirm(
     name: str, target: Target, path: str, content: pulumi.Input[str], opts: pulumi.ResourceOptions
 ) -> remote.Command:
     """A new connection that confirms a file pushed with `confirm_s`; must depend on it."""
-    sha256 = pulumi.Output.from_input(content).apply(lambda text: hashlib.sha256(text.encode()).hexdigest())
+    sha256 = applied(content, lambda text: hashlib.sha256(text.encode()).hexdigest())
     return command(
         name,
         target,
-        lambda machine: sha256.apply(lambda known: push.Confirm(path, known, machine=machine).render()),
+        lambda machine: applied(sha256, lambda known: push.Confirm(path, known, machine=machine).render()),
         opts,
     )
 

@@ -2,9 +2,10 @@
 
 import asyncio
 import hashlib
+import inspect
 import weakref
 from collections.abc import Callable, Mapping
-from typing import Any, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict, TypeVar
 
 import pulumi
 from pulumi.resource import DependencyResource
@@ -13,6 +14,9 @@ from pulumi_command import remote
 from fortress import push
 from fortress.explain import shown
 from fortress.host_keys import fingerprint
+
+T = TypeVar("T")
+U = TypeVar("U")
 
 DIALS = 5
 """Attempts to connect, once a host has answered its readiness gate."""
@@ -74,6 +78,16 @@ class Target(TypedDict):
 def stack_name() -> str:
     """PROJECT/STACK, by which a host knows to whom a file on it belongs."""
     return f"{pulumi.get_project()}/{pulumi.get_stack()}"
+
+
+def applied(value: pulumi.Input[T], make: Callable[[T], pulumi.Input[U]]) -> pulumi.Input[U]:
+    """What is made of a value, at once where it is known.
+
+    Each Output is a task, and the SDK looks at all that are left whenever one ends.
+    """
+    if isinstance(value, pulumi.Output) or inspect.isawaitable(value):
+        return pulumi.Output.from_input(value).apply(make)
+    return make(value)
 
 
 def version(what: str, *texts: str) -> str:
@@ -296,12 +310,10 @@ def _one_line(member: Member, machine: str) -> str:
     return machine
 
 
-def _by_sudo(member: Member, text: Callable[[str], pulumi.Input[str]]) -> pulumi.Output[str]:
+def _by_sudo(member: Member, text: Callable[[str], pulumi.Input[str]]) -> pulumi.Input[str]:
     # The text may wait for more than the machine: for a volume's id.
-    said = pulumi.Output.from_input(member["machine_id"]).apply(lambda machine: text(_one_line(member, machine)))
-    return pulumi.Output.all(member["user"], said).apply(
-        lambda known: known[1] if known[0] == "root" else f"sudo {known[1]}"
-    )
+    said = applied(member["machine_id"], lambda machine: text(_one_line(member, machine)))
+    return applied(member["user"], lambda user: said if user == "root" else applied(said, "sudo {}".format))
 
 
 def _proxy(bastion: Bastion | None, private_key: pulumi.Input[str] | None) -> remote.ProxyConnectionArgs | None:
