@@ -455,8 +455,10 @@ def test_the_overflow_site_takes_over_within_the_bound(haproxy: Program, folder:
             longest = bound + CHECKS.connect_ms / 1000 + SLACK_S
             assert down <= bound + SLACK_S
             assert taken_over <= longest
-            served = {host for when, status, host in answers if status == 200 and died + SLACK_S < when < revived}
-            assert served == {"fra-1"}
+            # Not from its death on: what it answered just before may reach a client of a busy machine late.
+            since = died + down + SLACK_S
+            assert {host for when, status, host in answers if status == 200 and since < when < revived} == {"fra-1"}
+            assert {host for when, status, host in later.answers if status == 200 and when < revived} == {"fra-1"}
             assert kept.share("oslo", since=home) == fresh.share("oslo", since=home) == 1
             # HAProxy 2.6 closes on some of the clients whose requests are connecting when it marks their server down.
             spared = haproxy.version != "2.6" or death != "vanish"
