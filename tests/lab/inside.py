@@ -69,6 +69,19 @@ def until(what: str, seconds: float, test: Callable[[], bool], every: float = 0.
     return time.monotonic() - began
 
 
+def newest_worker() -> str:
+    """The process of the edge's HAProxy that was started last."""
+    return on("oslo-edge", "pgrep -n -P $(systemctl show -P MainPID haproxy) haproxy || true")
+
+
+def reload_edge() -> str:
+    """Reload HAProxy and give the process that answers from then on: systemd is back before the master has made it."""
+    before = newest_worker()
+    on("oslo-edge", "systemctl reload haproxy")
+    until("a new worker of HAProxy", 30, lambda: newest_worker() not in {"", before})
+    return newest_worker()
+
+
 def private_keys() -> dict[str, str]:
     """Every private key that hosts keep, as `HOST PATH` to one line of its base64 text that nothing else has."""
     script = """
