@@ -149,7 +149,7 @@ def test_order() -> None:
         "db-authority-removal": {"db-packages", "db-authority-tool"},
         "db-authority": {"db-packages", "db-authority-tool", "db-authority-removal"},
         "db-90-fortress.cnf": {"db-authority"},
-        "db-account": {"db-access-tool", "db-90-fortress.cnf"},
+        "db-account": {"db-access-tool", "db-90-fortress.cnf", "db-firewall"},
     }
 
 
