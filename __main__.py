@@ -15,6 +15,7 @@ from components import (
 )
 from program import arguments, clouds
 from program.load import load
+from program.standing import has_come_up
 
 settings, secrets = load(pulumi.Config(), Path(__file__).parent)
 
@@ -27,29 +28,24 @@ mesh = WireGuardMesh(
     "mesh", arguments.mesh_args(settings, secrets, {name: host.member for name, host in hosts.items()})
 )
 members = {name: mesh.member(name) for name in hosts}
-
-
-def on(name: str, *needs: pulumi.Resource) -> pulumi.ResourceOptions:
-    """Options of a service on a host: it comes after these."""
-    return pulumi.ResourceOptions.merge(
-        arguments.lifetime(settings, sites, name), pulumi.ResourceOptions(depends_on=[*needs])
-    )
-
-
 database_host, edge_host = settings.database_host, settings.edge_host
-database = DataFortress("db", arguments.database_args(settings, secrets, members), on(database_host))
+database = DataFortress(
+    "db", arguments.database_args(settings, secrets, members), arguments.lifetime(settings, sites, database_host)
+)
+# A release that does not come up stops at the first worker, before the primary site. At first there is nothing to lose.
+one_by_one = has_come_up()
 workers: dict[str, EphemeralWorker] = {}
 for name in settings.rollout_order:
+    before = [worker.endpoint for worker in list(workers.values())[-1:]] if one_by_one else []
     workers[name] = EphemeralWorker(
         f"{settings.workload.name}-{name}",
-        arguments.worker_args(settings, secrets, members, name, database),
-        # One after the other: a release that does not come up stops at the first, before the primary site.
-        on(name, database.last, *[worker.last for worker in list(workers.values())[-1:]]),
+        arguments.worker_args(settings, secrets, members, name, database, before),
+        arguments.lifetime(settings, sites, name),
     )
 edge = HAProxyEdge(
     "edge",
-    arguments.edge_args(settings, secrets, members),
-    on(edge_host, *[worker.last for worker in workers.values()]),
+    arguments.edge_args(settings, secrets, members, workers),
+    arguments.lifetime(settings, sites, edge_host),
 )
 for name, service in {database_host: database, edge_host: edge, **workers}.items():
     look_before_removal(hosts[name], mesh.parts[name], service)

@@ -171,6 +171,7 @@ class _Member(_Bastion):
     gone: Now[bool]
     bastion: _Bastion | None = None
     adopt: Now[bool] = False
+    in_mesh: Later[OneLine] | None = None
     host_urn: Later[OneLine] | None = None
 
 

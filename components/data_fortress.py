@@ -9,7 +9,7 @@ from fortress import activation, answers, firewall, mariadb, push, wireguard
 from .checking import Facts, arguments, build, check
 from .data_volume import VolumeArgs, check_volume, mount
 from .host_file import free, put, put_fragment, put_script
-from .remote import Member, Target, child_options, command, question, with_depends_on
+from .remote import Member, Target, after, child_options, command, question, serving, with_depends_on
 
 
 class DataFortressArgs(TypedDict):
@@ -52,6 +52,8 @@ class DataFortress(pulumi.ComponentResource):
     """Certificate of the authority that signs the server's, PEM."""
     ready: pulumi.Output[bool]
     """True once the account can be used."""
+    endpoint: pulumi.Output[str]
+    """Its address in the mesh and port. What uses it waits until the account can be used."""
 
     def __init__(self, name: str, args: DataFortressArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = arguments("DataFortress", name, DataFortressArgs, args)
@@ -102,7 +104,7 @@ class DataFortress(pulumi.ComponentResource):
         )
         config = put(
             f"{name}-90-fortress.cnf",
-            target,
+            serving(target),
             mariadb.CONFIG_PATH,
             pulumi.Output.from_input(ram_mb).apply(
                 lambda known: mariadb.render(build("DataFortress", name, _server(args, known)))
@@ -145,6 +147,7 @@ class DataFortress(pulumi.ComponentResource):
             lambda said: answers.certificate(host["name"], said)
         )
         self.ready = account.stdout.apply(lambda _: True)
+        self.endpoint = after(f"{host['mesh_address']}:{mariadb.PORT}", account)
         self.last: pulumi.Resource = account
         """What comes after all else of it. Who waits for the component itself depends on each of its resources."""
         self.host = host["name"]
@@ -159,7 +162,9 @@ class DataFortress(pulumi.ComponentResource):
             "copy_wanted": bool(args.get("cross_cloud_copy", False)),
         }
         """Its part of the output `fortress`, as `fortress.facts.DatabaseFacts` has it."""
-        self.register_outputs({"address": self.address, "ca_pem": self.ca_pem, "ready": self.ready})
+        self.register_outputs(
+            {"address": self.address, "ca_pem": self.ca_pem, "ready": self.ready, "endpoint": self.endpoint}
+        )
 
 
 def _access(args: DataFortressArgs) -> Facts[mariadb.Access]:

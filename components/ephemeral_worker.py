@@ -1,7 +1,7 @@
 """A worker: a workload that reaches the fortress through the tunnel, on a host that may be thrown away."""
 
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
@@ -10,8 +10,8 @@ from pulumi_command import remote
 from fortress import activation, firewall, push, wireguard, workload
 
 from .checking import Facts, arguments, build, check, wrong
-from .host_file import put, put_fragment, put_script
-from .remote import Member, Target, after, child_options, command, version, with_depends_on
+from .host_file import put, put_fragment
+from .remote import Member, Target, after, child_options, command, serving, version, with_depends_on
 
 
 class WorkloadArgs(TypedDict):
@@ -65,6 +65,9 @@ class EphemeralWorkerArgs(TypedDict):
     """Where its data is; the workload has no database when not given."""
     database_password: NotRequired[pulumi.Input[str] | None]
     """Secret, needed with `database`; the workload reads it from $CREDENTIALS_DIRECTORY/database-password."""
+    waits_for: NotRequired[Sequence[pulumi.Input[str]]]
+    """Endpoints of what must serve before anything of the workload changes: the database's, and of the worker before it
+    where they follow each other."""
     private_key: NotRequired[pulumi.Input[str] | None]
     """SSH private key; the SSH agent's when not given."""
 
@@ -89,6 +92,7 @@ class EphemeralWorker(pulumi.ComponentResource):
         rule = build("EphemeralWorker", name, reach)
         super().__init__("fortress:index:EphemeralWorker", name, {}, opts)
         target: Target = {"member": host, "private_key": args.get("private_key")}
+        late = serving(target, *args.get("waits_for", []))
         options = child_options(self, opts)
         folder = _folder(args)
         packages = command(
@@ -107,7 +111,7 @@ class EphemeralWorker(pulumi.ComponentResource):
         ) -> remote.Command:
             return put(
                 file,
-                target,
+                late,
                 path,
                 content,
                 options,
@@ -135,7 +139,7 @@ class EphemeralWorker(pulumi.ComponentResource):
             ]
         opened = put_fragment(
             f"{name}-firewall",
-            target,
+            late,
             f"30-{work['name']}.nft",
             firewall.Fragment(title="The workload, for the edge.", rules=[rule]),
             options,
@@ -145,7 +149,7 @@ class EphemeralWorker(pulumi.ComponentResource):
         )
         unit = put(
             f"{name}-{work['name']}.service",
-            target,
+            late,
             f"/etc/systemd/system/{work['name']}.service",
             service,
             with_depends_on(options, packages, *files),
@@ -153,14 +157,13 @@ class EphemeralWorker(pulumi.ComponentResource):
             remove_apply=f"systemctl -q disable --now {shlex.quote(work['name'])}; systemctl daemon-reload",
             unit=work["name"],
         )
-        gate = put_script(f"{name}-wait-healthy", target, "wait-healthy", options)
         url = f"http://{host['mesh_address']}:{rule.port}{work['health']}"
         limit = str(work.get("healthy_within_s") or 60)
         healthy = command(
             f"{name}-healthy",
-            target,
+            late,
             lambda machine: push.for_machine(machine, *push.HEALTH_GATE, url, limit, work["name"]),
-            with_depends_on(options, unit, gate, opened),
+            with_depends_on(options, unit, opened),
             # The command does not read it. No two puts answer alike, so each is followed by the gate, also one that
             # brings back what stood before a release that failed there.
             stdin=pulumi.Output.unsecret(pulumi.Output.all(*(each.stdout for each in (unit, *files)))).apply(

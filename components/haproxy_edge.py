@@ -8,8 +8,8 @@ import pulumi
 from fortress import activation, firewall, haproxy, push
 
 from .checking import Facts, arguments, build, wrong
-from .host_file import free, put, put_fragment, put_script
-from .remote import Member, Target, child_options, command, version, with_depends_on
+from .host_file import free, put, put_fragment
+from .remote import Member, Target, child_options, command, serving, version, with_depends_on
 
 PACKAGES = ("haproxy", "openssl", "python3")
 DRAIN_S = 35
@@ -127,14 +127,13 @@ class HAProxyEdge(pulumi.ComponentResource):
             lambda machine: push.Packages(machine=machine, names=PACKAGES).render(),
             with_depends_on(options, drop_in),
         )
-        tool = put_script(f"{name}-certificate-tool", target, "edge-certificate", options)
         if tls := args.get("tls"):
             certificate = put(
                 f"{name}-certificate",
                 target,
                 edge.certificate,
                 pulumi.Output.secret(pulumi.Output.concat(tls["certificate"], "\n", tls["key"])),
-                with_depends_on(options, packages, tool),
+                with_depends_on(options, packages),
                 mode="0600",
                 check=f'{push.LIBRARY}/edge-certificate check "$1"',
                 apply=activation.reload_if_enabled("haproxy"),
@@ -146,16 +145,15 @@ class HAProxyEdge(pulumi.ComponentResource):
                 f"{name}-certificate",
                 target,
                 lambda machine: push.for_machine(machine, *push.script("edge-certificate", *wanted)),
-                with_depends_on(options, packages, tool),
+                with_depends_on(options, packages),
                 delete=lambda machine: push.for_machine(machine, "rm", "-f", edge.certificate),
             )
-        drain = put_script(f"{name}-drain", target, "haproxy-drain", options)
         config = pulumi.Output.all(primary["servers"], overflow["servers"]).apply(
             lambda servers: haproxy.render(_edge(name, args, *servers))
         )
         served = put(
             f"{name}-haproxy.cfg",
-            target,
+            serving(target),
             haproxy.CONFIG_PATH,
             config,
             with_depends_on(options, certificate),
@@ -171,7 +169,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             f"{name}-drained",
             target,
             lambda machine: push.for_machine(machine, *push.script("haproxy-drain", str(DRAIN_S))),
-            with_depends_on(options, served, drain),
+            with_depends_on(options, served),
             # The command does not read it: each change of the configuration is waited for.
             stdin=config.apply(lambda text: version("haproxy.cfg", text)),
         )
@@ -189,14 +187,13 @@ class HAProxyEdge(pulumi.ComponentResource):
             options,
         )
         if edge.answers_within_s:
-            asker = put_script(f"{name}-answers-tool", target, "edge-answers", options)
             command(
                 f"{name}-answers",
                 target,
                 lambda machine: push.for_machine(
                     machine, *push.script("edge-answers", *haproxy.answers_arguments(edge))
                 ),
-                with_depends_on(options, drained, asker, opened),
+                with_depends_on(options, drained, opened),
                 # The command does not read it: whatever is new in HAProxy is asked for.
                 stdin=pulumi.Output.all(drained.stdout, tls["certificate"] if tls else "").apply(
                     lambda known: version("edge", *known)

@@ -16,7 +16,7 @@ from fortress.machine import Incarnation
 
 from .aws_machine import AwsMachine, AwsMachineArgs
 from .checking import Facts, arguments, build, check, facts_of, wrong
-from .host_file import confirm, free, put, put_script
+from .host_file import confirm, free, put
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
 from .remote import Bastion, Member, Target, child_options, command, question, stack_name, with_depends_on
 
@@ -128,20 +128,14 @@ class Host(pulumi.ComponentResource):
             member["host_urn"] = self.urn
         target: Target = {"member": member, "private_key": args.get("private_key")}
 
-        ready = command(
-            f"{name}-ready",
-            target,
-            lambda machine: push.for_machine(machine, *push.READY),
-            options,
-            dials=GATE_DIALS,
-        )
         pushed = command(
             f"{name}-push",
             target,
             lambda machine: push.Install(machine=machine, stack=stack_name(), adopt=args.get("adopt", False)).render(),
-            with_depends_on(options, ready),
+            options,
             delete=lambda machine: push.Uninstall(machine=machine, stack=stack_name()).render(),
             stdin=push.content(text.push_script()),
+            dials=GATE_DIALS,
         )
         packages = command(
             f"{name}-packages",
@@ -149,8 +143,6 @@ class Host(pulumi.ComponentResource):
             lambda machine: push.Packages(machine=machine, names=PACKAGES).render(),
             with_depends_on(options, pushed),
         )
-        in_force = put_script(f"{name}-in-force", target, push.IN_FORCE, with_depends_on(options, pushed))
-        tool = put_script(f"{name}-wireguard", target, "wireguard", with_depends_on(options, pushed))
         rules = _rules(name, args["operators"], port)
         tables = args.get("firewall_tables", ())
         guarded = put(
@@ -158,7 +150,7 @@ class Host(pulumi.ComponentResource):
             target,
             firewall.BASE,
             rules,
-            with_depends_on(options, packages, in_force, tool),
+            with_depends_on(options, packages),
             mode="0755",
             # A tunnel of the host's own may be the way in: nothing changes before it is known that there is none.
             check=(
@@ -189,13 +181,14 @@ class Host(pulumi.ComponentResource):
             with_depends_on(options, confirmed),
             mode="0600",
             apply=f"{push.LIBRARY}/wireguard reload {wireguard.INTERFACE}",
+            remove_before=f"{push.LIBRARY}/wireguard end {wireguard.INTERFACE}",
+            remove_apply="true",
         )
         key = question(
             f"{name}-key",
             target,
             lambda machine: push.for_machine(machine, *push.START_TUNNEL, wireguard.INTERFACE),
             with_depends_on(options, interface),
-            delete=lambda machine: push.for_machine(machine, *push.script("wireguard", "stop", wireguard.INTERFACE)),
             given_key=given_key,
         )
         self.public_key = key.stdout.apply(lambda said: answers.public_key(name, said))
@@ -205,7 +198,7 @@ class Host(pulumi.ComponentResource):
                 f"{name}-facts",
                 target,
                 lambda machine: push.for_machine(machine, *push.MEMORY),
-                with_depends_on(options, ready),
+                with_depends_on(options, pushed),
                 given_key=given_key,
                 # A machine of another size has just restarted.
                 dials=GATE_DIALS,

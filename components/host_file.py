@@ -92,6 +92,7 @@ def put(
     owner: str = "root:root",
     check: str | None = None,
     apply: str | None = None,
+    remove_before: str | None = None,
     remove_apply: str | None = None,
     unit: str | None = None,
     confirm_s: int | None = None,
@@ -120,7 +121,7 @@ def put(
         ).render(),
         opts,
         delete=lambda machine: push.Remove(
-            path, machine=machine, resource=name, stack=stack, apply=remove_apply or apply
+            path, machine=machine, resource=name, stack=stack, before=remove_before, apply=remove_apply or apply
         ).render(),
         stdin=applied(content, send),
     )

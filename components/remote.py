@@ -64,6 +64,8 @@ class Member(TypedDict):
     """The jump host in front of it."""
     adopt: NotRequired[bool]
     """Whether files that another stack has put there are taken from it."""
+    in_mesh: NotRequired[pulumi.Input[str]]
+    """Whatever it says, its use waits for the host's part of the mesh: `WireGuardMesh.member` sets it."""
     host_urn: NotRequired[pulumi.Input[str]]
     """URN of the `Host` that makes the machine, and ends it with all that is on it."""
 
@@ -217,6 +219,19 @@ def with_depends_on(opts: pulumi.ResourceOptions, *resources: pulumi.Resource) -
 def after(value: pulumi.Input[str], resource: pulumi.Resource) -> pulumi.Output[str]:
     """A value, known as early as it is, whose use waits for a resource: the engine knows a URN before it makes that."""
     return pulumi.Output.all(value, resource.urn).apply(lambda known: str(known[0]))
+
+
+def serving(target: Target, *waits: pulumi.Input[str]) -> Target:
+    """A target for what begins to serve there: it waits for the host's part of the mesh, and for these values.
+
+    What only prepares for that, such as packages, goes to the target itself and is done meanwhile.
+    """
+    member = target["member"]
+    needed = [*waits, *([member["in_mesh"]] if "in_mesh" in member else [])]
+    if not needed:
+        return target
+    key = pulumi.Output.all(member["host_key"], *needed).apply(lambda known: str(known[0]))
+    return {**target, "member": {**member, "host_key": key}}
 
 
 async def refuse_impostor(hook: pulumi.ResourceHookArgs) -> None:

@@ -11,7 +11,7 @@ from fortress.explain import path_of, shown
 
 from .checking import Facts, arguments, build, wrong
 from .host_file import put, put_fragment
-from .remote import Member, Target, after, child_options
+from .remote import Member, Target, child_options
 
 SYNC = f"{push.LIBRARY}/wireguard sync {wireguard.INTERFACE}"
 
@@ -103,14 +103,13 @@ class WireGuardMesh(pulumi.ComponentResource):
         self.register_outputs({})
 
     def member(self, name: str) -> Member:
-        """A host as a service there takes it: whatever uses it waits for the host's part of the mesh.
+        """A host as a service there takes it: what serves on it waits for the host's part of the mesh.
 
         Raises:
             ValueError: the mesh has no such member.
         """
         self._check_member(name)
-        member = self._members[name]
-        return {**member, "host_key": after(member["host_key"], self.parts[name])}
+        return {**self._members[name], "in_mesh": self.parts[name].urn}
 
     def peers(self, name: str) -> list[str]:
         """Names of a host's direct peers.

@@ -124,6 +124,8 @@ def of_command(command: str | None) -> Activation:
     `reload-or-restart` counts as a reload: every service here that is given it can reload.
     """
     pushed = push.parse(command or "")
+    if isinstance(pushed, push.Install | push.Uninstall):
+        return Activation(Effect.UNTOUCHED)
     if not isinstance(pushed, push.Push):
         return Activation(Effect.UNKNOWN)
     unit = pushed.unit if isinstance(pushed, push.Put) else None

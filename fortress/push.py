@@ -6,7 +6,7 @@ import base64
 import re
 import shlex
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import KW_ONLY, dataclass
 
 PUSH = "/usr/local/sbin/fortress-push"
@@ -32,6 +32,9 @@ OVERRULED = 3
 PUT_FILE = '"$1"'
 """How the commands around a put have the file that it puts."""
 
+TOOLS = (IN_FORCE, "wireguard", "wait-healthy", "edge-certificate", "haproxy-drain", "edge-answers")
+"""Host scripts that every host has, whatever it is for: they come with push.sh."""
+
 # Words that are read as well as written.
 READY = ("true",)
 MEMORY = ("awk", "/^MemTotal:/ { print int($2 / 1024) }", "/proc/meminfo", "-")
@@ -42,11 +45,12 @@ WIPE_DATABASE = (f"{LIBRARY}/mariadb-access", "wipe")
 HEALTH_GATE = (f"{LIBRARY}/wait-healthy",)
 """With URL, seconds and the unit behind it."""
 
+_TOOL = "# fortress-push: tool "
 _SUDO = "sudo "
 _MACHINE = "FORTRESS_MACHINE="
 _INSTALL = (
     f"umask 077; cat >{PUSH}.new && tail -n 1 {PUSH}.new | grep -qxF {shlex.quote(END.strip())}"
-    f' && chmod 755 {PUSH}.new && sync {PUSH}.new && {PUSH}.new mine "$@" && mv {PUSH}.new {PUSH}'
+    f' && chmod 755 {PUSH}.new && sync {PUSH}.new && {PUSH}.new mine "$@" && {PUSH}.new tools && mv {PUSH}.new {PUSH}'
     f" || {{ rm -f {PUSH}.new; exit 1; }}"
 )
 
@@ -112,8 +116,11 @@ class Put(Push):
 class Remove(Push):
     """Takes a pushed file away; what stood there before it comes back."""
 
+    before: str | None = None
+    """Shell command that runs while the file, "$1", still stands."""
+
     def words(self) -> tuple[str, ...]:
-        return (PUSH, "remove", self.path, *_given({"--apply": self.apply, **self.whose()}))
+        return (PUSH, "remove", self.path, *_given({"--before": self.before, "--apply": self.apply, **self.whose()}))
 
 
 @dataclass(frozen=True)
@@ -142,10 +149,10 @@ class Packages(Command):
 
 @dataclass(frozen=True, kw_only=True)
 class Install(Command):
-    """Installs push.sh itself from standard input; the one file that cannot push itself.
+    """Installs push.sh itself from standard input, and the host scripts that are with it (`with_tools`).
 
-    A script that was cut short is refused: its last line is looked for before it takes its place. So is a host of
-    another stack.
+    It is the one file that cannot push itself. A script that was cut short is refused: its last line is looked for
+    before it takes its place. So is a host of another stack.
     """
 
     stack: str = ""
@@ -204,6 +211,18 @@ def script(name: str, *arguments: str) -> tuple[str, ...]:
 def in_force(what: str, file: str) -> str:
     """Shell command that fails unless what a file says is what runs; `what` and `file` are as in-force has them."""
     return f"{LIBRARY}/{IN_FORCE} {what} {file}"
+
+
+def with_tools(script: str, tools: Mapping[str, str]) -> str:
+    """push.sh and host scripts, by name, in one text: push.sh ends before them, and puts each into its folder."""
+    return script + "".join(f"{_TOOL}{name}\n{text}" for name, text in tools.items())
+
+
+def installed(sent: str) -> dict[str, str]:
+    """What stands on a host by a text of `with_tools` as `content` sends it: push.sh and host scripts, by path."""
+    _, *parts = re.split(f"^{_TOOL}(.*)\n", sent.removesuffix(END), flags=re.MULTILINE)
+    tools = zip(parts[::2], parts[1::2], strict=True)
+    return {PUSH: sent, **{f"{LIBRARY}/{name}": text for name, text in tools}}
 
 
 def content(text: str) -> str:
@@ -288,6 +307,7 @@ def _parse_push(verb: str, words: list[str]) -> Command | None:
         case "remove", [path, *rest] if (options := _options(rest)) is not None:
             return Remove(
                 path,
+                before=options.get("--before"),
                 apply=options.get("--apply"),
                 resource=options.get("--resource", ""),
                 stack=options.get("--stack", ""),

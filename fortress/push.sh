@@ -13,6 +13,9 @@
 # this script first takes back what is past its time or was left unconfirmed by an earlier boot, and a unit does so at
 # boot, before the firewall is loaded.
 #
+# Behind its last line the file has the host scripts, each below a line "# fortress-push: tool NAME": `tools` puts them
+# into their folder.
+#
 # State, for root's eyes only: /var/lib/fortress/
 #   files/PATH with %2F for each slash/
 #     path              PATH
@@ -28,7 +31,7 @@
 #     by                NAME of --resource in the last put
 #     stack             PROJECT/STACK of --stack in the last put
 #   dirs/               a mark for each folder that put made
-#   output              what the last command said
+#   output              what the last command said; output.packages: what apt did
 #   part.*              what is being written; of no use to anyone but its writer
 set -u
 umask 077
@@ -36,7 +39,9 @@ export LC_ALL=C PATH="$PATH:/usr/sbin:/sbin"
 trap '' HUP PIPE # a connection that goes away must not end the work half-way
 
 SELF=/usr/local/sbin/fortress-push
+LIBRARY=/usr/local/lib/fortress
 STATE=/var/lib/fortress
+output=$STATE/output
 LOCK=/run/fortress-push.lock
 BOOT_UNIT=/etc/systemd/system/fortress-push-revert.service
 BOOT_LINK=/etc/systemd/system/sysinit.target.wants/fortress-push-revert.service
@@ -52,10 +57,11 @@ usage() {
     cat <<'USAGE'
 usage: fortress-push put PATH MODE OWNER:GROUP [--machine ID] [--resource NAME] [--stack NAME] [--adopt yes]
                          [--check CMD] [--apply CMD] [--unit UNIT] [--confirm SECONDS]
-       fortress-push remove PATH [--machine ID] [--resource NAME] [--stack NAME] [--apply CMD]
+       fortress-push remove PATH [--machine ID] [--resource NAME] [--stack NAME] [--before CMD] [--apply CMD]
        fortress-push confirm PATH SHA256 [--machine ID]
        fortress-push packages [--machine ID] PACKAGE...
        fortress-push mine [--stack NAME] [--adopt yes]
+       fortress-push tools
        fortress-push uninstall [--machine ID] [--stack NAME]
        fortress-push records
        fortress-push again
@@ -63,10 +69,11 @@ put takes the text on stdin, ended by the line "# fortress-push: end of file". A
 sent with one, ended by "# fortress-push: end of file, whose last line has no end"; one that is no text is sent in base64,
 ended by "# fortress-push: end of file in base64". put answers by a line that no other put answers by: whoever waits for
 its answer waits for each put.
-CMD is run by sh; "$1" is the file to check, or PATH in --apply. --machine has no effect on the host. A file that
+CMD is run by sh; "$1" is the file to check, or PATH in --apply and --before, which runs while the file stands. --machine has no effect on the host. A file that
 another resource has put since is not removed: when a resource is renamed, the new one puts before the old one removes.
 A file that another stack has put is neither put, unless by --adopt, nor removed; uninstall leaves this script for it.
 mine fails, unless by --adopt, where another stack has put /etc/nftables.conf: the host is its.
+tools puts the host scripts that came with this one into their folder, and uninstall takes them away.
 records only reads: a line a file that was put, of six fields with a tab between them, each "-" where there is nothing:
   PATH
   SHA256,MODE,OWNER:GROUP   of the file that was put and is active; none where its last push did not end
@@ -100,18 +107,18 @@ must() { # STEP COMMAND...: a command of ours, whose failure ends the run
 }
 
 run() { # CMD FILE: a command of the caller's. It speaks to a file: a pipe would wait for daemons that it starts
-    : >"$STATE/output"
+    : >"$output"
     [ -n "$1" ] || return 0
     (umask 022 && exec timeout -k 10 "$limit" sh -c "$1" fortress-push "$2") \
-        >"$STATE/output" 2>&1 </dev/null 3>&- 9>&- && return
+        >"$output" 2>&1 </dev/null 3>&- 9>&- && return
     code=$?
-    [ $code -ne 124 ] || printf 'no end within %s s\n' "$limit" >>"$STATE/output"
-    [ -s "$STATE/output" ] || printf 'exit status %s with no output\n' $code >"$STATE/output"
+    [ $code -ne 124 ] || printf 'no end within %s s\n' "$limit" >>"$output"
+    [ -s "$output" ] || printf 'exit status %s with no output\n' $code >"$output"
     return 1
 }
 
 said() { # the last lines of it, with PATH where it named the candidate
-    tail -n 10 "$STATE/output" | sed -e 's,/\.\([^/]*\)\.fortress-new,/\1,g' -e '2,$s/^/  /'
+    tail -n 10 "$output" | sed -e 's,/\.\([^/]*\)\.fortress-new,/\1,g' -e '2,$s/^/  /'
 }
 
 # --- the record of a file ---------------------------------------------------------------------------------------------
@@ -208,23 +215,27 @@ land() { # the candidate takes PATH's place
     must rename sync "${path%/*}/"
 }
 
-unit_lives() { # within 10 s, and for a second without another start
+unit_state() { systemctl show -p ActiveState -p InvocationID -- "$unit" 2>&1; }
+
+unit_lives() { # within 10 s, and for a second without another start; half of it where --apply did not start it
     seen='' steady=0 polls=0
     while [ $polls -lt 40 ]; do
-        now=$(systemctl show -p ActiveState -p InvocationID -- "$unit" 2>&1)
+        now=$(unit_state) enough=4
         if [ "$now" = "$seen" ]; then steady=$((steady + 1)); else steady=0; fi
+        [ "$now" != "$before_apply" ] || enough=2
         seen=$now polls=$((polls + 1))
-        case "$steady $NL$now$NL" in
-            [0-3]\ *) ;;
-            *"${NL}ActiveState=active$NL"*) return 0 ;;
-            *"${NL}ActiveState=failed$NL"*) break ;;
-        esac
+        if [ $steady -ge $enough ]; then
+            case "$NL$now$NL" in
+                *"${NL}ActiveState=active$NL"*) return 0 ;;
+                *"${NL}ActiveState=failed$NL"*) break ;;
+            esac
+        fi
         sleep 0.25
     done
     {
         printf '%s\n' "$now" | sed -n 's/^ActiveState=/did not stay active; now it is /p'
         journal "$unit"
-    } >"$STATE/output"
+    } >"$output"
     return 1
 }
 
@@ -233,14 +244,15 @@ journal() { # UNIT: its last lines since $began. Of its words, systemd's about i
 }
 
 explain() { # systemctl tells where to look for the reason; what stands there is said in place of that
-    units=$(sed -n 's/^See "systemctl status \([^" ]*\)".*/\1/p' "$STATE/output")
+    units=$(sed -n 's/^See "systemctl status \([^" ]*\)".*/\1/p' "$output")
     [ -n "$units" ] || return 0
-    sed -i '/^See "systemctl status /d' "$STATE/output"
-    for each in $units; do journal "$each" >>"$STATE/output"; done
+    sed -i '/^See "systemctl status /d' "$output"
+    for each in $units; do journal "$each" >>"$output"; done
 }
 
 activate() {
-    step=apply began=$(uptime)
+    step=apply began=$(uptime) before_apply=''
+    [ -z "$unit" ] || before_apply=$(unit_state)
     run "$apply" "$path" || { explain; return 1; }
     step="unit $unit"
     [ -z "$unit" ] || unit_lives
@@ -378,6 +390,7 @@ remove() {
     if [ -n "$resource" ] && [ "$(recall by)" != "$resource" ] && [ -n "$(recall by)" ]; then return; fi
     if foreign; then return; fi
     if recorded original; then
+        run "$before" "$path" || fail before "$(said)$NL  nothing was changed; run this again"
         rm -f -- "$record/applied"
         give_back original
         run "$apply" "$path" || fail apply "$(said)$NL  the file is removed; run this again to complete the removal"
@@ -445,8 +458,8 @@ apt_get() { # speaks to `output`
     # Pattern-Only: a name that is not known is no regular expression. The timeout covers neither the lock on the lists
     # nor the one on downloads.
     until apt-get -qq -o "DPkg::Lock::Timeout=$LIMIT" -o APT::Cmd::Pattern-Only=true "$@" \
-        >>"$STATE/output" 2>&1 </dev/null 9>&-; do
-        tail -n 3 "$STATE/output" | grep -q '^E: Unable to lock directory' && [ "$waited" -lt "$LIMIT" ] || return 1
+        >>"$output" 2>&1 </dev/null 9>&-; do
+        tail -n 3 "$output" | grep -q '^E: Unable to lock directory' && [ "$waited" -lt "$LIMIT" ] || return 1
         sleep 5
         waited=$((waited + 5))
     done
@@ -464,16 +477,19 @@ packages() {
             missing="$missing $package"
     done
     [ -n "$missing" ] || return 0
+    # apt has locks of its own: from here on files land meanwhile.
+    output=$STATE/output.packages
+    exec 9>&-
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
-    : >"$STATE/output"
+    : >"$output"
     umask 022
     install_packages && return
-    dpkg --force-confold --configure -a >>"$STATE/output" 2>&1 </dev/null 9>&- # what a power cut left half-done
+    dpkg --force-confold --configure -a >>"$output" 2>&1 </dev/null 9>&- # what a power cut left half-done
     { apt_get update && install_packages; } || fail install "$(said)$(held)"
 }
 
 held() { # packages that apt may not install or change, if it speaks of such
-    grep -q '[Hh]eld .*packages' "$STATE/output" || return 0
+    grep -q '[Hh]eld .*packages' "$output" || return 0
     # shellcheck disable=SC2046  # names of packages
     set -- $(dpkg-query -W -f '${db:Status-Want} ${Package}\n' 2>/dev/null | sed -n 's/^hold //p')
     [ $# -eq 0 ] || printf '%s  on hold on this host: %s. Release them: apt-mark unhold %s' "$NL" "$*" "$*"
@@ -501,6 +517,21 @@ mine() {
     refuse_foreign
 }
 
+tool_names() { sed -n 's/^# fortress-push: tool //p' "$1"; } # FILE
+
+tools() { # those behind this script, wherever it stands just now
+    make_dirs "$LIBRARY"
+    for name in $(tool_names "$0"); do
+        about "$LIBRARY/$name" "$(key "$LIBRARY/$name")"
+        sed -e "1,/^# fortress-push: tool $name\$/d" -e '/^# fortress-push: tool /,$d' -e "/^$END\$/d" "$0" >"$candidate" ||
+            fail write "cannot write in $LIBRARY"
+        must check sh -n "$candidate"
+        must mode chmod 0755 "$candidate"
+        land
+        forget # an earlier version put them one by one
+    done
+}
+
 uninstall() {
     left='' others=''
     for record in "$STATE"/files/*; do
@@ -509,6 +540,11 @@ uninstall() {
     done
     [ -z "$left" ] || fail uninstall "these files were put and not removed:$left"
     [ -z "$others" ] || return 0 # another stack goes on working with it
+    for name in $(tool_names "$SELF"); do
+        rm -f -- "$LIBRARY/$name"
+    done
+    path=$LIBRARY/tool
+    tidy_dirs
     rm -rf -- "$STATE"
     rm -f -- "$BOOT_LINK" "$BOOT_UNIT" "$LOCK" "$SELF"
 }
@@ -518,7 +554,7 @@ uninstall() {
 check_arguments() {
     case "$verb $path" in
         packages*) [ -n "$packages" ] || misuse 'packages needs names' ;;
-        mine* | uninstall* | revert* | again* | records*) ;;
+        mine* | tools* | uninstall* | revert* | again* | records*) ;;
         *[[:cntrl:]]*) misuse 'a path must not contain control characters' ;;
         *//* | */./* | */../* | */. | */.. | */) misuse "not a normalised path of a file: $path" ;;
         *" $STATE"/*) misuse "this folder belongs to fortress-push: $path" ;;
@@ -544,12 +580,12 @@ check_arguments() {
 
 main() {
     path='' mode='' owner='' sha='' packages='' resource='' stack='' adopt=''
-    check='' apply='' unit='' seconds='' at_boot=''
+    check='' before='' apply='' unit='' seconds='' at_boot=''
     case "${1-} $#" in
         "put "[4-9] | "put "??) path=$2 mode=${3:--} owner=${4:--} words=4 ;;
         "confirm "[3-9]) path=$2 sha=${3:--} words=3 ;;
         "remove "[2-9] | "remove "??) path=$2 words=2 ;;
-        "packages "* | "mine "* | "uninstall "* | "revert "* | "again "* | "records "*) words=1 ;;
+        "packages "* | "mine "* | "tools "* | "uninstall "* | "revert "* | "again "* | "records "*) words=1 ;;
         "--help "*) usage && exit ;;
         "put "* | "confirm "* | "remove "*) misuse "$1 needs more arguments" ;;
         " "*) usage && exit 2 ;;
@@ -568,6 +604,7 @@ main() {
             "put --stack" | "remove --stack" | "mine --stack" | "uninstall --stack") stack=$2 && shift ;;
             "put --adopt" | "mine --adopt") adopt=$2 && shift ;;
             "put --check") check=$2 && shift ;;
+            "remove --before") before=$2 && shift ;;
             "put --apply" | "remove --apply") apply=$2 && shift ;;
             "put --unit") unit=$2 && shift ;;
             "put --confirm") seconds=$2 && shift ;;
@@ -598,6 +635,7 @@ main() {
         confirm) confirm ;;
         packages) packages ;;
         mine) mine ;;
+        tools) tools ;;
         uninstall) uninstall ;;
         again) again ;;
     esac

@@ -6,6 +6,8 @@ from importlib.resources import files
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
+from fortress import push
+
 _environment = Environment(
     loader=PackageLoader("fortress", "templates"),
     undefined=StrictUndefined,
@@ -33,5 +35,5 @@ def script(name: str) -> str:
 
 
 def push_script() -> str:
-    """The text of push.sh, the first file that is put on a host."""
-    return (files("fortress") / "push.sh").read_text()
+    """The text of push.sh, the first file that is put on a host, and of the host scripts that come with it."""
+    return push.with_tools((files("fortress") / "push.sh").read_text(), {name: script(name) for name in push.TOOLS})

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import pulumi
 
 from components.data_fortress import DataFortress, DataFortressArgs
 from components.data_volume import VolumeArgs
-from components.ephemeral_worker import EphemeralWorkerArgs
+from components.ephemeral_worker import EphemeralWorker, EphemeralWorkerArgs
 from components.facts import SiteArgs
 from components.haproxy_edge import HAProxyEdgeArgs, TlsArgs
 from components.host import HostArgs
@@ -156,9 +156,14 @@ def _volume(
 
 
 def worker_args(
-    s: Settings, secrets: Secrets, members: Mapping[str, Member], name: str, database: DataFortress
+    s: Settings,
+    secrets: Secrets,
+    members: Mapping[str, Member],
+    name: str,
+    database: DataFortress,
+    before: Sequence[pulumi.Input[str]],
 ) -> EphemeralWorkerArgs:
-    """Arguments of one worker."""
+    """Arguments of one worker, which changes once those `before` it serve."""
     work = s.workload
     files = {there: (secrets.project / here).read_bytes() for there, here in work.files.items()}
     texts = {there: data.decode(errors="surrogateescape") for there, data in files.items()}
@@ -185,24 +190,28 @@ def worker_args(
             "ca_pem": database.ca_pem,
         },
         "database_password": secrets.database_password,
+        "waits_for": [database.endpoint, *before],
         "private_key": secrets.ssh_private_key,
     }
 
 
-def edge_args(s: Settings, secrets: Secrets, members: Mapping[str, Member]) -> HAProxyEdgeArgs:
-    """Arguments of the edge."""
+def edge_args(
+    s: Settings, secrets: Secrets, members: Mapping[str, Member], workers: Mapping[str, EphemeralWorker]
+) -> HAProxyEdgeArgs:
+    """Arguments of the edge, which serves once the workers do."""
     checks = s.edge.checks
+    endpoints = {name: worker.endpoint for name, worker in workers.items()}
     return {
         "host": members[s.edge_host],
         "server_name": s.edge.server_name,
         "primary": {
             "site": s.edge.primary,
-            "servers": s.servers(s.edge.primary),
+            "servers": {name: endpoints.get(name, known) for name, known in s.servers(s.edge.primary).items()},
             "maxconn": s.edge.server_maxconn,
         },
         "overflow": {
             "site": s.edge.overflow,
-            "servers": s.servers(s.edge.overflow),
+            "servers": {name: endpoints.get(name, known) for name, known in s.servers(s.edge.overflow).items()},
             "maxconn": s.edge.server_maxconn,
         },
         "checks": {

@@ -48,7 +48,8 @@ mesh = WireGuardMesh(
         "mtu": 1380,
     },
 )
-# Who takes a host from the mesh waits for that host's part of it; who takes a worker's endpoint waits for the worker.
+# What serves on a host of the mesh waits for that host's part of it, and who takes an endpoint for what answers there;
+# what prepares for that, such as packages, is done meanwhile.
 database = DataFortress(
     "db",
     {
@@ -81,8 +82,8 @@ worker = EphemeralWorker(
             "ca_pem": database.ca_pem,
         },
         "database_password": password,
+        "waits_for": [database.endpoint],
     },
-    pulumi.ResourceOptions(depends_on=[database]),
 )
 edge = HAProxyEdge(
     "edge",

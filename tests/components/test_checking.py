@@ -252,7 +252,7 @@ def printed(name: str) -> str:
             {"host": "oslo-edge"},
             [
                 "host: 'oslo-edge' must be a mapping with address, port, user, host_key, name, site, machine_id, "
-                "mesh_address, public_key, ram_mb, gone, bastion, adopt, host_urn"
+                "mesh_address, public_key, ram_mb, gone, bastion, adopt, in_mesh, host_urn"
             ],
         ),
         (

@@ -171,6 +171,7 @@ def test_outputs() -> None:
         "address": "10.100.0.1",
         "ca_pem": PEM,
         "ready": True,
+        "endpoint": "10.100.0.1:3306",
     }
 
 
@@ -179,9 +180,12 @@ def test_who_uses_the_address_waits_for_nothing_and_who_asks_for_ready_waits_for
         made = DataFortress("db", args())
         local.Command("early", create=made.address)
         local.Command("late", create=made.ready.apply(str))
+        local.Command("later", create=made.endpoint)
 
     done = run(program, stdout=answers)
     assert "db-account" in done.resources["late"].waits
+    assert "db-account" in done.resources["later"].waits
+    assert done.resources["later"].inputs["create"] == "10.100.0.1:3306"
     assert "db-account" not in done.before("early")
 
 

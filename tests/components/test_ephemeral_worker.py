@@ -12,7 +12,6 @@ import pytest
 from pulumi_command import local
 
 from components import EphemeralWorker, EphemeralWorkerArgs
-from fortress import text
 from tests.components.engine import (
     LOAD,
     REMOTE,
@@ -41,7 +40,7 @@ WORK: dict[str, Any] = {
 }
 DATABASE: dict[str, Any] = {"address": "10.100.0.1", "port": 3306, "name": "data", "user": "web", "ca_pem": "PEM\n"}
 NAMES = (
-    *("packages", "database-ca.pem", "database-password", "firewall", "app.service", "wait-healthy", "healthy"),
+    *("packages", "database-ca.pem", "database-password", "firewall", "app.service", "healthy"),
     *("/opt/app/app.py", "/etc/app/app.py"),
 )
 CHANGED = "'touch /run/fortress-changed-app'"
@@ -105,9 +104,6 @@ def test_children_and_their_commands() -> None:
             remove="'systemctl -q disable --now app; systemctl daemon-reload'",
             machine=machine,
         ),
-        "fra-1-wait-healthy": put(
-            "/usr/local/lib/fortress/wait-healthy 0755 root:root --check 'sh -n \"$1\"'", machine=machine
-        ),
         "fra-1-healthy": (
             f"sudo env FORTRESS_MACHINE={machine} /usr/local/lib/fortress/wait-healthy "
             "http://10.100.0.2:80/health 60 app",
@@ -123,7 +119,6 @@ def test_what_is_sent() -> None:
     assert sent(found["fra-1/etc/app/app.py"]) == "other = 1\n"
     assert sent(found["fra-1-database-ca.pem"]) == "PEM\n"
     assert sent(found["fra-1-database-password"]) == "HUSH\n"
-    assert sent(found["fra-1-wait-healthy"]) == text.script("wait-healthy")
     rule = 'iifname "wg0" ip saddr { 10.100.0.3 } tcp dport 80 accept  # app'
     assert [line.strip() for line in sent(found["fra-1-firewall"]).splitlines() if "accept" in line] == [rule]
 
@@ -173,10 +168,10 @@ def test_the_unit_says_where_the_database_is() -> None:
 def test_order() -> None:
     needed = {"packages", "database-ca.pem", "database-password", "/opt/app/app.py", "/etc/app/app.py"}
     assert waits(worker().children("fra-1")) == {
-        **{child(name): set() for name in (*needed, "firewall", "wait-healthy")},
+        **{child(name): set() for name in (*needed, "firewall")},
         "fra-1-app.service": {child(name) for name in needed},
         "fra-1-healthy": {
-            *(child(name) for name in ("app.service", "wait-healthy", "firewall")),
+            *(child(name) for name in ("app.service", "firewall")),
             *(child(name) for name in needed - {"packages"}),
         },
     }

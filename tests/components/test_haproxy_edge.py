@@ -11,7 +11,7 @@ import pytest
 from pulumi_command import local
 
 from components import HAProxyEdge, HAProxyEdgeArgs
-from fortress import activation, haproxy, text
+from fortress import activation, haproxy
 from tests.components.engine import (
     LOAD,
     REMOTE,
@@ -74,13 +74,9 @@ COMMON = {
         "sudo /usr/local/sbin/fortress-push remove /etc/haproxy/haproxy.cfg "
         f"--apply 'systemctl -q disable --now haproxy' --machine {MACHINE}",
     ),
-    "edge-drain": put("/usr/local/lib/fortress/haproxy-drain 0755 root:root --check 'sh -n \"$1\"'", machine=MACHINE),
     "edge-drained": (
         f"sudo env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/haproxy-drain 35",
         None,
-    ),
-    "edge-answers-tool": put(
-        "/usr/local/lib/fortress/edge-answers 0755 root:root --check 'sh -n \"$1\"'", machine=MACHINE
     ),
     "edge-answers": (
         f"sudo env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/edge-answers lab.fortress.example /health 30",
@@ -94,47 +90,36 @@ COMMON = {
 }
 
 
-NAMES = (
-    *("sandbox", "packages", "certificate", "haproxy.cfg", "drain", "drained"),
-    *("answers-tool", "answers", "firewall"),
-)
+NAMES = (*("sandbox", "packages", "certificate", "haproxy.cfg", "drained", "answers", "firewall"),)
 
 
 def test_children_and_their_commands_with_a_certificate_of_the_hosts_own() -> None:
     done = edge()
-    names = ("certificate-tool", *NAMES)
     assert kinds(done) == {
         "edge": ("fortress:index:HAProxyEdge", None),
-        **{f"edge-{name}": (REMOTE, "edge") for name in names},
+        **{f"edge-{name}": (REMOTE, "edge") for name in NAMES},
     }
     check_commands(done.children("edge").values(), connection())
     assert texts(done.children("edge")) == {
         **COMMON,
-        "edge-certificate-tool": put(
-            "/usr/local/lib/fortress/edge-certificate 0755 root:root --check 'sh -n \"$1\"'", machine=MACHINE
-        ),
         "edge-certificate": (
             f"sudo env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/edge-certificate --reload haproxy "
             "/etc/ssl/private/site.pem 398 30 lab.fortress.example",
             f"sudo env FORTRESS_MACHINE={MACHINE} rm -f /etc/ssl/private/site.pem",
         ),
     }
-    assert sent(done.resources["edge-certificate-tool"]) == text.script("edge-certificate")
 
 
 def test_children_and_their_commands_with_a_given_certificate() -> None:
     done = edge(tls=TLS)
     assert kinds(done) == {
         "edge": ("fortress:index:HAProxyEdge", None),
-        **{f"edge-{name}": (REMOTE, "edge") for name in ("certificate-tool", *NAMES)},
+        **{f"edge-{name}": (REMOTE, "edge") for name in NAMES},
     }
     check_commands(done.children("edge").values(), connection())
     check = '/usr/local/lib/fortress/edge-certificate check "$1"'
     assert texts(done.children("edge")) == {
         **COMMON,
-        "edge-certificate-tool": put(
-            "/usr/local/lib/fortress/edge-certificate 0755 root:root --check 'sh -n \"$1\"'", machine=MACHINE
-        ),
         "edge-certificate": (
             f"sudo /usr/local/sbin/fortress-push put /etc/ssl/private/site.pem 0600 root:root --check '{check}' "
             f"--apply '{RESET}; if systemctl -q is-enabled haproxy; then systemctl reload-or-restart haproxy; fi' "
@@ -180,16 +165,13 @@ def test_order() -> None:
     assert waits(edge().children("edge")) == {
         "edge-sandbox": set(),
         "edge-packages": {"edge-sandbox"},
-        "edge-certificate-tool": set(),
         "edge-firewall": set(),
-        "edge-certificate": {"edge-packages", "edge-certificate-tool"},
+        "edge-certificate": {"edge-packages"},
         "edge-haproxy.cfg": {"edge-certificate"},
-        "edge-drain": set(),
-        "edge-drained": {"edge-haproxy.cfg", "edge-drain"},
-        "edge-answers-tool": set(),
-        "edge-answers": {"edge-drained", "edge-answers-tool", "edge-firewall"},
+        "edge-drained": {"edge-haproxy.cfg"},
+        "edge-answers": {"edge-drained", "edge-firewall"},
     }
-    assert waits(edge(tls=TLS).children("edge"))["edge-certificate"] == {"edge-packages", "edge-certificate-tool"}
+    assert waits(edge(tls=TLS).children("edge"))["edge-certificate"] == {"edge-packages"}
 
 
 def test_children_wait_for_what_the_component_waits_for() -> None:
@@ -308,7 +290,7 @@ def test_the_edge_is_asked_after_each_drain_and_for_each_certificate() -> None:
 
 
 def test_the_edge_is_asked_for_as_long_as_is_set_or_not_at_all() -> None:
-    assert not {"edge-answers", "edge-answers-tool"} & set(edge(answers_within_s=0).children("edge"))
+    assert not {"edge-answers"} & set(edge(answers_within_s=0).children("edge"))
     asked = texts(edge(answers_within_s=90, health_path="/up").children("edge"))["edge-answers"]
     assert str(asked[0]).endswith("/edge-answers lab.fortress.example /up 90")
 

@@ -13,7 +13,7 @@ import pytest
 from pulumi_command import local
 
 from components import Host, HostArgs
-from fortress import firewall, text
+from fortress import firewall, push, text
 from tests.components.engine import (
     BASTION_KEY,
     HOST_KEY,
@@ -25,7 +25,6 @@ from tests.components.engine import (
     check_commands,
     connection,
     kinds,
-    put,
     sent,
     texts,
     waits,
@@ -43,6 +42,7 @@ INSTALL = (
     "umask 077; cat >/usr/local/sbin/fortress-push.new && tail -n 1 /usr/local/sbin/fortress-push.new | "
     "grep -qxF '# fortress-push: end of file' && chmod 755 /usr/local/sbin/fortress-push.new && "
     'sync /usr/local/sbin/fortress-push.new && /usr/local/sbin/fortress-push.new mine "$@" && '
+    "/usr/local/sbin/fortress-push.new tools && "
     "mv /usr/local/sbin/fortress-push.new /usr/local/sbin/fortress-push || "
     "{ rm -f /usr/local/sbin/fortress-push.new; exit 1; }"
 )
@@ -85,23 +85,18 @@ def base(machine: str) -> str:
 
 def test_children_and_their_commands() -> None:
     done = host()
-    names = (
-        *("ready", "push", "packages", "in-force", "firewall", "firewall-confirmed"),
-        *("wireguard", "wg0.conf", "key-removal", "key", "facts"),
-    )
+    names = ("push", "packages", "firewall", "firewall-confirmed", "wg0.conf", "key", "facts")
     assert kinds(done) == {
         "db": ("fortress:index:Host", None),
         "db-host-key": (LOCAL, "db"),
         **{f"db-{name}": (REMOTE, "db") for name in names},
     }
     assert texts(commands(done)) == {
-        "db-ready": ("sudo env FORTRESS_MACHINE=db.1 true", None),
         "db-push": (
             f"sudo {shlex.join(['sh', '-c', INSTALL, 'db.1', '--stack', 'data-fortress/lab'])}",
             "sudo /usr/local/sbin/fortress-push uninstall --stack data-fortress/lab --machine db.1",
         ),
         "db-packages": ("sudo /usr/local/sbin/fortress-push packages --machine db.1 nftables wireguard-tools", None),
-        "db-in-force": put("/usr/local/lib/fortress/in-force 0755 root:root --check 'sh -n \"$1\"'", machine="db.1"),
         "db-firewall": (
             "sudo /usr/local/sbin/fortress-push put /etc/nftables.conf 0755 root:root "
             "--check '/usr/local/lib/fortress/wireguard free wg0 && "
@@ -113,15 +108,11 @@ def test_children_and_their_commands() -> None:
             '[ -n "$(nft list ruleset)" ] || systemctl stop nftables\' --machine db.1',
         ),
         "db-firewall-confirmed": (base("db.1"), None),
-        "db-wireguard": put("/usr/local/lib/fortress/wireguard 0755 root:root --check 'sh -n \"$1\"'", machine="db.1"),
-        "db-wg0.conf": put(
-            "/etc/wireguard/wg0.conf 0600 root:root",
-            apply="'/usr/local/lib/fortress/wireguard reload wg0'",
-            machine="db.1",
-        ),
-        "db-key-removal": (
-            "sudo env FORTRESS_MACHINE=db.1 true",
-            "sudo env FORTRESS_MACHINE=db.1 /usr/local/lib/fortress/wireguard stop wg0",
+        "db-wg0.conf": (
+            "sudo /usr/local/sbin/fortress-push put /etc/wireguard/wg0.conf 0600 root:root "
+            "--apply '/usr/local/lib/fortress/wireguard reload wg0' --machine db.1",
+            "sudo /usr/local/sbin/fortress-push remove /etc/wireguard/wg0.conf "
+            "--before '/usr/local/lib/fortress/wireguard end wg0' --apply true --machine db.1",
         ),
         "db-key": ("sudo env FORTRESS_MACHINE=db.1 /usr/local/lib/fortress/wireguard start wg0", None),
         "db-facts": (
@@ -131,7 +122,7 @@ def test_children_and_their_commands() -> None:
     }
     reached = connection(hostKey=LEARNT_KEY)
     patient = {**reached, "dialErrorLimit": 30}
-    check_commands(commands(done).values(), reached, db_ready=patient, db_facts=patient)
+    check_commands(commands(done).values(), reached, db_push=patient, db_facts=patient)
 
 
 def test_a_firewall_of_another_tool_is_known_or_adopted() -> None:
@@ -150,9 +141,10 @@ def test_what_is_sent() -> None:
     found = host().resources
     assert sent(found["db-push"]) == text.push_script()
     assert sent(found["db-firewall"]) == firewall.render_base(BASE)
-    assert sent(found["db-wireguard"]) == text.script("wireguard")
+    tools = push.installed(push.content(sent(found["db-push"])))
+    assert tools["/usr/local/lib/fortress/wireguard"] == text.script("wireguard")
     assert "Address = 10.100.0.1/24\nListenPort = 51820\n" in sent(found["db-wg0.conf"])
-    silent = ("ready", "packages", "firewall-confirmed", "key-removal", "key", "facts")
+    silent = ("packages", "firewall-confirmed", "key", "facts")
     assert not any("stdin" in found[f"db-{name}"].inputs for name in silent)
 
 
@@ -208,17 +200,13 @@ def test_each_step_waits_for_the_one_before() -> None:
     key = "db-host-key"
     assert waits(host().children("db")) == {
         "db-host-key": set(),
-        "db-ready": {key},
-        "db-facts": {key, "db-ready"},
-        "db-push": {key, "db-ready"},
+        "db-push": {key},
+        "db-facts": {key, "db-push"},
         "db-packages": {key, "db-push"},
-        "db-in-force": {key, "db-push"},
-        "db-firewall": {key, "db-packages", "db-in-force", "db-wireguard"},
+        "db-firewall": {key, "db-packages"},
         "db-firewall-confirmed": {key, "db-firewall"},
-        "db-wireguard": {key, "db-push"},
         "db-wg0.conf": {key, "db-firewall-confirmed"},
-        "db-key-removal": {key, "db-wg0.conf"},
-        "db-key": {key, "db-wg0.conf", "db-key-removal"},
+        "db-key": {key, "db-wg0.conf"},
     }
 
 
@@ -256,7 +244,7 @@ def test_a_host_key_that_is_given_is_pinned_and_not_learnt() -> None:
     assert "db-host-key" not in done.resources
     reached = connection()
     patient = {**reached, "dialErrorLimit": 30}
-    check_commands(commands(done).values(), reached, db_ready=patient, db_facts=patient)
+    check_commands(commands(done).values(), reached, db_push=patient, db_facts=patient)
     assert done.outputs["host_key"].value == HOST_KEY
 
 
@@ -292,7 +280,7 @@ def test_at_first_preview_what_is_unknown_stays_unknown() -> None:
 
 def test_a_given_key_is_known_at_first_preview() -> None:
     done = host(preview=True, host_key=HOST_KEY)
-    assert plain(done.resources["db-push"].inputs["connection"]) == connection()
+    assert plain(done.resources["db-packages"].inputs["connection"]) == connection()
 
 
 def test_nothing_but_the_connection_is_secret() -> None:
@@ -325,7 +313,7 @@ def test_root_needs_no_sudo() -> None:
     done = host(user="root")
     lines = [text for pair in texts(commands(done)).values() for text in pair if text]
     assert not any("sudo" in str(text) for text in lines)
-    assert "env FORTRESS_MACHINE=db.1 true" in lines
+    assert "env FORTRESS_MACHINE=db.1 /usr/local/lib/fortress/wireguard start wg0" in lines
 
 
 def test_another_machine_changes_each_command_and_replaces_none() -> None:
@@ -389,8 +377,8 @@ def test_what_others_read_is_asked_again_by_a_replacement(changed: dict[str, Any
 
 def test_only_what_nobody_reads_takes_the_tunnel_down() -> None:
     found = host().children("db")
-    assert {name for name, each in found.items() if "wireguard stop" in str(each.inputs.get("delete"))} == {
-        "db-key-removal"
+    assert {name for name, each in found.items() if "wireguard end" in str(each.inputs.get("delete"))} == {
+        "db-wg0.conf"
     }
     # What an earlier version recorded there would dial a login that was retired.
     assert {name for name, each in found.items() if each.retain_on_delete} == set(QUESTIONS)

@@ -24,7 +24,7 @@ from fortress.settings.parse import SettingsError, parse
 from fortress.settings.secrets import SECRETS
 from tests.components import whole_stack
 from tests.components.engine import LOCAL, REMOTE, sent, ssh_key
-from tests.components.whole_stack import PASSWORD, PEM, PRIVATE, commands, made_of, made_once
+from tests.components.whole_stack import PASSWORD, PEM, PRIVATE, commands, made_of, made_once, serving
 from tests.doubles.pulumi_mocks import Registration, Run, holds_unknown, plain, secret_paths
 from tests.doubles.pulumi_resource_command.values import UNKNOWN
 from tests.keys import wireguard_key
@@ -63,12 +63,12 @@ def test_the_components_of_the_lab() -> None:
 
 
 def test_how_many_commands_go_to_each_host() -> None:
-    """Host 10 (memory is given), mesh: MTU, peers, firewall of a hub; database 9, worker 8, edge 10."""
+    """Host 6 (memory is given), mesh: MTU, peers, firewall of a hub; database 9, worker 7, edge 7."""
     done = fortress()
     assert Counter(map(host_of, commands(done).values())) == {
-        "oslo-db": 10 + (1 + 3 + 1) + 9,
-        "oslo-edge": 10 + (1 + 3 + 1) + 10,
-        **dict.fromkeys(WORKERS, 10 + (1 + 2) + 8),
+        "oslo-db": 6 + (1 + 3 + 1) + 9,
+        "oslo-edge": 6 + (1 + 3 + 1) + 7,
+        **dict.fromkeys(WORKERS, 6 + (1 + 2) + 7),
     }
     assert sorted(name for name, found in done.resources.items() if found.type == LOCAL) == sorted(
         f"{name}-{part}" for name in HOSTS for part in ("answers", "host-key")
@@ -108,13 +108,15 @@ def test_each_component_speaks_to_its_own_host_with_the_pinned_key() -> None:
         assert f"{host}.1" in str(found.inputs["create"]), name
 
 
-def test_services_come_after_their_host_and_their_part_of_the_mesh() -> None:
+def test_services_come_after_their_host_and_what_serves_after_its_part_of_the_mesh() -> None:
     done = fortress()
     places = {"db": "oslo-db", "edge": "oslo-edge", **{f"app-{name}": name for name in WORKERS}}
+    every = serving().union(*map(serving, WORKERS))
+    assert every < set(done.resources)
     for component, host in places.items():
         for name in done.children(component):
             assert {f"{host}-firewall-confirmed", f"{host}-key"} <= done.before(name), name
-            assert set(done.children(f"mesh-{host}")) <= done.before(name), name
+            assert (set(done.children(f"mesh-{host}")) <= done.before(name)) == (name in every), name
 
 
 def test_workers_come_after_the_database_and_the_edge_after_the_workers() -> None:
@@ -122,12 +124,24 @@ def test_workers_come_after_the_database_and_the_edge_after_the_workers() -> Non
     database, mesh = set(done.children("db")), set(done.children("mesh-oslo-db"))
     rollout = ["fra-1", "fra-2", "oslo-web"]
     for place, worker in enumerate(rollout):
-        for name in done.children(f"app-{worker}"):
+        assert not done.before(f"app-{worker}-packages") & (database | mesh), "which are installed meanwhile"
+        for name in serving(worker):
             assert database | mesh <= done.before(name), name
             healthy = {other for other in WORKERS if f"app-{other}-healthy" in done.before(name) - {name}}
             assert healthy - {worker} == set(rollout[:place]), "one after the other, the primary site last"
     for name in done.children("edge"):
-        assert {f"app-{worker}-healthy" for worker in WORKERS} <= done.before(name), name
+        waits = {f"app-{worker}-healthy" for worker in WORKERS} <= done.before(name)
+        assert waits == (name in serving()), name
+
+
+def test_workers_come_up_side_by_side_where_there_is_nothing_to_lose() -> None:
+    done = made_of(changed({}), has_come_up=False)
+    for worker in WORKERS:
+        others = {name for other in WORKERS if other != worker for name in done.children(f"app-{other}")}
+        for name in serving(worker):
+            assert "db-account" in done.before(name), name
+            assert not done.before(name) & others, name
+    assert {f"app-{worker}-healthy" for worker in WORKERS} <= done.before("edge-haproxy.cfg")
 
 
 def test_hosts_wait_for_nobody_and_the_mesh_for_no_service() -> None:

@@ -10,6 +10,7 @@ import pytest
 from pulumi_command import local
 
 from components import Member, WireGuardMesh, WireGuardMeshArgs
+from components.remote import Target, serving
 from tests.components.engine import (
     LOAD,
     REMOTE,
@@ -216,17 +217,24 @@ def test_a_member_is_what_a_service_waits_for() -> None:
 
 
 @pytest.mark.parametrize("preview", [True, False])
-def test_who_takes_a_host_from_the_mesh_waits_for_its_part(preview: bool) -> None:
+def test_what_serves_on_a_host_of_the_mesh_waits_for_its_part(preview: bool) -> None:
     def program() -> None:
+        gate = local.Command("gate", create="true")
         mesh = WireGuardMesh("mesh", args())
-        local.Command("service", create=pulumi.Output.from_input(mesh.member("fra-1")["host_key"]))
-        assert {**mesh.member("fra-1"), "host_key": ""} == {**members()["fra-1"], "host_key": ""}
+        member = mesh.member("fra-1")
+        assert {**member, "in_mesh": ""} == {**members()["fra-1"], "in_mesh": ""}
+        target: Target = {"member": member, "private_key": None}
+        local.Command("packages", create=target["member"]["host_key"])
+        for name, waiting in (("service", serving(target)), ("later", serving(target, gate.stdout))):
+            local.Command(name, create=waiting["member"]["host_key"])
         with pytest.raises(ValueError, match=r'^WireGuardMesh "mesh": members: \'fra-9\' is not a member; known: db, '):
             mesh.member("fra-9")
 
-    service = run(program, preview=preview).resources["service"]
-    assert service.waits == {f"mesh-fra-1-{file}" for file in ("mtu", "peer-db", "peer-edge")}
-    assert service.inputs["create"] == members()["fra-1"]["host_key"], "known before there is a mesh"
+    found = run(program, preview=preview).resources
+    part = {f"mesh-fra-1-{file}" for file in ("mtu", "peer-db", "peer-edge")}
+    assert [found[name].waits for name in ("packages", "service", "later")] == [set(), part, part | {"gate"}]
+    for name in ("packages", "service"):
+        assert found[name].inputs["create"] == members()["fra-1"]["host_key"], "known before there is a mesh"
 
 
 def test_a_member_that_is_gone_is_left_alone_and_the_others_are_not() -> None:

@@ -65,6 +65,7 @@ def made_of(
     standing: Collection[str] = (),
     secrets: Mapping[str, str] | None = None,
     answers: Answers = nothing_is_asked,
+    has_come_up: bool = True,
 ) -> Run:
     """What the program makes of settings; `standing` as `pulumi_mocks.run` takes it."""
     hidden = {"database_password": PASSWORD, **(secrets or {})}
@@ -77,6 +78,7 @@ def made_of(
         known_by=known_by,
         config=config(settings, hidden),
         secrets=[f"{PROJECT}:{name}" for name in hidden],
+        has_come_up=has_come_up,
     )
 
 
@@ -118,3 +120,16 @@ def stopped(
 def commands(done: Run) -> dict[str, Registration]:
     """All that is done on hosts."""
     return {name: found for name, found in done.resources.items() if found.type == REMOTE}
+
+
+DATABASE = ("90-fortress.cnf", "account")
+WORKER = ("/opt/app/app.py", "-database-ca.pem", "-database-password", "-firewall", "-app.service", "-healthy")
+EDGE = ("haproxy.cfg", "drained", "answers")
+"""What serves, or changes what does; all else of a service only prepares for it, and waits for its host alone."""
+
+
+def serving(worker: str = "") -> set[str]:
+    """Names of what serves: on a worker, or on the database's and the edge's hosts."""
+    if worker:
+        return {f"app-{worker}{part}" for part in WORKER}
+    return {*(f"db-{part}" for part in DATABASE), *(f"edge-{part}" for part in EDGE)}

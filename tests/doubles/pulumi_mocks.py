@@ -189,13 +189,18 @@ class _Monitor(mocks.MockMonitor):
         answers: Answers,
         known_by: Known,
         unknown: Callable[[str], bool],
+        has_come_up: bool,
     ) -> None:
         super().__init__(_NoMocks())
+        self._has_come_up = has_come_up
         self._run, self._stdout, self._decided, self._answers = run, stdout, decided, answers
         self._known_by, self._unknown = known_by, unknown
         self._names: dict[str, str] = {}
 
     def Invoke(self, request: Any) -> Any:
+        if request.tok == "pulumi:pulumi:readStackOutputs":  # which the engine answers, and no provider
+            outputs: Value = {"fortress": "facts"} if self._has_come_up else {}
+            return proto.resource_pb2.ResourceInvokeResponse(**{"return": to_wire({"outputs": outputs})})
         question = Question(request.tok, from_wire(request.args), self._provider(request))
         self._run.asked.append(question)
         try:
@@ -301,21 +306,26 @@ def run(
     known_by: Known = lambda _type, name: name,
     config: Mapping[str, str] | None = None,
     secrets: Sequence[str] = (),
+    has_come_up: bool = True,
     done: Run | None = None,
 ) -> Run:
     """Run a program as an update, or as a preview of the first one; what it exports or returns is in `outputs`.
 
     A preview on a stack that stands has `standing`, which are not changed and whose outputs are therefore known.
+    `has_come_up` is whether the stack has the outputs of an earlier update.
     Raises what the program raises; what it did until then is in `done`.
     """
     done = Run() if done is None else done
+
+    def unknown(name: str) -> bool:
+        return preview and name not in standing
 
     def go() -> None:
         set_all_config(dict(config or {}), list(secrets))
         loop = asyncio.new_event_loop()
         asyncio.set_event_loop(loop)
         try:
-            monitor = _Monitor(done, stdout, decided, answers, known_by, lambda name: preview and name not in standing)
+            monitor = _Monitor(done, stdout, decided, answers, known_by, unknown, has_come_up)
             loop.run_until_complete(_run(done, program, monitor, preview))
         finally:
             left = asyncio.all_tasks(loop)  # of a program that failed

@@ -124,7 +124,9 @@ def test_workers_that_join_a_fortress_of_another_stack(tmp_path: Path) -> None:
     example.run("config", "set", "fortress", "organization/data-fortress/lab")
     planned = example.planned()
     assert kinds(planned) == {"Host": 2, "WireGuardMesh": 1, "WireGuardMember": 4, "EphemeralWorker": 2}
-    fortress = recorded.read("lab")["deployment"]["resources"][0]["outputs"]["fortress"]
+    resources = recorded.read("lab")["deployment"]["resources"]
+    (stack,) = [each for each in resources if each["type"] == "pulumi:pulumi:Stack"]
+    fortress = stack["outputs"]["fortress"]
     # A hub gets a file a worker, and nothing else that a destroy here would take away from it.
     on_hubs = {name for name in planned if name.startswith("workers-oslo-") and name.count("-") > 2}
     assert on_hubs == {f"workers-{hub}-peer-{name}" for hub in ("oslo-db", "oslo-edge") for name in ("fra-8", "fra-9")}

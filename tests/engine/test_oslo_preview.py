@@ -155,7 +155,7 @@ def test_of_the_clouds_only_ids_are_unknown(planned: list[Planned]) -> None:
 def test_of_the_hosts_only_what_they_make_themselves_is_unknown(planned: list[Planned]) -> None:
     """The machines' identities and addresses, the peers' keys, the authority's certificate, the memory, the drain."""
     commands = [found for found in planned if found.type == "command:remote:Command"]
-    assert len(commands) == 119
+    assert len(commands) == 93
     assert all("create" in unknown(found.inputs) for found in commands), "each is sent to one machine and no other"
     found = {path for item in commands for path in unknown(item.inputs)}
     assert found == {"create", "delete", "stdin", "triggers[]"}

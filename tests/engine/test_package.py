@@ -145,7 +145,7 @@ def test_a_program_in_go_previews_a_mesh(go_program: Path, tmp_path: Path) -> No
     assert 'stdin                 : "mtu = 1380\\n' in blocks["mesh-a-mtu"]
     assert "stdin                 : [unknown]" in blocks["mesh-a-peer-b"]
     assert "--machine a.1" in blocks["motd-push"]
-    assert "+ 37 to create" in done.stdout
+    assert "+ 29 to create" in done.stdout
     # The program's `protect` is the child's.
     assert "command:remote:Command: (create) 🔒" in blocks["motd"]
 

@@ -85,7 +85,7 @@ def add(state: dict[str, Any], created: list[dict[str, Any]]) -> None:
             one
             for one in resources
             if (one["type"], one.get("parent")) == (new["type"], new["parent"])
-            and not one["urn"].endswith(("-ready", "-facts"))  # which are dialled more often
+            and not one["urn"].endswith(("-push", "-facts"))  # which are dialled more often
         )
         inputs = {name: beside["inputs"][name] if value == SECRET else value for name, value in new["inputs"].items()}
         inputs = {name: "" if UNKNOWN in json.dumps(value) else value for name, value in inputs.items()}

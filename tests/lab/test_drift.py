@@ -20,6 +20,8 @@ RECORDS = "/var/lib/fortress/files"
 WORD = "hunter2-put-there-by-hand"
 STRAY = "/etc/nftables.d/99-hand.nft"
 TABLE = "inet extra"
+TOOL = f"{push.LIBRARY}/wait-healthy"
+"""A host script, which came with push.sh."""
 
 EDITS = {
     "oslo-edge": f"""
@@ -43,6 +45,7 @@ EDITS = {
     "fra-2": f"""
         rm '{RECORDS}/%2Fopt%2Fapp%2Fapp.py/applied'
         systemctl -q disable app
+        echo '# by hand' >>{TOOL}
         echo 'table inet by-hand {{}}' >/etc/nftables.d/99-hand.nft
     """,
 }
@@ -61,6 +64,7 @@ FOUND = {
     ("fra-1", "peers"): "differs",
     ("fra-2", "file /opt/app/app.py"): "unfinished push",
     ("fra-2", "unit app"): "active, disabled",
+    ("fra-2", f"file {TOOL}"): "edited by hand",
     ("fra-2", f"file {STRAY}"): "not in the state",
 }
 

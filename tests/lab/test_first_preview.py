@@ -75,19 +75,9 @@ def strings(value: Any) -> Iterator[str]:
 
 
 def test_it_names_all_that_will_be(preview: dict[str, Any]) -> None:
-    own = [
-        "host-key",
-        "ready",
-        "push",
-        "packages",
-        "in-force",
-        "firewall",
-        "firewall-confirmed",
-        "wireguard",
-        "wg0.conf",
-    ]
-    own += ["key-removal", "key", "answers"]
-    work = ["packages", "firewall", "database-password", "database-ca.pem", "app.service", "wait-healthy", "healthy"]
+    own = ["host-key", "push", "packages", "firewall", "firewall-confirmed", "wg0.conf"]
+    own += ["key", "answers"]
+    work = ["packages", "firewall", "database-password", "database-ca.pem", "app.service", "healthy"]
     data = [
         "packages",
         "firewall",
@@ -98,7 +88,7 @@ def test_it_names_all_that_will_be(preview: dict[str, Any]) -> None:
         "90-fortress.cnf",
     ]
     data += ["access-tool", "account"]
-    front = ["sandbox", "packages", "firewall", "haproxy.cfg", "answers-tool", "answers"]
+    front = ["sandbox", "packages", "firewall", "haproxy.cfg", "answers"]
     expected = [
         *(f"{host}-{part}" for host in (*WORKERS, *HUBS) for part in own),
         *(f"mesh-{host}-mtu" for host in (*WORKERS, *HUBS)),
@@ -107,7 +97,7 @@ def test_it_names_all_that_will_be(preview: dict[str, Any]) -> None:
         *(f"mesh-{hub}-peer-{worker}" for worker in WORKERS for hub in HUBS),
         *(f"app-{worker}{part}" for worker in WORKERS for part in ("/opt/app/app.py", *(f"-{part}" for part in work))),
         *(f"db-{part}" for part in data),
-        *(f"edge-{part}" for part in [*front, "certificate-tool", "certificate", "drain", "drained"]),
+        *(f"edge-{part}" for part in [*front, "certificate", "drained"]),
     ]
     assert sorted(name for name, _ in inputs(preview)) == sorted(expected)
     components = ["Stack", *["Host"] * 5, "WireGuardMesh", *["WireGuardMember"] * 5, "DataFortress"]

@@ -1,7 +1,8 @@
 """A host to push files to: fortress/push.sh run by dash in namespaces of its own, on folders of the test's own.
 
-`/var/lib`, `/run`, `/usr/local/sbin` and `/etc/systemd/system` are bind mounts of folders below `root`, so the script
-runs unchanged where it will stand; everything that one run started ends with that run. Needs root.
+`/var/lib`, `/run`, `/usr/local/sbin`, `/usr/local/lib` and `/etc/systemd/system` are bind mounts of folders below
+`root`, so the script runs unchanged where it will stand; everything that one run started ends with that run. Needs
+root.
 """
 
 import hashlib
@@ -28,7 +29,13 @@ shift
 "$@"
 exit $?
 """
-MOUNTS = {"varlib": "/var/lib", "run": "/run", "sbin": "/usr/local/sbin", "systemd": "/etc/systemd/system"}
+MOUNTS = {
+    "varlib": "/var/lib",
+    "run": "/run",
+    "sbin": "/usr/local/sbin",
+    "lib": "/usr/local/lib",
+    "systemd": "/etc/systemd/system",
+}
 
 # Stands before a command of the script's: notes the call, one line each, and from call CUT_AT on pulls the plug (KILL)
 # or cuts the connection (HUP) before the command runs. (sh is what timeout runs, in a process group of its own.)
@@ -47,7 +54,7 @@ exec '{real}' "$@"
 """
 
 # The folders that a run may change.
-PARTS = ("varlib", "run", "sbin", "systemd", "t", "doubles")
+PARTS = ("varlib", "run", "sbin", "lib", "systemd", "t", "doubles")
 
 # A cut that no run comes to.
 NEVER = 1000
@@ -67,7 +74,7 @@ class PushHost:
         self.log = self.doubles / "log"
         self.shims = root / "shims"
         self.snapshots = root.with_name(root.name + "-snapshots")
-        for folder in ("varlib", "run", "sbin", "systemd/sysinit.target.wants", "t"):
+        for folder in ("varlib", "run", "sbin", "lib", "systemd/sysinit.target.wants", "t"):
             (root / folder).mkdir(parents=True)
         self.doubles.mkdir()
         for name, text in (("calls", ""), ("unit-states", "active 1\n"), ("journal", ""), ("timers", "")):

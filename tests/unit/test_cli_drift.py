@@ -111,6 +111,22 @@ def test_the_state_says_what_should_stand_where() -> None:
     assert found["fra-1"].tunnels == {"wg0": urn("key")}
 
 
+def test_host_scripts_that_came_with_push_sh_are_files_of_their_own() -> None:
+    sent = push.content(push.with_tools("#!/bin/sh\nexit 0\n", {"ask": "#!/bin/sh\n", "look": "#!/bin/sh\n: 1\n"}))
+    installed = resource("oslo-db-push", push.Install(machine="oslo-db.1").render(), sent)
+    tool, ask, look = pushed.read(state(host("oslo-db"), installed))["oslo-db"].files
+    assert (tool.path, tool.text) == (push.PUSH, sent)
+    assert (ask.path, ask.text, ask.mode, ask.by_push) == (f"{push.LIBRARY}/ask", "#!/bin/sh\n", "0755", False)
+    assert (look.path, look.urn) == (f"{push.LIBRARY}/look", installed["urn"])
+    edited = readback.judge(ask, readback.Read(f"{'0' * 64},0755,root:root", None, frozenset(), "#!/bin/sh\nby hand\n"))
+    assert edited.check.value == "edited by hand"
+    found = repair.with_findings(state(host("oslo-db"), installed), [edited])["deployment"]["resources"][-1]["inputs"]
+    assert found["stdin"] == sent, "which the host has behind the script that installed it"
+    assert "file /usr/local/lib/fortress/ask: edited by hand" in found["create"]
+    assert push.parse(found["create"]) == push.Install(machine="oslo-db.1")
+    assert edited.renew == ()
+
+
 def test_what_runs_after_a_file_was_put_again() -> None:
     """What confirms it, and the gate that restarts its unit or waits for it: without that it would not be in force."""
     gate = push.for_machine("fra-1.1", *push.HEALTH_GATE, "http://10.100.0.2:80/health", "60", "app")

@@ -3,6 +3,7 @@
 import fcntl
 import os
 import re
+import shlex
 import stat
 import time
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from hypothesis import strategies as st
 
 from fortress import push, records
 from fortress.records import Record
-from tests.unit.push_host import END, NEVER, Cut, PushHost, sha256
+from tests.unit.push_host import END, NEVER, SCRIPT, Cut, PushHost, sha256
 
 ORIGINAL, OLD, NEW, BAD = b"original\n", b"old\nmore\n", b"new\nmore\n", b"bad\nmore\n"
 
@@ -235,15 +236,23 @@ def test_where_systemctl_says_to_look_is_looked(host: PushHost, target: Path) ->
 
 def test_put_waits_until_the_unit_is_steadily_active(host: PushHost, target: Path) -> None:
     states = ["activating 1", "active 1", "active 1", "failed 1", "activating 2", *["active 2"] * 5]
-    (host.doubles / "unit-states").write_text("\n".join(states) + "\n")
+    (host.doubles / "unit-states").write_text("\n".join(["active 0", *states]) + "\n")
     well(put(host, target, NEW, "--unit", "app.service"))
-    assert host.asked() == ["systemctl show -p ActiveState -p InvocationID -- app.service"] * len(states)
+    assert host.asked() == ["systemctl show -p ActiveState -p InvocationID -- app.service"] * (1 + len(states))
+
+
+def test_put_waits_less_for_a_unit_that_has_run_since_before(host: PushHost, target: Path) -> None:
+    """A reload: what a start has yet to show, it has shown."""
+    for after, asked in (("active 1", 1 + 3), ("active 2", 1 + 5), ("reloading 1", 2 + 3)):
+        (host.doubles / "unit-states").write_text(f"active 1\n{after}\n" + ("active 1\n" if "2" not in after else ""))
+        well(put(host, target, f"{after}\n".encode(), "--unit", "app.service"))
+        assert len(host.asked()) == asked, after
 
 
 @pytest.mark.parametrize("states", [["failed 1"] * 5, [f"active {n}" for n in range(40)], ["activating 1"] * 40])
 def test_a_unit_that_does_not_live_brings_the_old_file_back(host: PushHost, target: Path, states: list[str]) -> None:
     well(put(host, target, OLD))
-    (host.doubles / "unit-states").write_text("\n".join(states) + "\nactive 99\n")
+    (host.doubles / "unit-states").write_text("\n".join(["active 0", *states]) + "\nactive 99\n")
     (host.doubles / "journal").write_text("exec: no such file\nexited\n")
     said = refused(put(host, target, NEW, "--unit", "app.service"))
     assert said == [
@@ -339,7 +348,7 @@ def test_the_usage_names_each_verb(host: PushHost) -> None:
     assert (shown.returncode, bare.returncode, shown.stderr, bare.stderr) == (0, 2, "", "")
     assert shown.stdout == bare.stdout
     assert re.findall(r"fortress-push ([a-z]+)", shown.stdout) == [
-        *("put", "remove", "confirm", "packages", "mine", "uninstall", "records", "again")
+        *("put", "remove", "confirm", "packages", "mine", "tools", "uninstall", "records", "again")
     ]
     assert END.decode().strip() in shown.stdout
 
@@ -431,6 +440,86 @@ def test_a_removal_whose_apply_fails_is_ended_by_a_repeat(host: PushHost, target
 
 
 # --- confirm ----------------------------------------------------------------------------------------------------------
+
+
+def test_what_comes_before_a_removal_finds_the_file_and_holds_it_where_it_fails(host: PushHost, target: Path) -> None:
+    place(target, ORIGINAL)
+    put(host, target, NEW)
+    for _ in range(2):
+        said = refused(host.push("remove", target, "--before", 'cat "$1"; false', "--apply", APPLY))
+        assert said == [f"{target}: before: new", "  more", "  nothing was changed; run this again"], said
+        assert target.read_bytes() == NEW
+    host.logged()
+    well(host.push("remove", target, "--before", 'cat "$1" >>"$LOG"', "--apply", APPLY))
+    assert host.logged() == ["new", "more", "original"]
+    well(host.push("remove", target, "--before", "false"))
+    assert target.read_bytes() == ORIGINAL
+
+
+# --- the host scripts that come with it ----------------------------------------------------------------------------
+
+
+FIRST = {"ask": "#!/bin/sh\necho ask\n", "wait": "#!/bin/sh\n\n# with an empty line at its end\n\n"}
+SECOND = {"ask": "#!/bin/sh\necho better\n", "look": "#!/bin/sh\n"}
+COMES = shlex.split(push.Install(machine="a.1", stack="p/one").render())
+
+
+def come_with(host: PushHost, tools: dict[str, str], *, cut_at: int = 0) -> CompletedProcess[str]:
+    """What an `up` sends, by the command that it runs."""
+    text = push.content(push.with_tools(SCRIPT.read_text(), tools))
+    return host.run(*COMES, stdin=text.encode(), cut_at=cut_at)
+
+
+def tools_of(host: PushHost) -> dict[str, str]:
+    folder = host.root / "lib" / "fortress"
+    return {file.name: file.read_text() for file in folder.iterdir()} if folder.exists() else {}
+
+
+def test_host_scripts_come_with_it_and_go_with_it(host: PushHost) -> None:
+    well(come_with(host, FIRST))
+    assert tools_of(host) == FIRST
+    assert {stat.S_IMODE(file.stat().st_mode) for file in (host.root / "lib" / "fortress").iterdir()} == {0o755}
+    well(come_with(host, SECOND))
+    assert tools_of(host) == {**FIRST, **SECOND}
+    assert host.push("uninstall").returncode == 0
+    assert set(tools_of(host)) == {"wait"}, "which the last version did not have"
+    assert not (host.root / "sbin" / "fortress-push").exists()
+
+
+def test_uninstall_takes_the_folder_of_host_scripts(host: PushHost) -> None:
+    well(come_with(host, FIRST))
+    well(host.push("uninstall"))
+    assert host.tree("lib") == []
+
+
+def test_a_host_script_that_was_put_by_itself_is_not_removed_by_that_any_more(host: PushHost) -> None:
+    """An earlier version had a resource for each of them, which is removed once they come with push.sh."""
+    path = Path("/usr/local/lib/fortress/ask")
+    well(host.push("put", path, "0755", "root:root", "--resource", "a-ask", text=b"#!/bin/sh\n"))
+    well(come_with(host, FIRST))
+    well(host.push("remove", path, "--resource", "a-ask"))
+    assert tools_of(host) == FIRST
+    assert told(host) == {}
+
+
+def test_a_host_script_that_is_no_shell_script_is_refused(host: PushHost) -> None:
+    well(come_with(host, FIRST))
+    installed = (host.root / "sbin" / "fortress-push").read_bytes()
+    done = come_with(host, {"ask": "if\n"})
+    assert (done.returncode, "check:" in done.stderr) == (1, True)
+    assert (host.root / "sbin" / "fortress-push").read_bytes() == installed
+    assert tools_of(host) == FIRST
+
+
+def test_cut_while_host_scripts_come(host: PushHost) -> None:
+    well(come_with(host, FIRST))
+    for _ in cuts(host, lambda n: come_with(host, SECOND, cut_at=n), first="chmod"):
+        found = {name: text for name, text in tools_of(host).items() if not name.startswith(".")}
+        assert set(found) - {"look"} == set(FIRST)
+        assert found["ask"] in (FIRST["ask"], SECOND["ask"])
+        well(come_with(host, SECOND))
+        assert tools_of(host) == {**FIRST, **SECOND}
+        assert set(host.tree("sbin")) == {"fortress-push"}
 
 
 def expire(host: PushHost, target: Path, *, boot: str = "") -> None:
@@ -777,6 +866,16 @@ def test_packages_that_are_installed_cost_nothing(host: PushHost, apt: Path) -> 
     well(host.push("packages", "curl", "curl"))
     assert host.asked() == []
     assert (apt / "installed").read_text().startswith("curl")
+
+
+@pytest.mark.usefixtures("apt")
+def test_files_land_while_packages_are_installed(host: PushHost, target: Path) -> None:
+    """The longest of a first `up`: MariaDB."""
+    host.shim("apt-get", f"/usr/local/sbin/fortress-push put {target} 0644 root:root <$LOG.sent && exit 1\n")
+    Path(f"{host.log}.sent").write_bytes(NEW + END)
+    said = refused(host.push("packages", "curl", "wget"))
+    assert said[0].startswith("packages: install: put "), "what a failed installation has said"
+    assert target.read_bytes() == NEW
 
 
 def test_packages_are_installed_from_lists_that_are_there(host: PushHost, apt: Path) -> None:

@@ -1,6 +1,7 @@
 """The command lines that run on hosts, as they are written and as they are read."""
 
 import base64
+import re
 import shlex
 import subprocess
 from dataclasses import replace
@@ -10,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from fortress import push
+from fortress import push, text
 from fortress.machine import Incarnation, incarnation
 from fortress.push import NOTE
 from tests import recorded
@@ -34,7 +35,7 @@ puts = st.builds(
 )
 commands = st.one_of(
     puts,
-    st.builds(push.Remove, texts, machine=texts, resource=texts, stack=texts, apply=maybe),
+    st.builds(push.Remove, texts, machine=texts, resource=texts, stack=texts, before=maybe, apply=maybe),
     st.builds(push.Confirm, texts, texts, machine=texts),
     st.builds(push.Packages, machine=texts, names=st.lists(texts).map(tuple)),
     st.builds(push.Install, machine=texts, stack=texts, adopt=st.booleans()),
@@ -179,6 +180,22 @@ def test_what_is_sent_byte_for_byte_is_received_so(data: bytes) -> None:
     encoded = base64.b64encode(data).decode()
     assert push.received(push.in_base64(encoded)).encode(errors="surrogateescape") == data
     assert push.is_binary(text) == sent.endswith(push.BASE64_END)
+
+
+scripts = st.text().filter(lambda text: not re.search("^# fortress-push: (tool|end)", text, re.MULTILINE))
+
+
+@given(script=scripts, tools=st.dictionaries(st.from_regex("[a-z-]+", fullmatch=True), scripts))
+def test_host_scripts_are_told_from_the_text_that_they_come_in(script: str, tools: dict[str, str]) -> None:
+    lines = {name: f"{text}\n" for name, text in tools.items()}
+    sent = push.content(push.with_tools(f"{script}\n", lines))
+    assert push.installed(sent) == {push.PUSH: sent, **{f"{push.LIBRARY}/{name}": each for name, each in lines.items()}}
+
+
+def test_each_host_script_that_comes_along_is_told_whole() -> None:
+    found = push.installed(push.content(text.push_script()))
+    assert found.pop(push.PUSH).startswith("#!/bin/sh\n")
+    assert found == {f"{push.LIBRARY}/{name}": text.script(name) for name in push.TOOLS}
 
 
 @given(text=st.text())

@@ -28,7 +28,7 @@ class File:
     gated: str | None = None
     """The unit whose health gate is to run once this was put."""
     by_push: bool = True
-    """All but push.sh itself, which has no record."""
+    """All but push.sh itself and what comes with it, which have no records."""
     noted: str = ""
     """What an earlier look found and nobody has put right yet: text, mode and owner are then as found."""
 
@@ -104,9 +104,8 @@ def _add(found: dict[str, PushedHost], machines: Mapping[str, str], resource: Re
             gated = activation.gated_unit(apply or "") or unit
             host.files.append(File(name, urn, path, mode, owner, text, secret, unit, enables, gated, noted=noted))
         case push.Install() if isinstance(stdin, str):
-            host.files.append(
-                File(name, urn, push.PUSH, "0755", "root:root", stdin, secret, by_push=False, noted=noted)
-            )
+            for path, text in push.installed(stdin).items():
+                host.files.append(File(name, urn, path, "0755", "root:root", text, secret, by_push=False, noted=noted))
         case push.Confirm(path):
             host.confirms[path] = urn
         case push.Run(command=[*start, interface]) if tuple(start) == push.START_TUNNEL:

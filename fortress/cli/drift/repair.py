@@ -58,7 +58,10 @@ def with_findings(exported: Mapping[str, Any], findings: Iterable[Finding]) -> d
 def _say(values: dict[str, Any], finding: Finding, urn: str) -> None:
     file = finding.file if finding.file and finding.file.urn == urn else None
     if file and isinstance(values.get("stdin"), str) and finding.text is not None:
-        values["stdin"] = push.exact(finding.text) if file.by_push else finding.text
+        if file.by_push:
+            values["stdin"] = push.exact(finding.text)
+        elif file.path == push.PUSH:
+            values["stdin"] = finding.text
     if not isinstance(line := values.get("create"), str):
         return
     command = push.parse(line)
@@ -95,7 +98,7 @@ def repair(
         NotRepairedError: a host could not be told, or the state not be written.
     """
     # If push.sh itself is put back, it cannot be asked beforehand to apply files again: another repair does that.
-    without_tool = {each.check.host for each in findings if each.urns and each.file and not each.file.by_push}
+    without_tool = {each.check.host for each in findings if each.urns and each.file and each.file.path == push.PUSH}
     findings = [each for each in findings if not (each.renew and each.check.host in without_tool)]
     urns = sorted({urn for finding in findings for urn in finding.urns})
     if not urns:

@@ -29,7 +29,7 @@ from fortress.cli.preview.files import (
 from fortress.cli.preview.forge import LIMITS, Forge
 from fortress.cli.preview.happens import sentences
 from fortress.cli.preview.markdown import block, code, fenced, fitting, fold, tag_code
-from fortress.cli.preview.plan import UNKNOWN, Change, Plan
+from fortress.cli.preview.plan import ANOTHER_MACHINE, UNKNOWN, Change, Plan
 
 LONGEST_FILE = 8
 """A file may take at most the comment's size divided by this."""
@@ -143,7 +143,7 @@ def _happens(seen: Outlook, longest: int) -> list[str]:
 
 
 def _at_risk(change: Change) -> str:
-    if change.moves and not change.goes:
+    if change.risk() == ANOTHER_MACHINE:
         return f"- **ANOTHER MACHINE** for {code(change.host, 120)}: {_risk(change)}"
     verb = {"replace": "**REPLACED**", "delete": "**DELETED**"}.get(change.op, "**CHANGED**")
     because = f", because of {_codes(change.reasons)}" if change.reasons else ""
@@ -187,7 +187,7 @@ def _hosts(seen: Outlook, limit: int) -> list[Part]:
         parts.append(Part(1, f"#### {title}\n\n{_services(host)}\n"))
         files = [change for change in changes if is_file(change)]
         apart = host.stage in (Stage.NEW, Stage.REMOVED)
-        own = [change for change in files if file_of(change).startswith(f"{push.LIBRARY}/") and change.op == "create"]
+        own = [change for change in files if change.op == "create" and _is_tool(file_of(change))]
         again = [] if apart else [change for change in files if _is_again(change, host)]
         shown_files = [change for change in files if change not in own and change not in again]
         if apart and shown_files:
@@ -205,6 +205,10 @@ def _hosts(seen: Outlook, limit: int) -> list[Part]:
         if commands:
             parts.append(Part(3, _commands(commands), f"commands on {code(host.name)}"))
     return parts
+
+
+def _is_tool(path: str) -> bool:
+    return path == push.PUSH or path.startswith(f"{push.LIBRARY}/")
 
 
 def _is_again(change: Change, host: HostOutlook) -> bool:

@@ -178,6 +178,8 @@ def file_of(change: Change) -> str:
         found = push.parse(str(state.get("create", "")))
         if isinstance(found, push.Push):
             return found.path
+        if isinstance(found, push.Install):
+            return push.PUSH
     return ""
 
 
@@ -210,15 +212,19 @@ def same_file(change: Change) -> bool:
 
 
 def _same_command(change: Change) -> bool:
-    before, after = change.before, change.after
-    one, other = put_of(before), put_of(after)
-    noted = push.without_note(str(before.get("create", "")))[1]  # what `fortress drift` found is put right
-    return (
-        one is not None
-        and other is not None
-        and not noted
-        and (one.machine, one.mode, one.owner) == (other.machine, other.mode, other.owner)
-    )
+    noted = push.without_note(str(change.before.get("create", "")))[1]  # what `fortress drift` found is put right
+    one, other = _place(change.before), _place(change.after)
+    return one is not None and one == other and not noted
+
+
+def _place(inputs: Mapping[str, object]) -> tuple[str, ...] | None:
+    """Where a file goes and as whose; None for what puts none."""
+    match push.parse(str(inputs.get("create", ""))):
+        case push.Put() as put:
+            return (put.machine, put.mode, put.owner)
+        case push.Install() as install:
+            return (install.machine,)
+    return None
 
 
 def text_stays(change: Change) -> bool:

@@ -42,6 +42,9 @@ _NOISE = re.compile(
 )
 """What the engine and the stand-ins for its plugins say whatever the plan is."""
 
+ANOTHER_MACHINE = "its `incarnation` changes; if this is another machine, the database's data does not come along"
+"""A risk of all commands on the database's host, some of which are replaced for it."""
+
 
 @dataclass(frozen=True)
 class Change:
@@ -134,7 +137,7 @@ class Change:
         if _wipes(self.after) and not _wipes(self.before):
             return "from now on its removal deletes the database's files"
         if self.database and self.moves:
-            return "its `incarnation` changes; if this is another machine, the database's data does not come along"
+            return ANOTHER_MACHINE
         return ""
 
 
