@@ -114,7 +114,12 @@ CLAIMS = (
 HSTS_S = 365 * 24 * 3600
 """A year: what the preload list of browsers asks for at least (hstspreload.org)."""
 
-Connections = Annotated[int, Field(ge=1, le=1_000_000)]
+OPEN_FILES = 524_288
+"""systemd's hard limit for a service (DefaultLimitNOFILE), up to which HAProxy raises its own at a start."""
+MOST_CONNECTIONS = 80_000
+"""Of one frontend: there are three, and each connection takes two files. With more HAProxy would reload, and refuse its
+next start (HAProxy, "maxconn" of global)."""
+Connections = Annotated[int, Field(ge=1, le=MOST_CONNECTIONS)]
 Patience = Annotated[int, Field(ge=100, le=3_600_000)]
 """In ms."""
 AnswerTime = Annotated[int, Field(ge=0, le=600)]

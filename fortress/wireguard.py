@@ -84,6 +84,9 @@ class Flow(Model):
     protocol: Protocol = "tcp"
     """Protocol of the connection."""
 
+    def __str__(self) -> str:
+        return f"{self.source} to {self.destination}, {self.protocol}/{self.port}"
+
 
 class Mesh(Model):
     """The facts of a mesh that one asks for."""
@@ -115,6 +118,8 @@ class Mesh(Model):
             named += [(("flows", index, "source"), flow.source), (("flows", index, "destination"), flow.destination)]
             if flow.source == flow.destination:
                 found.append((("flows", index, "destination"), flow.destination, "is the source too"))
+            if (first := self.flows.index(flow)) < index:
+                found.append((("flows", index), str(flow), f"is flows[{first}] too; leave it out"))
         known = ", ".join(self.addresses) or "none"
         found += [
             (path, name, f"is not a member; known: {known}") for path, name in named if name not in self.addresses

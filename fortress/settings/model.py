@@ -223,7 +223,7 @@ class Settings(Model):
     def _agree(self) -> Settings:
         problems = [*self._host_problems(), *self._mesh_problems(), *self._edge_problems(), *self._verify_problems()]
         # Services on hosts can only be checked once the hosts themselves are valid.
-        problems = problems or [*self._database_problems(), *self._proxy_problems()]
+        problems = problems or [*self._flow_problems(), *self._database_problems(), *self._proxy_problems()]
         if problems:
             raise ValueError("\n".join(problems))
         return self
@@ -274,6 +274,14 @@ class Settings(Model):
                     yield f"mesh.flows[{index}]: {end!r} is not in hosts; known: {', '.join(self.hosts)}"
             if flow.source == flow.destination:
                 yield f"mesh.flows[{index}]: a flow joins two hosts, not {flow.source} with itself"
+
+    def _flow_problems(self) -> Iterable[str]:
+        implied, extra = self.implied_flows(), self.extra_flows()
+        for index, flow in enumerate(extra):
+            if flow in implied:
+                yield f"mesh.flows[{index}]: {flow} is open by their roles; leave it out"
+            elif (first := extra.index(flow)) < index:
+                yield f"mesh.flows[{index}]: {flow} is mesh.flows[{first}] too; leave it out"
 
     def _edge_problems(self) -> Iterable[str]:
         for key in ("primary", "overflow"):

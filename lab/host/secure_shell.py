@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+import socket
 import threading
+from pathlib import Path
 
 from lab.base import cgroups, processes
 from lab.base.commands import failure, run, succeeds
@@ -33,8 +35,14 @@ def start_agent(lab: Lab) -> None:
     stop_agent(lab)
     command = [*cgroups.inside(lab, "agent"), "ssh-agent", "-D", "-a", str(lab.agent_socket)]
     processes.spawn(command, lab.pid_file("agent"), lab.log("agent"))
-    processes.until("the lab's ssh-agent", 10, lab.agent_socket.is_socket)
+    processes.until("the lab's ssh-agent", 10, lambda: _listens(lab.agent_socket))
     run(["ssh-add", "-q", str(lab.key)], environment={**os.environ, "SSH_AUTH_SOCK": str(lab.agent_socket)})
+
+
+def _listens(path: Path) -> bool:
+    """Whether somebody takes connections there: a socket is there before its maker listens."""
+    with socket.socket(socket.AF_UNIX) as tried:
+        return tried.connect_ex(str(path)) == 0
 
 
 def stop_agent(lab: Lab) -> None:

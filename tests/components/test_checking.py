@@ -39,6 +39,7 @@ ADDRESS = "must be the IPv4 or IPv6 address of one machine, such as 192.0.2.11"
 MEMBERS = "is not a member; known: db, edge, fra-1, fra-2"
 PATH = "must be a plain absolute path, such as /etc/ssl/private/site.pem"
 PREFIX = "must be 1 to 32 of a-z, 0-9 and -, starting with a letter and not with sg-, not ending in -"
+TWICE = f"{FLOWS[0]['source']} to {FLOWS[0]['destination']}, tcp/{FLOWS[0]['port']}"
 LONG = "/opt" + "/a" * 99
 HOST: dict[str, Any] = {
     "address": "192.0.2.11",
@@ -230,6 +231,11 @@ def printed(name: str) -> str:
             "WireGuardMesh",
             {"flows": [{"source": "fra-1", "destination": "oslo", "port": 80}]},
             [f"flows[0].destination: 'oslo' {MEMBERS}"],
+        ),
+        (
+            "WireGuardMesh",
+            {"flows": [FLOWS[0], {**FLOWS[0], "open": True}]},
+            [f"flows[1]: {TWICE!r} is flows[0] too; leave it out"],
         ),
         (
             "WireGuardMesh",

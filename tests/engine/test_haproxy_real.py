@@ -23,7 +23,16 @@ from typing import Any
 
 import pytest
 
-from fortress.haproxy import Backend, Checks, Edge, Timeouts, detection_bound_ms, render
+from fortress.haproxy import (
+    MOST_CONNECTIONS,
+    OPEN_FILES,
+    Backend,
+    Checks,
+    Edge,
+    Timeouts,
+    detection_bound_ms,
+    render,
+)
 from lab.base.folders import RELEASES
 from tests.engine import debian
 from tests.ports import free_port
@@ -421,6 +430,23 @@ def test_the_primary_site_answers_everything(haproxy: Program, folder: Path) -> 
             assert not load.failed()
             assert load.share("oslo") == 1
             assert {host for _, _, host in load.answers} == {"oslo-a", "oslo-b"}
+
+    measure(scenario())
+
+
+@pytest.mark.parametrize("maxconn", [500, 1000])
+def test_as_many_connections_as_may_be_set_fit_the_open_files_of_a_service(
+    haproxy: Program, folder: Path, maxconn: int
+) -> None:
+    """Told by fewer: two files for each, and some besides."""
+
+    async def scenario() -> None:
+        async with running(haproxy, folder, [Server("oslo-1")], [], maxconn=maxconn) as edge:
+            info = dict(line.split(": ", 1) for line in (await edge.ask("show info")).splitlines() if ": " in line)
+        assert int(info["Maxconn"]) == 3 * maxconn
+        besides = int(info["Ulimit-n"]) - 2 * 3 * maxconn
+        assert 0 < besides < 1000, info
+        assert 2 * 3 * MOST_CONNECTIONS + besides < OPEN_FILES
 
     measure(scenario())
 

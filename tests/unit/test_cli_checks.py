@@ -221,7 +221,7 @@ def test_all_lost_fails_and_no_ping_is_unknown() -> None:
 def flow(answer: str, protocol: Literal["tcp", "udp"] = "tcp", relay: str | None = None) -> Check:
     tried = FlowFacts(source="fra-1", destination="fra-2", port=9000, protocol=protocol)
     check = Check(Kind.FLOW, "fra-1", f"fra-2 {protocol}/9000")
-    return verdicts.flow(check, printed(json.dumps({"answer": answer, "ms": 23.4})), tried, relay)
+    return verdicts.flow(check, json.dumps({"answer": answer, "ms": 23.4}), "", tried, relay)
 
 
 def test_a_flow_holds_where_it_gets_there() -> None:
@@ -257,7 +257,7 @@ def test_silence_over_udp_says_nothing() -> None:
 @pytest.mark.parametrize("text", ["", "{}", "[]", '{"answer": "open"}', '{"answer": "open", "ms": "soon"}'])
 def test_a_flow_of_which_nothing_is_said_is_unknown(text: str) -> None:
     tried = FlowFacts(source="fra-1", destination="fra-2", port=9000, protocol="tcp")
-    found = verdicts.flow(Check(Kind.FLOW, "fra-1", "fra-2 tcp/9000"), printed(text, "no python3\n", 127), tried, None)
+    found = verdicts.flow(Check(Kind.FLOW, "fra-1", "fra-2 tcp/9000"), text, "no python3\n", tried, None)
     assert (found.status, found.detail) == (Status.UNKNOWN, "no python3")
 
 

@@ -277,6 +277,23 @@ def test_a_flow_over_udp_may_be_silent() -> None:
     assert flow("udp", port) == "refused"
 
 
+def test_flows_are_tried_side_by_side_and_told_in_their_order() -> None:
+    """A way that is shut takes all of the time that one may take."""
+    with (
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent,
+    ):
+        silent.bind(("127.0.0.1", 0))
+        ways = [("udp", silent.getsockname()[1])] * 4 + [("tcp", server.getsockname()[1])]
+        words = [word for protocol, port in ways for word in ("127.0.0.1", protocol, str(port))]
+        done = probe("flow.py", "127.0.0.1", *words)
+    said = [json.loads(line) for line in done.stdout.splitlines()]
+    assert [each["answer"] for each in said] == [*["silent"] * 4, "open"]
+    took = [each["ms"] for each in said[:4]]
+    assert min(took) > 2000
+    assert probe("flow.py", "127.0.0.1").stdout == ""
+
+
 def suppressed(run: Callable[[], None]) -> None:
     """Run until its socket is closed."""
     with contextlib.suppress(OSError):

@@ -142,8 +142,12 @@ def test_a_declared_flow_is_tried_by_its_source(fortress: Fortress) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
         flow = {"source": "fra-1", "destination": "oslo-db", "port": port, "protocol": "tcp"}
-        found = checked(fortress, changes={"version": 3, "flows": [flow], "hosts": hosts})
+        shut = {**flow, "port": 1}
+        found = checked(fortress, changes={"version": 3, "flows": [flow, shut], "hosts": hosts})
     assert found[f"flow to oslo-db tcp/{port}", "fra-1"].status == "ok"
+    assert found["flow to oslo-db tcp/1", "fra-1"].detail == "oslo-db lets it in, and nobody listens there"
+    (command,) = [each for each in fortress.hosts["fra-1"].commands if f"tcp {port}" in each]
+    assert command.endswith(f"127.0.0.1 127.0.0.1 tcp {port} 127.0.0.1 tcp 1"), "one question for both"
 
 
 def test_a_worker_without_a_database_is_not_asked_for_it(fortress: Fortress) -> None:

@@ -1,4 +1,4 @@
-"""in-force haproxy: which file HAProxy runs on, told by real processes and under dash. The rest is held in the lab."""
+"""in-force haproxy and nftables, by real processes and the kernel, under dash. The rest is held in the lab."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+
+from fortress import firewall
 
 ROOT = Path(__file__).parents[2]
 SCRIPT = ROOT / "fortress/scripts/in-force"
@@ -108,3 +110,44 @@ def test_no_master_is_said_at_once(edge: Edge) -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("HAProxy runs on no file that can be told in place of ")
     assert (edge.folder / "property-MainPID").read_text() == "asked again\n"
+
+
+# --- nftables: by the kernel, in a network of its own ---
+
+
+EDITS = {
+    "": True,
+    "nft add rule inet fortress input tcp dport 80 accept": True,  # `fortress drift` compares rules
+    "nft flush ruleset": False,
+    "nft delete table inet fortress": False,
+    "nft flush chain inet fortress forward; nft delete chain inet fortress forward": False,
+    "nft chain inet fortress forward '{ policy accept; }'": False,
+    "nft chain inet fortress input '{ policy accept; }'": False,
+    "nft flush chain inet fortress forward": False,
+    "nft flush chain inet fortress input": False,
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_a_firewall_drops_what_comes_in_and_what_passes_through(tmp_path: Path, edit: str) -> None:
+    file = tmp_path / "nftables.conf"
+    file.write_text(firewall.render_base(firewall.Base(operators=["192.0.2.10/32"], ssh_port=22)))
+    (tmp_path / "property-ExecStart").write_text(f"{{ path=/usr/sbin/nft ; argv[]=/usr/sbin/nft -f {file} ; }}\n")
+    done = subprocess.run(
+        ["unshare", "--net", "sh", "-euc", f"nft -f {file}; {edit or ':'}; exec dash {SCRIPT} nftables {file}"],
+        env={
+            **os.environ,
+            "PATH": f"{ROOT / 'tests/doubles/bin-host'}:{os.environ['PATH']}:/usr/sbin",
+            "PUSH_DOUBLES": str(tmp_path),
+        },
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    expected = (
+        ""
+        if EDITS[edit]
+        else "there is no firewall: the table inet fortress has no chains input and forward that drop\n"
+    )
+    assert (done.returncode, done.stderr) == (0 if EDITS[edit] else 1, expected)

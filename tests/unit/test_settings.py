@@ -384,6 +384,20 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"mesh/flows": [{"source": "fra-1", "destination": "fra-1", "port": 9}]},
         ["mesh.flows[0]: a flow joins two hosts, not fra-1 with itself"],
     ),
+    "a flow twice": (
+        {
+            "mesh/flows": [
+                {"source": "fra-1", "destination": "fra-2", "port": 9},
+                {"source": "fra-1", "destination": "fra-2", "port": 9, "protocol": "udp"},
+                {"source": "fra-1", "destination": "fra-2", "port": 9, "protocol": "tcp"},
+                {"source": "fra-1", "destination": "oslo-db", "port": 3306},
+            ]
+        },
+        [
+            "mesh.flows[2]: fra-1 to fra-2, tcp/9 is mesh.flows[0] too; leave it out",
+            "mesh.flows[3]: fra-1 to oslo-db, tcp/3306 is open by their roles; leave it out",
+        ],
+    ),
     # --- database
     "a privilege that is none": (
         {"database/privileges": ["SELECT", "FILE"]},

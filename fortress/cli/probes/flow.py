@@ -1,9 +1,9 @@
-"""Runs on a host (python3, standard library only): try a connection to another one.
+"""Runs on a host (python3, standard library only): try connections to other ones, all at the same time.
 
-`python3 -I - FROM ADDRESS PROTOCOL PORT`, with this text as standard input; PROTOCOL is tcp or udp, and FROM the host's
-own address, without which packets might leave by another way than the tunnel. Prints JSON: `answer`, which is `open`,
-`refused` (nobody listens, and the way is open), `silent`, or what the kernel says; `ms`, the time until then. Over TCP
-nothing is sent, over UDP empty datagrams.
+`python3 -I - FROM ADDRESS PROTOCOL PORT...`, the last three for each, with this text as standard input; PROTOCOL is tcp
+or udp, and FROM the host's own address, without which packets might leave by another way than the tunnel. Prints a line
+of JSON for each, in the same order: `answer`, which is `open`, `refused` (nobody listens, and the way is open),
+`silent`, or what the kernel says; `ms`, the time until then. Over TCP nothing is sent, over UDP empty datagrams.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import json
 import socket
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 TCP_S = 3.5
 """The kernel sends the first packet again after 1 s and 3 s."""
@@ -40,8 +41,8 @@ def udp(own: str, address: str, port: int) -> str:
     return "silent"
 
 
-def main(own: str, address: str, protocol: str, port: str) -> None:
-    """Try it."""
+def tried(own: str, address: str, protocol: str, port: str) -> str:
+    """What comes of one, as JSON."""
     began = time.monotonic()
     try:
         answer = {"tcp": tcp, "udp": udp}[protocol](own, address, int(port))
@@ -51,7 +52,15 @@ def main(own: str, address: str, protocol: str, port: str) -> None:
         answer = "refused"
     except OSError as error:
         answer = error.strerror or str(error)
-    print(json.dumps({"answer": answer, "ms": round((time.monotonic() - began) * 1000, 1)}))
+    return json.dumps({"answer": answer, "ms": round((time.monotonic() - began) * 1000, 1)})
+
+
+def main(own: str, *words: str) -> None:
+    """Try them."""
+    places = list(zip(words[::3], words[1::3], words[2::3], strict=True))
+    with ThreadPoolExecutor(max_workers=max(1, len(places))) as side_by_side:
+        for line in side_by_side.map(lambda place: tried(own, *place), places):
+            print(line)
 
 
 if __name__ == "__main__":

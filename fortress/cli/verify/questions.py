@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 
@@ -85,9 +85,8 @@ class Questions:
         for one, other in self.outputs.dials():
             if one == name:
                 yield self._path_mtu(one, other, mesh)
-        for flow in self.outputs.flows:
-            if flow.source == name:
-                yield self._flow(flow, wireguard.relay(flow.source, flow.destination, mesh.hubs))
+        if flows := [flow for flow in self.outputs.flows if flow.source == name]:
+            yield self._flows(name, flows, mesh)
 
     def _clock(self, name: str) -> Question:
         limit = self.outputs.limits.clock_offset_ms
@@ -173,18 +172,23 @@ class Questions:
 
         return Question((check,), ask)
 
-    def _flow(self, flow: FlowFacts, relay: str | None) -> Question:
-        check = Check(Kind.FLOW, flow.source, f"{flow.destination} {flow.protocol}/{flow.port}")
+    def _flows(self, name: str, flows: Sequence[FlowFacts], mesh: MeshFacts) -> Question:
+        checks = tuple(Check(Kind.FLOW, name, f"{flow.destination} {flow.protocol}/{flow.port}") for flow in flows)
 
         def ask(session: Session) -> list[Check]:
-            own, address = (self.outputs.hosts[name].mesh_address for name in (flow.source, flow.destination))
-            words = ["python3", "-I", "-", own, address, flow.protocol, str(flow.port)]
+            words = ["python3", "-I", "-", self.outputs.hosts[name].mesh_address]
+            for flow in flows:
+                words += [self.outputs.hosts[flow.destination].mesh_address, flow.protocol, str(flow.port)]
             result = session.run(shlex.join(words), text=_program("flow.py"), takes=PROBE_TAKES_S)
-            if why := not_asked(result, flow.source):
-                return [check.unknown(why)]
-            return [verdicts.flow(check, result, flow, relay)]
+            if why := not_asked(result, name):
+                return [check.unknown(why) for check in checks]
+            said = [*result.stdout.splitlines(), *[""] * len(flows)][: len(flows)]  # it may have ended early
+            return [
+                verdicts.flow(check, line, result.stderr, flow, wireguard.relay(name, flow.destination, mesh.hubs))
+                for check, line, flow in zip(checks, said, flows, strict=True)
+            ]
 
-        return Question((check,), ask)
+        return Question(checks, ask)
 
     def _ping(self, session: Session, other: str, count: int) -> Result:
         words = [*session.sudo, "ping", "-n", "-c", str(count), "-i", str(PING_EVERY_S), "-W", "1"]

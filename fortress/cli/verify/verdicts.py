@@ -218,13 +218,13 @@ def loss(check: Check, result: Result, limit_percent: float) -> Check:
     return check.judge(lost <= limit_percent, lost, f"{answered} of {pings.sent} answered")
 
 
-def flow(check: Check, result: Result, tried: FlowFacts, relay: str | None) -> Check:
+def flow(check: Check, line: str, stderr: str, tried: FlowFacts, relay: str | None) -> Check:
     """A connection that was tried. What counts is whether it gets there; whose service answers is said beside it."""
     try:
-        said = read_json(result.stdout)
+        said = read_json(line)
         answer, ms = str(said["answer"]), float(said["ms"])
     except (KeyError, TypeError, ValueError):
-        return check.unknown(result.stderr or "the host did not say what came of it")
+        return check.unknown(stderr or "the host did not say what came of it")
     if answer == "open":
         return check.ok(ms)
     if answer == "refused":
