@@ -483,9 +483,11 @@ packages() {
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
     : >"$output"
     umask 022
-    install_packages && return
-    dpkg --force-confold --configure -a >>"$output" 2>&1 </dev/null 9>&- # what a power cut left half-done
-    { apt_get update && install_packages; } || fail install "$(said)$(held)"
+    install_packages || {
+        dpkg --force-confold --configure -a >>"$output" 2>&1 </dev/null 9>&- # what a power cut left half-done
+        { apt_get update && install_packages; } || fail install "$(said)$(held)"
+    }
+    rm -f -- "$output"
 }
 
 held() { # packages that apt may not install or change, if it speaks of such

@@ -43,7 +43,11 @@ class Oslo(Fortress):
         """The state's resources by name."""
         exported = self.look("stack", "export", "--show-secrets")
         found = json.loads(exported[exported.index("{\n") :])["deployment"].get("resources", [])
-        return {resource["urn"].rsplit("::", 1)[-1]: resource for resource in found if resource.get("custom")}
+        return {
+            resource["urn"].rsplit("::", 1)[-1]: resource
+            for resource in found
+            if resource.get("custom") and "inputs" in resource
+        }
 
     def notes(self) -> list[str]:
         """Texts of the notes in the database, asked for through the edge; none while it does not answer."""

@@ -87,7 +87,7 @@ def test_what_looks_waits_or_grants_leaves_services_alone() -> None:
         if resource["type"] == "command:remote:Command"
         and not isinstance(push.parse(resource["inputs"]["create"]), push.Push)
     }
-    alone = {"ready", "facts", "confirmed", "account", "healthy", "drained"}
+    alone = {"removal", "facts", "confirmed", "account", "healthy", "drained", "answers"}
     assert {name for name, create in commands.items() if leaves_services(create)} == alone
     assert set(commands) - alone == {"push", "packages", "key", "mounted", "authority", "certificate"}
 

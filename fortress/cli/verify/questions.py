@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -78,13 +79,12 @@ class Questions:
 
     def _mesh(self, name: str, mesh: MeshFacts) -> Iterator[Question]:
         yield self._interface_mtu(name, mesh)
-        for one, other in self.outputs.pairs():
-            if one == name:
-                yield self._round_trip(one, other)
-                yield self._tunnel_mtu(one, other, mesh)
-        for one, other in self.outputs.dials():
-            if one == name:
-                yield self._path_mtu(one, other, mesh)
+        pairs = [other for one, other in self.outputs.pairs() if one == name]
+        dials = [other for one, other in self.outputs.dials() if one == name]
+        if pairs:
+            yield self._round_trips(name, pairs)
+        if pairs or dials:
+            yield self._mtus(name, pairs, dials, mesh)
         if flows := [flow for flow in self.outputs.flows if flow.source == name]:
             yield self._flows(name, flows, mesh)
 
@@ -137,40 +137,56 @@ class Questions:
 
         return Question((check,), ask)
 
-    def _round_trip(self, one: str, other: str) -> Question:
+    def _round_trips(self, name: str, others: Sequence[str]) -> Question:
+        limits = self.outputs.limits
         hosts = self.outputs.hosts
-        limit = self.outputs.limits.rtt(hosts[one].site, hosts[other].site)
-        most = self.outputs.limits.loss_percent
-        trip, loss = Check(Kind.ROUND_TRIP, one, other, limit=limit), Check(Kind.LOSS, one, other, limit=most)
+        trips = [
+            Check(Kind.ROUND_TRIP, name, other, limit=limits.rtt(hosts[name].site, hosts[other].site))
+            for other in others
+        ]
+        losses = [Check(Kind.LOSS, name, other, limit=limits.loss_percent) for other in others]
+        pings = [
+            (["ping", "-n", "-c", str(PINGS), "-i", str(PING_EVERY_S), "-W", "1", hosts[other].mesh_address], "")
+            for other in others
+        ]
 
         def ask(session: Session) -> list[Check]:
-            result = self._ping(session, other, PINGS)
-            if why := not_asked(result, one):
-                return [trip.unknown(why), loss.unknown(why)]
-            return [verdicts.round_trip(trip, result, limit), verdicts.loss(loss, result, most)]
+            found = []
+            for trip, lost, result in zip(trips, losses, _together(session, pings, PINGS_TAKE_S), strict=True):
+                if why := not_asked(result, name):
+                    found += [trip.unknown(why), lost.unknown(why)]
+                else:
+                    limit = limits.rtt(hosts[name].site, hosts[trip.about].site)
+                    found += [
+                        verdicts.round_trip(trip, result, limit),
+                        verdicts.loss(lost, result, limits.loss_percent),
+                    ]
+            return found
 
-        return Question((trip, loss), ask)
+        return Question(tuple(check for both in zip(trips, losses, strict=True) for check in both), ask)
 
-    def _tunnel_mtu(self, one: str, other: str, mesh: MeshFacts) -> Question:
-        mtu = mesh.mtu
-        check = Check(Kind.TUNNEL_MTU, one, other, limit=mtu)
-        address = self.outputs.hosts[other].mesh_address
-        return self._path(check, address, mtu, lambda result: verdicts.tunnel_mtu(check, result, mtu))
+    def _mtus(self, name: str, pairs: Sequence[str], dials: Sequence[str], mesh: MeshFacts) -> Question:
+        """How wide the tunnels are, and the paths outside of them."""
+        hosts = self.outputs.hosts
+        inside = [Check(Kind.TUNNEL_MTU, name, other, limit=mesh.mtu) for other in pairs]
+        outside = [Check(Kind.PATH_MTU, name, other, limit=mesh.path_mtu) for other in dials]
+        places = [(hosts[other].mesh_address, mesh.mtu) for other in pairs]
+        places += [(hosts[other].address, mesh.path_mtu) for other in dials]
+        program = _program("path.py")
+        probes = [(["python3", "-I", "-", address, str(expected)], program) for address, expected in places]
 
-    def _path_mtu(self, one: str, other: str, mesh: MeshFacts) -> Question:
-        mtu = mesh.path_mtu
-        check = Check(Kind.PATH_MTU, one, other, limit=mtu)
-        address = self.outputs.hosts[other].address
-        return self._path(check, address, mtu, lambda result: verdicts.path_mtu(check, result, mtu, wireguard.OVERHEAD))
-
-    def _path(self, check: Check, address: str, expected: int, judge: Callable[[Result], Check]) -> Question:
         def ask(session: Session) -> list[Check]:
-            words = [*session.sudo, "python3", "-I", "-", address, str(expected)]
-            result = session.run(shlex.join(words), text=_program("path.py"), takes=PATH_TAKES_S)
-            why = not_asked(result, check.host)
-            return [check.unknown(why) if why else judge(result)]
+            found = []
+            for check, result in zip((*inside, *outside), _together(session, probes, PATH_TAKES_S), strict=True):
+                if why := not_asked(result, name):
+                    found.append(check.unknown(why))
+                elif check.kind is Kind.TUNNEL_MTU:
+                    found.append(verdicts.tunnel_mtu(check, result, mesh.mtu))
+                else:
+                    found.append(verdicts.path_mtu(check, result, mesh.path_mtu, wireguard.OVERHEAD))
+            return found
 
-        return Question((check,), ask)
+        return Question((*inside, *outside), ask)
 
     def _flows(self, name: str, flows: Sequence[FlowFacts], mesh: MeshFacts) -> Question:
         checks = tuple(Check(Kind.FLOW, name, f"{flow.destination} {flow.protocol}/{flow.port}") for flow in flows)
@@ -189,11 +205,6 @@ class Questions:
             ]
 
         return Question(checks, ask)
-
-    def _ping(self, session: Session, other: str, count: int) -> Result:
-        words = [*session.sudo, "ping", "-n", "-c", str(count), "-i", str(PING_EVERY_S), "-W", "1"]
-        address = self.outputs.hosts[other].mesh_address
-        return session.run(shlex.join([*words, address]), takes=PINGS_TAKE_S)
 
     def _database_over_tls(self, name: str, database: DatabaseFacts) -> Question:
         check = Check(Kind.DATABASE_OVER_TLS, name)
@@ -299,6 +310,17 @@ class Questions:
             return verdicts.backends(rows, addresses, result.stdout)
 
         return Question(tuple(rows.values()), ask)
+
+
+def _together(session: Session, commands: Sequence[tuple[Sequence[str], str]], takes: float) -> list[Result]:
+    """What comes of commands that run on the host at the same time, as root; each is words and standard input."""
+    words = [*session.sudo, "python3", "-I", "-c", _program("together.py")]
+    result = session.run(shlex.join(words), text=json.dumps(commands), takes=takes)
+    try:
+        found = [Result(**json.loads(line)) for line in result.stdout.splitlines()]
+    except (TypeError, ValueError):
+        found = []
+    return found if len(found) == len(commands) else [result] * len(commands)  # it says why for all of them
 
 
 def _program(name: str) -> str:
