@@ -15,7 +15,7 @@ from xdist.scheduler import LoadScopeScheduling  # type: ignore[import-untyped]
 
 ROOMS = ("lab", "engine", "components", "unit")
 """Folders of tests, those that take longest first: a run ends with what is short."""
-OWN_LAB = ("test_bookworm.py", "test_docs.py", "test_lab.py", "test_lab_clouds.py", "test_oslo.py")
+OWN_LAB = ("test_bookworm.py", "test_docs.py", "test_lab.py", "test_lab_clouds.py", "test_oslo.py", "test_taken.py")
 """Files of the lab's room that raise labs of their own, one after the other."""
 THE_FORTRESS = "the fortress"
 """The line of tests that work on lab `test`."""
