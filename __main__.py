@@ -18,6 +18,8 @@ from program.load import load
 from program.standing import has_come_up
 
 settings, secrets = load(pulumi.Config(), Path(__file__).parent)
+# A release that does not come up stops at the first worker, before the primary site. At first there is nothing to lose.
+one_by_one = has_come_up()
 
 sites = clouds.build(settings, secrets.project, pulumi.Config())
 hosts = {
@@ -32,8 +34,6 @@ database_host, edge_host = settings.database_host, settings.edge_host
 database = DataFortress(
     "db", arguments.database_args(settings, secrets, members), arguments.lifetime(settings, sites, database_host)
 )
-# A release that does not come up stops at the first worker, before the primary site. At first there is nothing to lose.
-one_by_one = has_come_up()
 workers: dict[str, EphemeralWorker] = {}
 for name in settings.rollout_order:
     before = [worker.endpoint for worker in list(workers.values())[-1:]] if one_by_one else []
