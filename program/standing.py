@@ -15,7 +15,7 @@ def has_come_up() -> bool:
     """
     name = f"{pulumi.get_organization()}/{pulumi.get_project()}/{pulumi.get_stack()}"
     try:
-        # What a StackReference asks, which would be a resource besides, and known too late to decide what waits for what.
+        # What a StackReference asks, which would be a resource, and known too late to decide what waits for what.
         said = pulumi.runtime.invoke("pulumi:pulumi:readStackOutputs", {"name": name})
     except Exception as error:  # noqa: BLE001 - the SDK raises nothing narrower
         pulumi.log.debug(f"the outputs of {name} cannot be read: {error}")
