@@ -144,6 +144,11 @@ def test_workers_come_up_side_by_side_where_there_is_nothing_to_lose() -> None:
     assert {f"app-{worker}-healthy" for worker in WORKERS} <= done.before("edge-haproxy.cfg")
 
 
+def test_a_state_that_cannot_be_read_counts_as_something_to_lose() -> None:
+    done = made_of(changed({}), has_come_up=None)
+    assert "app-fra-1-healthy" in done.before("app-fra-2/opt/app/app.py")
+
+
 def test_hosts_wait_for_nobody_and_the_mesh_for_no_service() -> None:
     done = fortress()
     for host in HOSTS:

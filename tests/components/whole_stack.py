@@ -65,7 +65,7 @@ def made_of(
     standing: Collection[str] = (),
     secrets: Mapping[str, str] | None = None,
     answers: Answers = nothing_is_asked,
-    has_come_up: bool = True,
+    has_come_up: bool | None = True,
 ) -> Run:
     """What the program makes of settings; `standing` as `pulumi_mocks.run` takes it."""
     hidden = {"database_password": PASSWORD, **(secrets or {})}

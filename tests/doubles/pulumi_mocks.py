@@ -189,7 +189,7 @@ class _Monitor(mocks.MockMonitor):
         answers: Answers,
         known_by: Known,
         unknown: Callable[[str], bool],
-        has_come_up: bool,
+        has_come_up: bool | None,
     ) -> None:
         super().__init__(_NoMocks())
         self._has_come_up = has_come_up
@@ -199,6 +199,8 @@ class _Monitor(mocks.MockMonitor):
 
     def Invoke(self, request: Any) -> Any:
         if request.tok == "pulumi:pulumi:readStackOutputs":  # which the engine answers, and no provider
+            if self._has_come_up is None:
+                raise _Failed("failed to load checkpoint: EOF")
             outputs: Value = {"fortress": "facts"} if self._has_come_up else {}
             return proto.resource_pb2.ResourceInvokeResponse(**{"return": to_wire({"outputs": outputs})})
         question = Question(request.tok, from_wire(request.args), self._provider(request))
@@ -306,13 +308,13 @@ def run(
     known_by: Known = lambda _type, name: name,
     config: Mapping[str, str] | None = None,
     secrets: Sequence[str] = (),
-    has_come_up: bool = True,
+    has_come_up: bool | None = True,
     done: Run | None = None,
 ) -> Run:
     """Run a program as an update, or as a preview of the first one; what it exports or returns is in `outputs`.
 
     A preview on a stack that stands has `standing`, which are not changed and whose outputs are therefore known.
-    `has_come_up` is whether the stack has the outputs of an earlier update.
+    `has_come_up` is whether the stack has the outputs of an earlier update; None where the engine cannot read them.
     Raises what the program raises; what it did until then is in `done`.
     """
     done = Run() if done is None else done

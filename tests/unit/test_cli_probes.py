@@ -286,12 +286,34 @@ def test_flows_are_tried_side_by_side_and_told_in_their_order() -> None:
         silent.bind(("127.0.0.1", 0))
         ways = [("udp", silent.getsockname()[1])] * 4 + [("tcp", server.getsockname()[1])]
         words = [word for protocol, port in ways for word in ("127.0.0.1", protocol, str(port))]
+        began = time.monotonic()
         done = probe("flow.py", "127.0.0.1", *words)
+        elapsed_ms = 1000 * (time.monotonic() - began)
     said = [json.loads(line) for line in done.stdout.splitlines()]
     assert [each["answer"] for each in said] == [*["silent"] * 4, "open"]
     took = [each["ms"] for each in said[:4]]
     assert min(took) > 2000
+    assert elapsed_ms < sum(took)
     assert probe("flow.py", "127.0.0.1").stdout == ""
+
+
+def test_commands_run_at_the_same_time_and_are_told_apart(tmp_path: Path) -> None:
+    """Each waits for the other's word: one after the other neither would end."""
+    meet = 'cat; touch "$1"; until [ -e "$2" ]; do sleep 0.05; done; echo "$1" >&2; exit "$3"'
+    one, other = str(tmp_path / "one"), str(tmp_path / "other")
+    commands = [
+        (["timeout", "20", "sh", "-c", meet, "sh", one, other, "0"], "first"),
+        (["timeout", "20", "sh", "-c", meet, "sh", other, one, "3"], "second"),
+        (["no-such-program"], ""),
+    ]
+    text = (PROGRAMS / "together.py").read_text()
+    words = [sys.executable, "-I", "-c", text]
+    done = subprocess.run(words, input=json.dumps(commands), capture_output=True, text=True, timeout=60, check=True)
+    assert [json.loads(line) for line in done.stdout.splitlines()] == [
+        {"status": 0, "stdout": "first", "stderr": f"{one}\n"},
+        {"status": 3, "stdout": "second", "stderr": f"{other}\n"},
+        {"status": 127, "stdout": "", "stderr": "no-such-program: command not found\n"},
+    ]
 
 
 def suppressed(run: Callable[[], None]) -> None:

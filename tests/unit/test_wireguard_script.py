@@ -190,3 +190,15 @@ def test_an_interface_that_is_coming_or_not_to_be_there_is_left_alone(
     revive: Callable[..., list[str]], state: str, enabled: bool
 ) -> None:
     assert revive(state, enabled=enabled) == []
+
+
+def test_what_earlier_states_end_the_tunnel_by_does_nothing(tmp_path: Path) -> None:
+    """It is run when such a state is brought up to date, and the tunnel is to stay."""
+    for name in ("systemctl", "rm"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} >>{tmp_path}/calls\n")
+        (tmp_path / name).chmod(0o755)
+    environment = {"PATH": f"{tmp_path}:/usr/bin:/bin"}
+    for verb, calls in (("stop", ""), ("end", "systemctl\nsystemctl\nrm\n")):
+        (tmp_path / "calls").write_text("")
+        subprocess.run(["dash", str(SCRIPT), verb, "wg0"], env=environment, check=True)
+        assert (tmp_path / "calls").read_text() == calls, verb
