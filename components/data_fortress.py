@@ -148,8 +148,6 @@ class DataFortress(pulumi.ComponentResource):
         )
         self.ready = account.stdout.apply(lambda _: True)
         self.endpoint = after(f"{host['mesh_address']}:{mariadb.PORT}", account)
-        self.last: pulumi.Resource = account
-        """What comes after all else of it. Who waits for the component itself depends on each of its resources."""
         self.host = host["name"]
         """Name of its host."""
         self.facts = {

@@ -172,8 +172,6 @@ class EphemeralWorker(pulumi.ComponentResource):
         )
         self.ready = healthy.stdout.apply(lambda _: True)
         self.endpoint = after(f"{host['mesh_address']}:{rule.port}", healthy)
-        self.last: pulumi.Resource = healthy
-        """What comes after all else of it. Who waits for the component itself depends on each of its resources."""
         self.host = host["name"]
         """Name of its host."""
         self.port = rule.port
