@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import threading
@@ -16,7 +17,9 @@ from typing import Any
 
 import pytest
 import yaml
+from typer.testing import CliRunner
 
+from fortress.cli.main import app
 from fortress.cli.preview.comment import marker
 from fortress.cli.preview.run import LONGEST_S
 from tests.unit.stack_file import ROOT
@@ -112,7 +115,7 @@ def test_the_comment_is_posted_whatever_became_of_the_preview() -> None:
         assert "status" not in re.sub("#.*", "", (CI / f"{forge}.yml").read_text()), "a failing preview fails its job"
 
 
-@pytest.mark.parametrize("forge", AUTHORS)
+@pytest.mark.parametrize("forge", [*AUTHORS, "audit-github", "audit-gitlab"])
 def test_what_is_installed_is_pinned(forge: str) -> None:
     text = (CI / f"{forge}.yml").read_text()
     installs = re.findall(r"pip install .*", text)
@@ -138,18 +141,18 @@ def test_an_action_in_a_container_finds_node() -> None:
     assert found, "Forgejo's job has one"
 
 
-@pytest.mark.parametrize("forge", AUTHORS)
+@pytest.mark.parametrize("forge", [*AUTHORS, "audit-github", "audit-gitlab"])
 def test_the_key_to_the_state_goes_into_a_file_of_the_users_own(forge: str, tmp_path: Path) -> None:
     """By the shell itself, so that it stands in no command line."""
     text = re.sub(r"\s+", " ", (CI / f"{forge}.yml").read_text())
     (line,) = re.findall(r"\(umask .*?/credentials\)", text)
-    prefix = "STATE_READ" if forge == "gitlab" else "STATE"
+    prefix = "STATE_READ" if "gitlab" in forge else "STATE"
     keys = {f"{prefix}_ACCESS_KEY_ID": "id", f"{prefix}_SECRET_ACCESS_KEY": "hush"}
     subprocess.run(
         ["/bin/sh", "-euc", line.replace("\\ ", "")],
         env={"PATH": "/usr/bin:/bin", "HOME": str(tmp_path), **keys},
         check=True,
-        timeout=10,
+        timeout=60,
     )
     file = tmp_path / ".aws" / "credentials"
     assert file.read_text() == "[state]\naws_access_key_id = id\naws_secret_access_key = hush\n"
@@ -172,6 +175,62 @@ def test_what_a_workflow_needs_is_explained_and_there(forge: str) -> None:
         assert re.search(rf"{script} {forge} \S*comment\.md\b", text)
         assert os.access(CI / script, os.X_OK)
     assert f"`{forge}.yml`" in readme
+
+
+# --- the audit --------------------------------------------------------------------------------------------------------
+
+
+AUDITS = ("audit-github", "audit-gitlab")
+AUDIT_SECRETS = {"PULUMI_CONFIG_PASSPHRASE", "STATE_READ_ACCESS_KEY_ID", "STATE_READ_SECRET_ACCESS_KEY"}
+
+
+def started(forge: str) -> list[list[str]]:
+    """The words of each start of the command in a workflow."""
+    text = re.sub(r"\\\n\s*", " ", (CI / f"{forge}.yml").read_text())
+    return [shlex.split(line) for line in re.findall(r"cli\.start import main; main\(\)' (.*)", text)]
+
+
+@pytest.mark.parametrize("forge", AUDITS)
+def test_an_audit_runs_by_the_clock_and_its_command_is_one_that_there_is(forge: str) -> None:
+    (words,) = started(forge)
+    assert (words[0], words[words.index("--stack") + 1]) == ("audit", "$STACK")
+    assert words[words.index("--sarif") + 1].endswith("audit.sarif")
+    done = CliRunner().invoke(app, [*words, "--help"])
+    assert done.exit_code == 0, done.output
+    assert CliRunner().invoke(app, [*words, "--sariff", "--help"]).exit_code == 2, "an option that is none is found"
+    assert f"`{forge}.yml`" in (CI / "README.md").read_text()
+
+
+def test_an_audit_on_github_has_no_token_beside_the_secrets_and_hands_findings_on() -> None:
+    flow = workflow("audit-github")
+    assert set(flow[True]) == {"schedule", "workflow_dispatch"}
+    assert re.fullmatch(r"\d+ \d+ \* \* \*", flow[True]["schedule"][0]["cron"])
+    assert flow["permissions"] == {}
+    audit, findings = flow["jobs"]["audit"], flow["jobs"]["findings"]
+    assert audit["permissions"] == {"contents": "read"}
+    assert findings["permissions"] == {"security-events": "write"}
+    with_secrets = [step for job in (audit, findings) for step in job["steps"] if "secrets." in json.dumps(step)]
+    assert set(re.findall(r"secrets\.(\w+)", json.dumps(with_secrets))) == AUDIT_SECRETS
+    assert ["audit --stack" in step["run"] for step in with_secrets] == [True]
+    assert "${{" not in "".join(step.get("run", "") for step in audit["steps"]), "no expression inside a script"
+    assert audit["steps"][0]["with"]["persist-credentials"] is False
+    # Findings are handed on just when the audit failed, too.
+    upload, (download, shown) = audit["steps"][-1], findings["steps"]
+    assert upload["if"] == findings["if"] == "${{ !cancelled() }}"
+    assert upload["with"]["name"] == download["with"]["name"]
+    assert upload["with"]["path"] == shown["with"]["sarif_file"] == "${{ runner.temp }}/audit.sarif"
+
+
+def test_an_audit_on_gitlab_is_of_a_schedule_and_keeps_its_findings() -> None:
+    job = workflow("audit-gitlab")["audit"]
+    assert job["rules"] == [{"if": '$CI_PIPELINE_SOURCE == "schedule"'}]
+    assert job["artifacts"]["when"] == "always"
+    assert job["artifacts"]["paths"] == ["audit.sarif"]
+    bare = next(line for line in job["before_script"] if "without_secrets()" in line)
+    assert set(re.findall(r"-u (\w+)", bare)) == AUDIT_SECRETS
+    for line in job["before_script"]:
+        for command in re.findall(r"[^|&]*(?:apt-get|pip |sh -s)", line):
+            assert command.lstrip().startswith("without_secrets "), command
 
 
 # --- the comment ------------------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""`fortress audit`: the rules on a standing stack, from its state."""
