@@ -6,6 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+from fortress import push
+
 FOLDER = Path(__file__).parent
 MASK = "[masked]"
 _SECRET = "4dabf18193072939515e22adb298388d"
@@ -45,7 +47,13 @@ def _value(key: str, value: Any) -> Any:
         return {name: _value(name, item) for name, item in value.items()}
     if isinstance(value, list):
         return [_value(key, item) for item in value]
-    return MASK if key == "stdin" and value is not None else value
+    return _masked(str(value)) if key == "stdin" and value is not None else value
+
+
+def _masked(text: str) -> str:
+    """A text without what it says; of several that are put together it stays how each is put."""
+    files = push.apart(push.Files((), machine="", resource=""), text)
+    return push.together((put, push.content(MASK)) for put, _ in files) if files else MASK
 
 
 def _hidden(key: str, value: Any) -> Any:
