@@ -1,0 +1,1 @@
+"""`fortress backup`, `backups`, `restore` and `drill`: one conversation with the database's host."""
