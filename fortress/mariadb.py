@@ -1,7 +1,7 @@
-"""MariaDB on the fortress host: the text of its configuration, and the arguments of its two host scripts.
+"""MariaDB on the fortress host: the text of its configuration, and the arguments of its host script.
 
-Written for MariaDB 10.11 to 11.8, as Debian 12, Debian 13 and Ubuntu 24.04 package it. `Server` and `Access` hold the
-facts and refuse what could become configuration, SQL or shell of its own; the host scripts check their arguments again.
+Written for MariaDB 10.11 to 11.8, as Debian 12, Debian 13 and Ubuntu 24.04 package it. `Server` and `Authority` hold
+the facts and refuse what could become configuration or shell of its own; the host script checks its arguments again.
 Values without a source beside them: docs/decisions/0006.
 """
 
@@ -9,16 +9,17 @@ from __future__ import annotations
 
 import decimal
 import ipaddress
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal, get_args
 
 from pydantic import AfterValidator, Field, model_validator
 
-from fortress import text
+from fortress import galera, text
+from fortress.server_variables import Variables, assignments, quoted
 from fortress.values import (
     Device,
     DnsName,
     Model,
-    Text,
     TunnelAddress,
     VolumeSize,
     distinct,
@@ -27,7 +28,7 @@ from fortress.values import (
     refusal,
 )
 
-PACKAGES = ("mariadb-server", "openssl", "fio")  # fio: `fortress verify --io`
+PACKAGES = ("mariadb-server", "openssl", "python3", "fio")  # fio: `fortress verify --io`
 PORT = 3306
 MAX_CONNECTIONS = 1000
 """Of all clients together, at a time."""
@@ -35,6 +36,11 @@ DATA_FOLDER = "/var/lib/mysql"
 TLS_FOLDER = "/etc/mysql/fortress"
 CONFIG_PATH = "/etc/mysql/mariadb.conf.d/90-fortress.cnf"
 DROP_IN_PATH = "/etc/systemd/system/mariadb.service.d/50-fortress.conf"
+AUTHORITIES_PATH = "/etc/fortress/database/ca.pem"
+"""With several servers: the certificates of all their authorities."""
+
+SEMI_SYNC_TIMEOUT_MS = 10_000
+"""How long a commit waits for a copy before the primary goes on without one: MariaDB's own default."""
 
 # Known to every client (its number is below 256). The access script makes databases with it.
 COLLATION = "utf8mb4_unicode_520_ci"
@@ -105,14 +111,7 @@ BufferPoolSize = Annotated[int, Field(ge=MIN_POOL_MB, multiple_of=EXTENT_MB)]
 """In MB."""
 ConnectionsPerClient = Annotated[int, Field(ge=1, le=MAX_CONNECTIONS)]
 FlushLog = Annotated[int, Field(ge=1, le=2)]
-
-
-def _client_network(value: str) -> str | None:
-    try:
-        network = ipaddress.IPv4Network(value)
-    except ValueError:
-        return None
-    return value if "/" in value and network.prefixlen >= 8 else None
+Release = Annotated[str, matching(r"[1-9][0-9]\.[0-9]{1,2}", 'a release of MariaDB in quotes, such as "11.8"')]
 
 
 class DataDisk(Model):
@@ -168,10 +167,18 @@ class Server(BufferPool):
     """Says that it is."""
     volume_gb: VolumeSize | None = None
     """Size of the disk for its data in GB (GiB), where one is made for it."""
+    copies: bool = False
+    """Whether it is one of several servers with the same data, any of which may be the primary."""
+    variables: Variables = {}
+    """Values of further variables, and in place of our own where these are no promise of the fortress."""
+    cluster: galera.Voter | None = None
+    """Its place in a Galera cluster, where the servers are one."""
+    upgrade_to: Release | None = None
+    """To which data of an older release may be upgraded without a fresh backup that was restored."""
 
     @model_validator(mode="after")
     def _fits_its_volume(self) -> Server:
-        needed = -(-(self.redo_log_mb + REST_OF_DISK_MB) // 1024)
+        needed = -(-(self.redo_log_mb + self.cache_mb + REST_OF_DISK_MB) // 1024)
         if self.volume_gb is not None and self.volume_gb < needed:
             wrong = (
                 f"is too small: the redo log takes {self.redo_log_mb} MB with a buffer pool of {self.pool_mb} MB; "
@@ -181,6 +188,13 @@ class Server(BufferPool):
                 "buffer_pool_mb, which decides how much"
             )
             raise refusal(("volume_gb",), self.volume_gb, wrong)
+        return self
+
+    @model_validator(mode="after")
+    def _leaves_the_cluster_its_own(self) -> Server:
+        if self.cluster and "innodb_autoinc_lock_mode" in self.variables:
+            wrong = "is decided by the program: appliers of a cluster cannot wait for a lock on a counter"
+            raise refusal(("variables", "innodb_autoinc_lock_mode"), self.variables["innodb_autoinc_lock_mode"], wrong)
         return self
 
     @model_validator(mode="after")
@@ -196,27 +210,25 @@ class Server(BufferPool):
         return min(max(self.pool_mb // 4, MIN_REDO_MB), MAX_REDO_MB)
 
     @property
+    def cache_mb(self) -> int:
+        """Size of Galera's ring of write-sets in MB, 0 without a cluster."""
+        return galera.cache_mb(self.pool_mb) if self.cluster else 0
+
+    @property
+    def provider_options(self) -> str:
+        """Galera's options, empty without a cluster."""
+        if self.cluster is None:
+            return ""
+        return galera.provider_options(self.cluster, f"{TLS_FOLDER}/server.pem", AUTHORITIES_PATH, self.cache_mb)
+
+    @property
     def server_id(self) -> int:
         """A number that no other server of the mesh has."""
         return int(ipaddress.IPv4Address(self.address))
 
 
-class Access(Model):
-    """The application's database and its account."""
-
-    database: DatabaseName
-    user: AccountName
-    network: Annotated[str, Text("an IPv4 network of at most 2^24 addresses, such as 10.100.0.0/24", _client_network)]
-    """Where the account may come from."""
-    privileges: Privileges = list(DEFAULT_PRIVILEGES)
-    """On that database only."""
-    connections_per_client: ConnectionsPerClient = 200
-    """Those that the account may have open from one address (our choice: a fifth of all)."""
-
-    @property
-    def host_pattern(self) -> str:
-        """The network as an account's host part: "10.100.0.0/255.255.255.0"."""
-        return ipaddress.IPv4Network(self.network).with_netmask
+CLIENT_ADDRESS = "127.0.0.1"
+"""Where the proxy of a client listens that leads to whichever of several servers takes the writes."""
 
 
 class Authority(Model):
@@ -226,23 +238,33 @@ class Authority(Model):
     """By which clients call it."""
     names: tuple[DnsName, ...] = ()
     """By which they may call it too."""
+    copies: bool = False
+    """Whether clients reach it through a proxy of their own, by `CLIENT_ADDRESS`, as one of several."""
+    cluster: bool = False
+    """Whether it calls other members of a Galera cluster by it."""
+    witness: bool = False
+    """Whether it is the witness of one, and has no MariaDB."""
 
 
 def authority_arguments(authority: Authority) -> tuple[str, ...]:
     """Give the arguments of mariadb-authority."""
-    return ("ensure", authority.address, *authority.names)
-
-
-def access_arguments(access: Access) -> tuple[str, ...]:
-    """Give the arguments of mariadb-access; the password goes to its stdin, with no newline after it."""
-    privileges, connections = ",".join(sorted(access.privileges)), str(access.connections_per_client)
-    return ("ensure", access.database, access.user, access.host_pattern, privileges, connections)
+    verb = "witness" if authority.witness else "peer" if authority.cluster else "ensure"
+    return (verb, authority.address, *authority.names, *((CLIENT_ADDRESS,) if authority.copies else ()))
 
 
 def render(server: Server) -> str:
     """Give 90-fortress.cnf as it stands at CONFIG_PATH."""
+    variables = {name: quoted(value) for name, value in sorted(server.variables.items())}
+    known = assignments(_rendered(server, {}, []))
+    return _rendered(server, variables, [pair for pair in variables.items() if pair[0] not in known])
+
+
+def _rendered(server: Server, variables: Mapping[str, str], more: Sequence[tuple[str, str]]) -> str:
+    """The same; `more` are those variables of settings that the template has no line for."""
     return text.render(
         "90-fortress.cnf.j2",
+        variables=variables,
+        more=more,
         server=server,
         port=PORT,
         max_connections=MAX_CONNECTIONS,
@@ -253,6 +275,12 @@ def render(server: Server) -> str:
         extent_mb=EXTENT_MB,
         redo_min_mb=MIN_REDO_MB,
         redo_max_mb=MAX_REDO_MB,
+        semi_sync_timeout_ms=SEMI_SYNC_TIMEOUT_MS,
+        provider=galera.PROVIDER,
+        cluster_name=galera.CLUSTER,
+        peers=galera.peers(server.cluster.members) if server.cluster else "",
+        authorities=AUTHORITIES_PATH,
+        outage_minutes=galera.OUTAGE_S // 60,
     )
 
 

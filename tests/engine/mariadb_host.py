@@ -22,6 +22,7 @@ from typing import Any
 
 import pymysql  # type: ignore[import-untyped]
 
+from fortress import access
 from lab.base.folders import RELEASES
 from tests.engine import debian
 
@@ -40,6 +41,7 @@ SERVER_LOG = "/var/log/mariadb.log"
 
 _PACKAGES = (
     *("mariadb-server", "openssl", "systemd"),  # systemd for systemd-analyze only
+    *("mariadb-backup", "restic", "python3", "openssh-client", "openssh-server"),  # for backups, and where they go
     *("cryptsetup-bin", "e2fsprogs"),  # for the data on a volume of its own
     # What every Debian has, and dependencies therefore leave out.
     *("base-files", "base-passwd", "bash", "coreutils", "dash", "diffutils", "findutils", "grep", "gzip", "hostname"),
@@ -47,7 +49,7 @@ _PACKAGES = (
 )
 # What reads crypttab at boot, where it is no longer part of systemd's own package.
 _SINCE = {"bookworm": (), "trixie": ("systemd-cryptsetup",)}
-_LAYOUT = 2  # raised when what is unpacked, or how, changes
+_LAYOUT = 3  # raised when what is unpacked, or how, changes
 _CLONE_NEWNET = 0x40000000
 
 # What the packages' own scripts would do, as far as it is needed here.
@@ -56,6 +58,8 @@ cp /usr/share/base-passwd/passwd.master /etc/passwd
 cp /usr/share/base-passwd/group.master /etc/group
 groupadd --system mysql
 useradd --system --gid mysql --no-create-home --home-dir /nonexistent --shell /bin/false mysql
+useradd --system --no-create-home --home-dir /run/sshd --shell /usr/sbin/nologin sshd
+useradd --create-home --shell /bin/sh keeper
 ln -s mawk /usr/bin/awk
 ln -s mariadb.cnf /etc/mysql/my.cnf
 ldconfig
@@ -225,8 +229,9 @@ def host(work: Path, release: str = RELEASES[0]) -> Iterator[Host]:
         # The number is printed just before the change of root.
         while not (running.root / "etc/mysql").exists():
             assert process.poll() is None
-        for script in ("mariadb-authority", "mariadb-access"):
-            running.write(f"{LIBRARY}/{script}", (SCRIPTS / script).read_text(), 0o755)
+        tools = (("mariadb-authority",) * 2, (access.TOOL, access.SCRIPT), ("mariadb-data", "mariadb_data.py"))
+        for tool, script in tools:
+            running.write(f"{LIBRARY}/{tool}", (SCRIPTS / script).read_text(), 0o755)
         running.write("/usr/bin/systemctl", _SYSTEMCTL.replace("LOG", SERVER_LOG), 0o755)
         install = ("mariadb-install-db", "--rpm", "--cross-bootstrap", "--user=mysql", "--disable-log-bin")
         running.check(*install, "--skip-test-db")

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fortress import mariadb
-from fortress.mariadb import Access, Authority, BufferPool, Server, access_arguments, authority_arguments, render
+from fortress.mariadb import Authority, BufferPool, Server, authority_arguments, render
 from fortress.settings import model as settings
 from tests.unit.facts import changed_facts, refusal_of
 from tests.unit.golden import check_golden
@@ -40,6 +40,15 @@ def test_file_where_a_copy_in_another_cloud_is_the_goal() -> None:
         cross_cloud_copy=True,
     )
     check_golden("90-fortress-copy.cnf", render(server))
+
+
+def test_file_of_one_of_several_servers() -> None:
+    text = render(changed_facts(LAB, copies=True))
+    check_golden("90-fortress-replica.cnf", text)
+    single, several = values(render(LAB)), values(text)
+    assert {name: value for name, value in several.items() if name in single} == single
+    # Which half of semi-sync is on is the role's, and so is read_only: they are set on the server that runs.
+    assert not {"read_only", "rpl_semi_sync_master_enabled"} & set(several)
 
 
 def test_drop_in() -> None:
@@ -165,89 +174,9 @@ def test_no_text_but_an_address_reaches_the_file(address: str) -> None:
     assert str(ipaddress.IPv4Address(file["bind_address"])) == address
 
 
-# The application's access.
-
-APP = Access(database="app", user="app", network="10.100.0.0/24")
-
-
-def test_arguments_of_the_access_script() -> None:
-    rights = "DELETE,INSERT,SELECT,UPDATE"
-    assert access_arguments(APP) == ("ensure", "app", "app", "10.100.0.0/255.255.255.0", rights, "200")
-    more = changed_facts(APP, privileges=["SELECT", "CREATE TEMPORARY TABLES"], connections_per_client=9)
-    assert access_arguments(more)[-2:] == ("CREATE TEMPORARY TABLES,SELECT", "9")
-
-
-@pytest.mark.parametrize("connections", [0, -1, 1001, True, "9"])
-def test_connections_that_the_server_cannot_give(connections: object) -> None:
-    (line,) = refusal_of(lambda: changed_facts(APP, connections_per_client=connections))
-    assert line.startswith("connections_per_client: ")
-
-
-def test_the_order_of_privileges_changes_nothing() -> None:
-    turned = changed_facts(APP, privileges=[*reversed(APP.privileges)])
-    assert access_arguments(turned) == access_arguments(APP)
-
-
-@given(st.from_regex(r"[a-z][a-z0-9_]{0,63}", fullmatch=True))
-def test_names(name: str) -> None:
-    reserved = {*mariadb.RESERVED_DATABASES, *mariadb.RESERVED_USERS}
-    if name not in reserved:
-        assert access_arguments(Access(database=name, user=name, network="10.100.0.0/24"))[1:3] == (name, name)
-
-
-@pytest.mark.parametrize(
-    "name", ["", "App", "1app", "_app", "a" * 65, "app-1", "äpp", *("app" + bad for bad in HOSTILE), 1]
-)
-@pytest.mark.parametrize("field", ["database", "user"])
-def test_names_that_are_none(field: str, name: str) -> None:
-    (line,) = refusal_of(lambda: changed_facts(APP, **{field: name}))
-    assert line.startswith(f"{field}: ")
-
-
-@pytest.mark.parametrize("name", mariadb.RESERVED_DATABASES)
-def test_databases_that_are_taken(name: str) -> None:
-    (line,) = refusal_of(lambda: changed_facts(APP, database=name))
-    assert line.startswith("database: ")
-
-
-@pytest.mark.parametrize("name", mariadb.RESERVED_USERS)
-def test_users_that_are_taken(name: str) -> None:
-    (line,) = refusal_of(lambda: changed_facts(APP, user=name))
-    assert line.startswith("user: ")
-
-
-@pytest.mark.parametrize(
-    "network", ["", "10.100.0.0", "10.100.0.1/24", "0.0.0.0/0", "10.0.0.0/7", "%", "10.100.0.0/24\n", "fd00::/64", None]
-)
-def test_networks_that_are_none(network: str) -> None:
-    (line,) = refusal_of(lambda: changed_facts(APP, network=network))
-    assert line.startswith("network: ")
-
-
-@pytest.mark.parametrize(
-    "privileges",
-    [
-        [],
-        ["ALL PRIVILEGES"],
-        ["GRANT OPTION"],
-        ["FILE"],
-        ["SELECT", "SUPER"],
-        ["select"],
-        ["SELECT ON *.* TO x; --"],
-        ["SELECT", "SELECT"],
-        ("SELECT",),
-    ],
-)
-def test_privileges_that_no_application_gets(privileges: list[str]) -> None:
-    (line,) = refusal_of(lambda: changed_facts(APP, privileges=privileges))
-    assert re.match(r"privileges(\[\d\])?: ", line)
-
-
 def test_the_settings_defaults_are_accepted() -> None:
     """A stack that says nothing about its database gets one."""
     said = settings.DatabaseSettings()
-    access = Access(database=said.name, user=said.user, network="10.100.0.0/24", privileges=said.privileges)
-    assert access == APP
     server = Server(
         address="10.100.0.1",
         ram_mb=1024,
