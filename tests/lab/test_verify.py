@@ -15,6 +15,7 @@ import pytest
 
 from fortress.cli.check import history
 from fortress.cli.verify import replication
+from fortress.sovereignty import evaluate
 from lab import api
 from lab.net import network
 from tests.lab.fortress import Fortress
@@ -22,6 +23,10 @@ from tests.lab.inside import on, reload_edge, until
 
 Checks = dict[tuple[str, str], dict[str, Any]]
 """By name and host, as `--json` prints them."""
+
+
+STANDS = "tcp/22 tcp/80 udp/51820"
+"""What may listen on a worker."""
 
 
 def read(printed: str) -> Checks:
@@ -62,16 +67,21 @@ def wrong(fortress: Fortress, disk: subprocess.Popen[str], strangers: dict[str, 
     # mariadb-binlog reads as a copy does.
     copy = "mariadb-binlog --read-from-remote-server --stop-never --stop-never-slave-server-id=99"
     log = on("oslo-db", "mariadb -Ne 'show binary logs' | tail -n 1 | cut -f 1")
+    # What this host sends to this port takes another way than the tunnel.
+    leak = "ip rule {} ipproto udp dport 9 lookup 99; ip route {} 10.100.0.0/24 via 192.0.2.12 table 99"
     try:
         on("fra-1", f"ip link set {out} mtu 1401")
+        on("oslo-web", f"systemd-run --quiet --unit=stray python3 -m http.server 9100; {leak.format('add', 'add')}")
+        until("the stray listens", 10, lambda: ":9100" in on("oslo-web", "ss -Hltn"))
         on("fra-2", "ip link set wg0 mtu 1299 && touch -d '400 days ago' /etc/wireguard/wg0.key")
         on("oslo-db", f"fortress-push put {path} 0600 root:root {apply}", f"{guest}# fortress-push: end of file\n")
         on("oslo-db", f"wg set wg0 peer {strangers['nobody']}")
         on("oslo-db", f"systemd-run --quiet --unit=copy {copy} --result-file=/dev/null {log}")
-        until("the copy is connected", 10, lambda: "copy_state" in on("oslo-db", f'mariadb -Be "{replication.QUERY}"'))
+        until("the copy is connected", 60, lambda: "copy_state" in on("oslo-db", f'mariadb -Be "{replication.QUERY}"'))
         return verify(fortress)
     finally:
         on("fra-1", f"ip link set {out} mtu 1500")
+        on("oslo-web", f"systemctl stop stray; {leak.format('del', 'del')}")
         on("fra-2", "ip link set wg0 mtu 1360 && touch /etc/wireguard/wg0.key")
         # The server sees that the copy left when it has something to send.
         on("oslo-db", f"systemctl stop copy; mariadb -e 'flush binary logs'; fortress-push remove {path} {apply}")
@@ -98,6 +108,22 @@ def test_a_peer_by_hand_is_a_stranger_and_a_pushed_one_is_not(wrong: Checks, str
     found = wrong["unknown peers", "oslo-db"]
     assert (found["status"], found["value"], found["detail"]) == ("fail", 1, strangers["nobody"])
     assert wrong["unknown peers", "oslo-edge"]["status"] == "ok"
+
+
+def test_what_listens_and_nobody_decided_is_named(wrong: Checks) -> None:
+    stray = wrong["listening", "oslo-web"]
+    assert (stray["status"], stray["value"], stray["limit"]) == ("fail", "tcp/22 tcp/9100 udp/51820", STANDS), stray
+    assert stray["detail"].startswith("python3 listens on tcp/9100 at 0.0.0.0: stop it")
+    assert wrong["listening", "fra-1"]["status"] == "ok"
+
+
+def test_what_takes_another_way_than_the_tunnel_is_seen_on_it(wrong: Checks) -> None:
+    """By its bytes; the tunnel itself stands, and its handshakes and pings are as they should be."""
+    every = {where: check for where, check in wrong.items() if where[0].startswith("encryption to ")}
+    leaks = {where for where, check in every.items() if check["status"] != "ok"}
+    assert leaks == {where for where in every if where[1] == "oslo-web"} != set()
+    for where in leaks:
+        assert (every[where]["status"], every[where]["value"]) == ("fail", "readable"), every[where]
 
 
 def test_a_copy_of_the_database(wrong: Checks) -> None:
@@ -180,3 +206,15 @@ def test_what_the_disk_does(disk: subprocess.Popen[str]) -> None:
     assert 0 <= wait["value"] <= 100
     assert "await read" in wait["detail"]
     assert on("oslo-db", "ls -A /var/lib/mysql | grep -c fortress-io || true") == "0"
+
+
+def test_an_audit_of_the_standing_fortress_holds_but_for_what_was_exempted(fortress: Fortress) -> None:
+    found = fortress.command("audit", "--stack", "lab", "--json")
+    checks = json.loads(found.stdout)["checks"]
+    assert {check["name"] for check in checks if check["status"] != "ok"} == set()
+    assert {check["name"] for check in checks if check["outcome"] == "exempt"} == {
+        "volume-encryption",
+        "third-country-flows",
+        "toolchain",
+    }
+    assert (found.returncode, {check["name"] for check in checks}) == (0, {rule.name for rule in evaluate.ALL})

@@ -6,6 +6,7 @@ import contextlib
 import json
 import math
 import re
+import subprocess
 from pathlib import Path
 from typing import Literal
 
@@ -19,7 +20,7 @@ from fortress.cli.check.certificate import certificate_days
 from fortress.cli.check.check import Check, Status, exit_status, in_order
 from fortress.cli.check.kinds import RANK, Kind
 from fortress.cli.hosts.ssh import not_asked
-from fortress.cli.verify import disk, replication, verdicts
+from fortress.cli.verify import disk, egress, replication, verdicts
 from fortress.cli.verify.verdicts import ClockSample
 from fortress.facts import FlowFacts
 
@@ -218,6 +219,30 @@ def test_all_lost_fails_and_no_ping_is_unknown() -> None:
     assert verdicts.loss(LOSS, printed("", "Operation not permitted\n", 2), 1.0).status is Status.UNKNOWN
 
 
+EGRESS = Check(Kind.EGRESS, "fra-1", limit="refused")
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "value"),
+    [
+        ({"reached": False, "error": "No route to host", "refused": 1}, Status.OK, "refused"),
+        ({"reached": True, "error": "", "refused": 0}, Status.FAIL, "reached"),
+        ({"reached": False, "error": "timed out", "refused": 0}, Status.FAIL, "not refused"),
+        ({"reached": False}, Status.UNKNOWN, None),
+        ([], Status.UNKNOWN, None),
+    ],
+)
+def test_what_a_host_lets_out_is_what_its_own_rules_refused(said: object, status: Status, value: str | None) -> None:
+    found = egress.judge(EGRESS, printed(json.dumps(said)), "192.0.2.12 at port 443")
+    assert (found.status, found.value) == (status, value)
+    assert "192.0.2.12 at port 443" in found.detail or status is Status.UNKNOWN
+
+
+def test_an_egress_probe_that_could_not_run_is_unknown() -> None:
+    found = egress.judge(EGRESS, printed("", "nft: command not found\n", 127), "x")
+    assert (found.status, found.detail) == (Status.UNKNOWN, "nft: command not found")
+
+
 def flow(answer: str, protocol: Literal["tcp", "udp"] = "tcp", relay: str | None = None) -> Check:
     tried = FlowFacts(source="fra-1", destination="fra-2", port=9000, protocol=protocol)
     check = Check(Kind.FLOW, "fra-1", f"fra-2 {protocol}/9000")
@@ -388,10 +413,23 @@ def test_the_database_over_tls() -> None:
 
 def test_the_database_refuses_plain_connections() -> None:
     check = Check(Kind.DATABASE_WITHOUT_TLS, "oslo-db", limit="refused")
-    assert verdicts.database_without_tls(check, printed("1\n")) == check.ok("refused")
+    assert verdicts.database_without_tls(check, printed("1\tTLSv1.3\n")) == check.ok("refused", "TLSv1.3")
     assert verdicts.database_without_tls(check, printed("0\n")).status is Status.FAIL
     down = printed("", "ERROR 2002 (HY000): Can't connect to local server through socket\n", 1)
     assert verdicts.database_without_tls(check, down).status is Status.UNKNOWN
+
+
+def test_a_newer_server_on_old_system_tables_is_seen() -> None:
+    """In mariadb-upgrade's words, of 11.8 and of 10.11; its exit status is 1 where nothing is to be done."""
+    check = Check(Kind.DATABASE_RELEASE, "oslo-db", limit="upgraded")
+    for version in ("11.8.9-MariaDB", "10.11.19-MariaDB"):
+        said = f"This installation of MariaDB is already upgraded to {version}.\nThere is no need to run it again.\n"
+        assert verdicts.database_release(check, printed(said, "", 1)) == check.ok(version)
+    needed = verdicts.database_release(check, printed("", "", 0))
+    assert (needed.status, needed.value) == (Status.FAIL, "not upgraded")
+    assert needed.detail.endswith("run /usr/local/lib/fortress/mariadb-data upgraded there, as root")
+    down = printed("", "Failed to connect to the server\n", 1)
+    assert verdicts.database_release(check, down).status is Status.UNKNOWN
 
 
 @pytest.mark.parametrize(
@@ -512,7 +550,7 @@ def test_a_number_that_is_none_is_never_a_measured_value(number: float) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("{}", "[]", "7", '{"tls": ["TLSv1.3"]}', '{"tls": "TLSv1.1", "not_after": 1}'),
+        *("{}", "[]", "7", '{"tls": ["TLSv1.3"]}', '{"tls": "", "not_after": 1}'),
         *('{"tls": "TLSv1.3", "not_after": 1e999}', '{"tls": "TLSv1.3", "not_after": NaN}'),
     ],
 )
@@ -543,3 +581,34 @@ def test_whatever_a_host_prints_is_read_or_is_garbled(text: str) -> None:
     ):
         with contextlib.suppress(*GARBLED):
             read(text)
+
+
+# Logs
+
+
+@pytest.mark.parametrize(
+    ("text", "status", "value"),
+    [
+        ("1000000000\n999913600.123456\n", "ok", 0.9),
+        ("1000000000\n997408000.5\n", "ok", 29.9),
+        ("1000000000\n997321600.5\n", "fail", 30.9),
+        ("1000000000\n", "unknown", None),
+        ("1000000000\n--\n", "unknown", None),
+        ("1000000000\nnan\n", "unknown", None),
+        ("", "unknown", None),
+    ],
+)
+def test_how_far_back_the_journal_reaches(text: str, status: str, value: float | None) -> None:
+    check = verdicts.log_age(Check(Kind.LOG_AGE, "oslo-edge", limit=30), printed(text), 30)
+    assert (str(check.status), check.value) == (status, value)
+    assert check.status != "fail" or "docs/production.md, Logs" in check.detail
+
+
+def test_the_oldest_entry_is_asked_for_by_a_command_that_a_shell_reads(tmp_path: Path) -> None:
+    tool = tmp_path / "journalctl"
+    tool.write_text("#!/bin/sh\necho 1764000000.123456 oslo-edge haproxy[1]: 192.0.2.7; seq 100000\n")
+    tool.chmod(0o755)
+    done = subprocess.run(
+        verdicts.OLDEST_ENTRY, env={"PATH": f"{tmp_path}:/usr/bin:/bin"}, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.splitlines()[1:] == ["1764000000.123456"]

@@ -42,6 +42,39 @@ def test_io_wait_with_await_beside_it() -> None:
     assert disk.io_wait(WAIT, printed({**LOAD, "iowait_percent": -0.4}), 5.0).value == 0
 
 
+def test_the_fullest_file_system_in_bytes_or_inodes() -> None:
+    check = Check(Kind.DISK_SPACE, "oslo-db", limit=85)
+    folders = ["/", "/var/lib/mysql"]
+    plain = "4096 1000000 600000 550000 65536 60000"
+
+    def space(*lines: str) -> Check:
+        return disk.space(check, Result(0, "".join(f"{line}\n" for line in lines), ""), folders, 85)
+
+    found = space(plain, "4096 2621440 524288 524288 0 0")
+    assert (found.status, found.value) == (Status.OK, 80.0)
+    assert found.detail == "/var/lib/mysql has 2.0 GiB free of 10.0 GiB"
+    # The share that df shows: 400,000 used, and 550,000 that may be.
+    assert space(plain, plain).value == 42.1
+    assert space(plain, "4096 2621440 0 0 0 0").value == 100.0
+    few = space("4096 1000000 600000 550000 65536 1000", plain)
+    assert (few.status, few.detail) == (Status.FAIL, "/ has 1000 of 65536 inodes free")
+    assert space("4096 1000000 150049 150049 0 0", plain).status is Status.OK
+    assert space("4096 1000000 149400 149400 0 0", plain).status is Status.FAIL
+
+
+def test_disk_space_that_is_not_told_is_unknown() -> None:
+    check = Check(Kind.DISK_SPACE, "oslo-db", limit=85)
+    for result in (
+        Result(1, "", "stat: cannot read file system information for '/': Input/output error"),
+        Result(0, "4096 1 1 1 1 1\n", ""),
+        Result(0, "4096 0 0 0 0 0\n" * 2, ""),
+        Result(0, "words\n" * 2, ""),
+    ):
+        found = disk.space(check, result, ["/", "/var/lib/mysql"], 85)
+        assert found.status is Status.UNKNOWN
+        assert found.detail
+
+
 def test_iops_each_with_its_limit_and_p99() -> None:
     four, sixteen, commit = benchmark(printed(MEASURED))
     assert (four.status, four.value) == (Status.OK, 61_234)

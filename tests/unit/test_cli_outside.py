@@ -14,14 +14,9 @@ from fortress.cli.verify.outside import SilentError, WrongAnswerError
 from tests.doubles.certificates import issue
 from tests.doubles.edge_server import edge_server
 from tests.doubles.ssh_server import silent_server
+from tests.ports import closed_port
 
 NAME = "lab.fortress.example"
-
-
-def closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port
 
 
 def test_scan_tells_open_from_closed_for_many_addresses_at_once() -> None:

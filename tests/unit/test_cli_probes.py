@@ -20,6 +20,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import fortress.cli.probes
+from fortress import firewall
 from fortress.cli.probes import disk as probe_disk
 from fortress.cli.probes import load as probe_load
 from fortress.cli.probes import path as probe_path
@@ -330,3 +331,52 @@ def test_a_flow_without_a_way_is_named(protocol: str) -> None:
     )
     # The tunnel is down: another way would be no answer.
     assert flow(protocol, 9, own="192.0.2.1") == "Cannot assign requested address"
+
+
+# --- what a host lets out: by the kernel, in a network of its own ---
+
+
+CLOSED = firewall.render_base(firewall.Base(operators=["192.0.2.10/32"], ssh_port=22, egress=[]))
+WIRE = """
+ip link set lo up
+ip link add v0 type veth peer name v1
+ip addr add 192.0.2.9/24 dev v0
+ip link set v0 up
+ip link set v1 up
+nft -f "$1"
+"$2" -I -c 'import socket as s, time; x = s.create_server(("127.0.0.1", 443)); print(flush=True); time.sleep(60)' \\
+    >"$3" &
+until [ -s "$3" ]; do sleep 0.02; done
+"$2" -I - "$4" "$5"
+kill $!
+"""
+
+
+@pytest.mark.parametrize(
+    ("address", "port", "found"),
+    [
+        ("192.0.2.12", 443, {"reached": False, "error": "No route to host", "refused": 1}),
+        # Which the system's own services may have.
+        ("192.0.2.12", 53, {"reached": False, "error": "No route to host", "refused": 1}),
+        ("127.0.0.1", 443, {"reached": True, "error": "", "refused": 0}),
+        ("127.0.0.1", 444, {"reached": False, "error": "Connection refused", "refused": 0}),
+    ],
+)
+def test_a_workloads_connection_is_refused_by_the_hosts_own_rules(
+    tmp_path: Path, address: str, port: int, found: dict[str, object]
+) -> None:
+    (tmp_path / "closed.nft").write_text(CLOSED)
+    done = subprocess.run(
+        [
+            *("unshare", "--net", "sh", "-euc", WIRE, "sh"),
+            *(str(tmp_path / "closed.nft"), sys.executable, str(tmp_path / "listens"), address, str(port)),
+        ],
+        input=(PROGRAMS / "egress.py").read_text(),
+        env={**os.environ, "PATH": f"{os.environ['PATH']}:/usr/sbin:/sbin"},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout) == found

@@ -71,15 +71,25 @@ def of_host(checks: Mapping[tuple[str, str], Check], host: str) -> set[str]:
 def test_everything_holds_and_everything_is_asked(fortress: Fortress) -> None:
     found = checked(fortress)
     assert statuses(found) == {}
-    everywhere = {"host key", "clock offset", "open ports", "unknown peers", "key age", "interface MTU"}
+    everywhere = {
+        "host key",
+        "clock offset",
+        "open ports",
+        "unknown peers",
+        "key age",
+        "interface MTU",
+        "disk space",
+        "listening",
+    }
     assert of_host(found, "oslo-db") == everywhere | {
         "handshake with fra-1",
         "database without TLS",
+        "database release",
         "sandbox of mariadb",
         "database from outside",
         "database certificate",
         "I/O wait",
-    } | {name for name in of_host(found, "oslo-db") if name.startswith(("round trip", "loss", "tunnel MTU"))}
+    } | {name for name in of_host(found, "oslo-db") if name.startswith(OF_PAIRS)}
     assert of_host(found, "oslo-edge") >= everywhere | {
         "sandbox of haproxy",
         "backend oslo/oslo-web",
@@ -88,6 +98,7 @@ def test_everything_holds_and_everything_is_asked(fortress: Fortress) -> None:
         "https answer",
         "http redirect",
         "edge certificate",
+        "edge TLS",
     }
     assert of_host(found, "fra-1") >= everywhere | {
         "handshake with oslo-db",
@@ -98,7 +109,7 @@ def test_everything_holds_and_everything_is_asked(fortress: Fortress) -> None:
         "path MTU to oslo-edge",
     }
     # Two pairs of direct peers, each measured once.
-    for start in ("round trip", "loss", "tunnel MTU", "path MTU"):
+    for start in ("round trip", "loss", "tunnel MTU", "path MTU", "encryption"):
         assert len([name for name, _ in found if name.startswith(start)]) == 2
     assert fortress.asked == [("lab.fortress.example", "/health")]
     assert found["database over TLS", "fra-1"].value == "TLSv1.3"
@@ -110,15 +121,16 @@ NOT_THERE = {
     "database": {
         "database over TLS",
         "database without TLS",
+        "database release",
         "database from outside",
         "database certificate",
         "I/O wait",
         "sandbox of mariadb",
     },
-    "edge": {"failover", "https answer", "http redirect", "edge certificate", "sandbox of haproxy"},
+    "edge": {"failover", "https answer", "http redirect", "edge TLS", "edge certificate", "sandbox of haproxy"},
     "mesh": {"interface MTU"},
 }
-OF_PAIRS = ("backend ", "round trip ", "loss ", "tunnel MTU ", "path MTU ")
+OF_PAIRS = ("backend ", "round trip ", "loss ", "tunnel MTU ", "path MTU ", "encryption ")
 
 
 @pytest.mark.parametrize("missing", [("database",), ("edge",), ("database", "edge"), ("database", "edge", "mesh")])
@@ -150,6 +162,16 @@ def test_a_declared_flow_is_tried_by_its_source(fortress: Fortress) -> None:
     assert command.endswith(f"127.0.0.1 127.0.0.1 tcp {port} 127.0.0.1 tcp 1"), "one question for both"
 
 
+def test_a_volume_that_hosts_encrypt_is_looked_at(tmp_path: Path) -> None:
+    program = f"""[ "$3" = /var/lib/mysql ] && [ $# = 3 ] || exec {shlex.quote(sys.executable)} "$@"
+echo '{{"device": "/dev/vdb", "luks": true, "entropy": 7.9972, "same": false}}'"""
+    with standing_fortress(tmp_path / "f", scripts={"oslo-db": {"python3": program}}) as fortress:
+        database = {**fortress.facts["database"], "encrypted": True}
+        found = checked(fortress, changes={"version": 7, "database": database})
+    check = found["data volume", "oslo-db"]
+    assert (check.status, check.value, check.detail) == ("ok", "encrypted", "/dev/vdb: LUKS, and 8.00 bits a byte")
+
+
 def test_a_worker_without_a_database_is_not_asked_for_it(fortress: Fortress) -> None:
     database = {**fortress.facts["database"], "clients": []}
     found = checked(fortress, changes={"version": 3, "database": database})
@@ -165,7 +187,17 @@ def test_one_connection_a_host_and_only_commands_that_read(fortress: Fortress) -
             asked = command.split("; ", 2)[2]  # a mark comes before it
             words = [word for word in shlex.split(asked.split("&&")[-1]) if word not in ("sudo", "-n")]
             programs.add(words[0])
-    assert programs == {"sh", "cat", "mariadb", "python3", "while"}
+            assert words[0] != "mariadb-upgrade" or words[-1] == "--check-if-upgrade-is-needed"
+    assert programs == {"sh", "cat", "mariadb", "mariadb-upgrade", "python3", "while"}
+
+
+def test_an_upgrade_in_the_background_is_waited_for(tmp_path: Path) -> None:
+    (tmp_path / "upgraded").mkdir()
+    says = "echo 'This installation of MariaDB is already upgraded to 11.8.9-MariaDB.'; exit 1"
+    upgrade = f"[ -e {tmp_path}/asked ] || {{ : >{tmp_path}/asked; exit 0; }}; {says}"
+    with standing_fortress(tmp_path / "upgraded", scripts={"oslo-db": {"mariadb-upgrade": upgrade}}) as standing:
+        found = checked(standing)
+    assert found["database release", "oslo-db"].value == "11.8.9-MariaDB"
 
 
 def test_a_wrong_clock_is_found_on_whichever_side_it_is(fortress: Fortress, tmp_path: Path) -> None:
@@ -336,7 +368,16 @@ def test_an_edge_that_is_down_fails_when_its_host_lives(fortress: Fortress) -> N
     assert str(found["edge certificate", "oslo-edge"].status) == "unknown"
     edge = {**fortress.facts["edge"], "server_name": "other.example"}
     certificate = checked(fortress, changes={"edge": edge})["edge certificate", "oslo-edge"]
-    assert certificate.detail == "is for lab.fortress.example, not for other.example"
+    assert certificate.detail == f"is for lab.fortress.example, not for other.example; {renewal.OF_OTHERS}"
+
+
+def test_the_edges_certificate_is_for_each_of_its_names(fortress: Fortress, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(outside, "_MADE_THERE", issue(SERVER_NAME).certificate.subject)
+    edge = {**fortress.facts["edge"], "other_names": ["www.lab.example", SERVER_NAME]}
+    found = checked(fortress, changes={"version": 4, "edge": edge})["edge certificate", "oslo-edge"]
+    assert str(found.status) == "fail"
+    assert found.detail.startswith(f"is for {SERVER_NAME}, not for www.lab.example; renew it")
+    assert f"{SERVER_NAME} www.lab.example" in found.detail
 
 
 def test_a_certificate_about_to_end_comes_with_what_renews_it(
@@ -486,12 +527,13 @@ def test_ctrl_c_ends_at_once_and_leaves_nothing_behind(tmp_path: Path) -> None:
             stderr=subprocess.PIPE,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 20
-        while not fortress.hosts["fra-1"].commands and time.monotonic() < deadline:
+        deadline = time.monotonic() + 120
+        while not fortress.hosts["fra-1"].commands:
+            assert time.monotonic() < deadline, "the host is not asked"
             time.sleep(0.05)
         pressed = time.monotonic()
         os.killpg(process.pid, signal.SIGINT)
-        stdout, stderr = process.communicate(timeout=20)
+        stdout, stderr = process.communicate(timeout=60)
         assert time.monotonic() - pressed < 5
     assert (process.returncode, stdout, stderr) == (130, "", "")
     with pytest.raises(ProcessLookupError):
@@ -504,11 +546,12 @@ def test_ctrl_c_takes_the_engine_along(fortress: Fortress, tmp_path: Path) -> No
     process = command.start(
         *("verify", "--stack", "lab", "--key", str(fortress.key)), stdout=subprocess.PIPE, stderr=subprocess.PIPE
     )
-    deadline = time.monotonic() + 20
-    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()) and time.monotonic() < deadline:
+    deadline = time.monotonic() + 120
+    while not ((tmp_path / "pid").exists() and (tmp_path / "pid").read_text()):
+        assert time.monotonic() < deadline, "the engine is not asked"
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
-    stdout, stderr = process.communicate(timeout=20)
+    stdout, stderr = process.communicate(timeout=60)
     assert (process.returncode, stdout, stderr) == (130, "", "")
     with pytest.raises(ProcessLookupError):
         os.kill(int((tmp_path / "pid").read_text()), 0)
@@ -567,8 +610,12 @@ def test_help_and_version_teach() -> None:
 
 def test_each_help_fits_80_columns_with_examples_and_statuses() -> None:
     verbs = [command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands]
-    assert {"verify", "drift", "status", "ssh", "preview", "report", "forget"} == set(verbs)
-    for words in ([], *([verb] for verb in verbs)):
+    assert {
+        *("verify", "drift", "status", "ssh", "preview", "report", "forget", "audit"),
+        *("backups", "restore", "drill", "record", "switchover", "promote", "reseed", "recover"),
+    } == set(verbs)
+    verbs.append("backup now")
+    for words in ([], *(verb.split() for verb in verbs)):
         shown = CliRunner().invoke(app, [*words, "--help"], env={"COLUMNS": "80", "TERMINAL_WIDTH": None}).stdout
         assert [line for line in shown.splitlines() if len(line) > 80] == []
         assert f"  fortress {' '.join(words)}".rstrip() in shown.partition("Examples:")[2]

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import time
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from fortress.cli.base.errors import CannotAskError
+from fortress.cli.base.terminal import complain
 from fortress.cli.check.check import Check, Status
 from fortress.cli.check.kinds import Kind
 from fortress.cli.engine.project import project_folder
@@ -38,6 +40,16 @@ def _short(stack: str) -> str:
     one's own has: `lab` and `organization/data-fortress/lab` are the same."""
     *owner, name = stack.split("/")
     return name if not owner or owner[0] == "organization" else f"{owner[0]}/{name}"
+
+
+def remember(stack: str, checks: Sequence[Check]) -> PastRun:
+    """Keep what was measured just now; if that fails, only complain."""
+    run = PastRun(time.time(), tuple(checks))
+    try:
+        keep(stack, run)
+    except OSError as error:
+        complain(f"the result is not kept for `fortress report`: {error.filename}: {error.strerror}")
+    return run
 
 
 def keep(stack: str, run: PastRun, project: Path | None = None) -> None:

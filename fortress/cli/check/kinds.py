@@ -28,17 +28,87 @@ class Kind(Enum):
     LOSS = "loss to {about}", "%", "Share of these pings that got no answer, whichever way they were lost."
     TUNNEL_MTU = "tunnel MTU to {about}", "bytes", "The largest packet that passes whole through the tunnel."
     PATH_MTU = "path MTU to {about}", "bytes", "The largest packet that passes whole outside the tunnel."
+    ENCRYPTION = (
+        "encryption to {about}",
+        None,
+        "Bytes sent into the tunnel are on no other interface of the host.",
+    )
     FLOW = "flow to {about}", "ms", "A declared flow between two hosts that no other check uses gets there."
-    DATABASE_OVER_TLS = "database over TLS", None, "A worker reaches the database and verifies its certificate."
-    DATABASE_WITHOUT_TLS = "database without TLS", None, "The database refuses connections without TLS."
+    EXPORTER = (
+        "exporter {about}",
+        "figures",
+        "A metrics exporter answers at the host's address in the tunnel, and listens nowhere else.",
+    )
+    DISK_SPACE = "disk space", "%", "Used share of the host's fullest file system, in bytes or in inodes."
+    LOG_AGE = "log age", "days", "Age of the oldest entry of the host's journal, where `verify.log_days` limits it."
+    EGRESS = (
+        "egress",
+        None,
+        "A host whose egress is closed refuses a connection to what answers everybody and no host needs.",
+    )
+    LISTENING = (
+        "listening",
+        None,
+        "Sockets that listen outside loopback and tunnel are the program's own, or named in `verify.listeners`.",
+    )
+    DATABASE_OVER_TLS = (
+        "database over TLS",
+        None,
+        "A worker reaches the database, verifies its certificate, and negotiates TLS 1.2 or later.",
+    )
+    DATABASE_WITHOUT_TLS = (
+        "database without TLS",
+        None,
+        "The database refuses connections without TLS, or with one before 1.2.",
+    )
     DATABASE_CERTIFICATE = "database certificate", "days", "Remaining validity of the database's certificate."
     DATABASE_FROM_OUTSIDE = "database from outside", None, "The database's port is closed outside the tunnel."
+    DATABASE_ACCOUNTS = (
+        "database accounts",
+        None,
+        "The database's accounts, where they may come from and what each may do, are those of the settings.",
+    )
+    DATABASE_RELEASE = (
+        "database release",
+        None,
+        "MariaDB's release; the database's system tables were brought to it by mariadb-upgrade.",
+    )
     SANDBOX = (
         "sandbox of {about}",
         None,
         "What the running service may reach of its host, by `systemd-analyze security`: from 0, nothing, to 10.",
     )
+    DATABASE_PRIMARY = "database primary", None, "Exactly one of several database servers takes the writes."
+    DATABASE_ROLE = "database role", None, "A server of several takes the writes, or follows the one that does."
+    CLUSTER = "cluster", None, "All votes of the database's cluster are together, so that any one of them may be lost."
+    RECEIVE_QUEUE = "receive queue", None, "Write-sets that a member of the cluster has received and not applied."
+    FLOW_CONTROL = "flow control", "%", "Share of the last minute in which writes waited for the slowest member."
+    SEMI_SYNC = "semi-sync", None, "Commits on the primary wait until a copy has them."
+    REPLICATION = "replication", None, "A copy of the database receives and applies what its primary commits."
     REPLICATION_LAG = "replication lag", "s", "How far copies of the database are behind."
+    VOLUME_BYTES = (
+        "data volume",
+        None,
+        "What lies on the database's volume is LUKS, and random; asked where `database.volume.encrypted` is set.",
+    )
+    BACKUP = "backup", "h", "Age of the last full backup; it fails where the last run did, or was late."
+    RECOVERY_POINT = (
+        "recovery point",
+        "s",
+        "Age of the oldest commit that may be on the database's host alone: what a loss of it would cost.",
+    )
+    BACKUP_READ_BACK = "backup read back", "h", "Time since the target was read back, a part of the data each day."
+    BACKUP_BYTES = (
+        "backup bytes",
+        "bits",
+        "Entropy of each byte of a file as it lies at the target: 8 if it is encrypted. It begins as no known format.",
+    )
+    RESTORE_DRILL = "restore drill", "days", "Age of the last restore beside the data, with every row read."
+    ANONYMOUS = (
+        "anonymous access to {about}",
+        None,
+        "A container, or the bucket of the backups, refuses a client without a login.",
+    )
     IO_WAIT = (
         "I/O wait",
         "%",
@@ -54,6 +124,7 @@ class Kind(Enum):
     BACKEND = "backend {about}", None, "HAProxy sees the server as up, at the address in the stack."
     HTTPS_ANSWER = "https answer", None, "The edge answers the health path over HTTPS."
     HTTP_REDIRECT = "http redirect", None, "The edge redirects HTTP to HTTPS."
+    EDGE_TLS = "edge TLS", None, "What the edge and a client negotiate: TLS 1.2 or later, and nothing before it."
     EDGE_CERTIFICATE = "edge certificate", "days", "Remaining validity of the edge's certificate."
     # `fortress status`
     UP = "up", None, "Uptime of the host."
@@ -67,7 +138,7 @@ class Kind(Enum):
     FIREWALL = "firewall", None, "The live rules are those of the pushed files."
     FIREWALL_TABLE = "firewall table {about}", None, "A table of rules that the stack did not push."
     TUNNEL_KEY = "tunnel key", None, "The file of the WireGuard key exists."
-    LIVE_PEERS = "peers", None, "The live tunnel has the port, MTU and peers of the pushed files."
+    LIVE_PEERS = "peers", None, "The live tunnel has the address, port, MTU and peers of the pushed files."
     DATABASE_VARIABLES = "database variables", None, "The server's variables are those of its pushed file."
     IN_FORCE = (
         "in force {about}",
@@ -78,6 +149,12 @@ class Kind(Enum):
     UNITS = "services", None, "All units of a host that could not be asked."
     # `fortress preview`
     PREVIEW = "preview", None, "The exit status of `pulumi preview`."
+    # `fortress record`
+    UNDECLARED = (
+        "undeclared entries",
+        None,
+        "Entries that the record of processing must have and nobody declared.",
+    )
 
     def __init__(self, words: str, unit: str | None, measures: str) -> None:
         self.words = words

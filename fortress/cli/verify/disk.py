@@ -1,4 +1,4 @@
-"""What holds of a host's disks: how long they keep it waiting, and what fio measured. Plain functions, no network."""
+"""What holds of disks: how full they are, how long they keep a host waiting, and what fio measured."""
 
 from __future__ import annotations
 
@@ -25,6 +25,28 @@ def io_wait(check: Check, result: Result, limit_percent: float) -> Check:
     except GARBLED as error:
         return check.unknown(_why(result, error))
     return check.judge(percent <= limit_percent, percent, detail)
+
+
+def space(check: Check, result: Result, folders: Sequence[str], limit_percent: float) -> Check:
+    """How full the fullest file system under these folders is.
+
+    Blocks that are kept for root count as df counts them: not among those that can be used.
+    """
+    fullest, detail = -1.0, ""
+    try:
+        lines = result.stdout.splitlines()
+        for folder, line in zip(folders, lines, strict=True):
+            size, total, free, available, inodes, free_inodes = (int(word) for word in line.split())
+            used = total - free
+            percent = 100 * used / (used + available)
+            if percent > fullest:
+                fullest, detail = percent, f"{folder} has {_gib(size * available)} free of {_gib(size * total)}"
+            if inodes and (percent := 100 * (inodes - free_inodes) / inodes) > fullest:
+                fullest, detail = percent, f"{folder} has {free_inodes} of {inodes} inodes free"
+    except (ValueError, ZeroDivisionError):
+        return check.unknown(_why(result, ValueError(result.stderr or f"exit status {result.status}")))
+    rounded = round(fullest, 1)
+    return check.judge(rounded <= limit_percent, rounded, detail)
 
 
 def benchmark(checks: Sequence[Check], result: Result, iops: Mapping[str, float], commit_ms: float) -> list[Check]:
@@ -61,3 +83,7 @@ def _why(result: Result, error: Exception) -> str:
 
 def _ms(value: float | None) -> str:
     return "none" if value is None else f"{float(value):.2g} ms"
+
+
+def _gib(count: int) -> str:
+    return f"{count / 2**30:.1f} GiB"

@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
+from fortress import replication
 from fortress.cli.check.certificate import certificate_days
 from fortress.cli.check.check import Check
 from fortress.cli.check.kinds import Kind
-from fortress.cli.verify import outside, renewal, verdicts
+from fortress.cli.verify import encryption, outside, renewal, verdicts
 from fortress.cli.verify.outside import HttpsAnswer, SilentError, WrongAnswerError
-from fortress.facts import DatabaseFacts, EdgeFacts, StackOutputs
+from fortress.facts import EdgeFacts, StackOutputs
 
 REDIRECTS = (301, 302, 307, 308)
 
@@ -22,6 +23,7 @@ class Seen:
     ports: dict[str, dict[int, bool]] = field(default_factory=dict)
     """Address to port to whether it is open."""
     https: HttpsAnswer | WrongAnswerError | SilentError = field(default_factory=SilentError)
+    tls: outside.TlsAnswer | WrongAnswerError | SilentError = field(default_factory=SilentError)
     redirect: tuple[int, str] | WrongAnswerError | SilentError = field(default_factory=SilentError)
     """Status and Location."""
 
@@ -32,8 +34,10 @@ def scan(outputs: StackOutputs, seen: Seen) -> None:
     for name, host in outputs.hosts.items():
         ports = targets.setdefault(host.address, set())
         ports.update(outputs.limits.ports, host.open_tcp)
-        if outputs.database and name == outputs.database.host:
+        if outputs.database and name in outputs.database.hosts():
             ports.add(outputs.database.port)
+            if outputs.database.servers:
+                ports.add(replication.PORT)
     seen.ports = outside.scan(targets)
 
 
@@ -45,6 +49,10 @@ def ask_edge(outputs: StackOutputs, seen: Seen, timeout: float) -> None:
         seen.https = outside.https(edge.url, edge.server_name, edge.health_path, timeout)
     except (WrongAnswerError, SilentError) as error:
         seen.https = error
+    try:
+        seen.tls = outside.tls(edge.url, edge.server_name, timeout)
+    except (WrongAnswerError, SilentError) as error:
+        seen.tls = error
     try:
         seen.redirect = outside.http_redirect(edge.url, edge.server_name, edge.health_path, timeout)
     except (WrongAnswerError, SilentError) as error:
@@ -58,9 +66,11 @@ def judge(stack: str, outputs: StackOutputs, seen: Seen, silence: Mapping[str, s
     """
     yield from _open_ports(outputs, seen, silence)
     if outputs.database:
-        yield _database(outputs, outputs.database, seen, silence)
+        for name in outputs.database.hosts():
+            yield _database(outputs, name, outputs.database.port, seen, silence)
     if outputs.edge:
         yield from _https(stack, outputs, outputs.edge, seen, silence, now)
+        yield _tls(outputs.edge, seen, silence)
         yield _redirect(outputs.edge, seen, silence)
 
 
@@ -77,8 +87,7 @@ def _open_ports(outputs: StackOutputs, seen: Seen, silence: Mapping[str, str]) -
         )
 
 
-def _database(outputs: StackOutputs, database: DatabaseFacts, seen: Seen, silence: Mapping[str, str]) -> Check:
-    name, port = database.host, database.port
+def _database(outputs: StackOutputs, name: str, port: int, seen: Seen, silence: Mapping[str, str]) -> Check:
     check = Check(Kind.DATABASE_FROM_OUTSIDE, name, limit="closed")
     if (host := outputs.hosts.get(name)) is None:
         return check.unknown(f"{name} is set as gone")
@@ -102,13 +111,23 @@ def _https(
         yield certificate.unknown(f"no HTTPS from {where}")
         return
     yield answer.judge(found.status == 200, found.status, "" if found.status == 200 else f"{found.status} from {where}")
-    if not outside.covers(found.names, edge.server_name):
+    wanted = (edge.server_name, *edge.other_names)
+    if missing := [name for name in wanted if not outside.covers(found.names, name)]:
         names = ", ".join(found.names) or "no name"
-        yield certificate.fail(None, f"is for {names}, not for {edge.server_name}")
+        cure = renewal.of_edge(stack, outputs, edge, wanted) if found.made_there else renewal.OF_OTHERS
+        yield certificate.fail(None, f"is for {names}, not for {', '.join(missing)}; {cure}")
         return
     signer = "self-signed" if found.self_signed else ""
     cure = renewal.of_edge(stack, outputs, edge, found.names) if found.made_there else renewal.OF_OTHERS
     yield certificate_days(certificate, found.not_after, now, limit, cure, signer)
+
+
+def _tls(edge: EdgeFacts, seen: Seen, silence: Mapping[str, str]) -> Check:
+    check = Check(Kind.EDGE_TLS, edge.host, limit=verdicts.TLS_VERSIONS[0])
+    found = seen.tls
+    if not isinstance(found, outside.TlsAnswer):
+        return _not_answered(check, found, edge.url, silence)
+    return encryption.of_edge(check, found.version, found.cipher, found.oldest)
 
 
 def _redirect(edge: EdgeFacts, seen: Seen, silence: Mapping[str, str]) -> Check:

@@ -13,8 +13,9 @@ from fortress.cli.check.check import Check, in_order
 from fortress.cli.check.kinds import Kind
 from fortress.cli.check.question import Question
 from fortress.cli.hosts import ssh
+from fortress.cli.hosts.roles import Reports
 from fortress.cli.hosts.visit import Tell, converse
-from fortress.cli.verify import from_here, renewal, verdicts
+from fortress.cli.verify import containers, from_here, renewal, roles, verdicts
 from fortress.cli.verify.from_here import Seen
 from fortress.cli.verify.questions import Clock, Questions
 from fortress.cli.verify.verdicts import DatabaseAnswer
@@ -58,33 +59,39 @@ class _Survey:
     silence: dict[str, str] = field(default_factory=dict)
     """Why a host did not answer SSH at all; a refusal is an answer."""
     database_seen: dict[str, DatabaseAnswer] = field(default_factory=dict)
+    roles_seen: Reports = field(default_factory=dict)
     seen: Seen = field(default_factory=Seen)
+    containers_said: containers.Answers = field(default_factory=dict)
     done: int = 0
     total: int = 0
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def take(self) -> list[Check]:
-        asked = Questions(self.outputs, self.clock, self.database_seen, self.io)
+        asked = Questions(self.outputs, self.clock, self.database_seen, self.roles_seen, self.io)
         questions = {name: asked.of(name) for name in self.outputs.hosts}
         if self.besides is not None:
             for name, each in questions.items():
                 each.append(self.besides(name))
-        # One answer for each question, for each connection, and for the two looks from outside.
-        self.total = sum(1 + len(each) for each in questions.values()) + 2
+        # One answer for each question, for each connection, and for the three looks from outside.
+        self.total = sum(1 + len(each) for each in questions.values()) + 3
         through = converse(
             self.outputs,
             self.credentials,
             self.timeout,
             lambda name, session: self._ask(name, questions[name], session),
             self.outputs.hosts,
-            besides=(self._scan, self._ask_edge),
+            besides=(self._scan, self._ask_edge, self._ask_containers),
         )
         found = [] if through is None else [self._bastion(through)]
         found += [check for name in self.outputs.hosts for check in self.checks[name]]
         if self.outputs.database:
             found.append(self._database_certificate(self.outputs.database))
+            if servers := self.outputs.database.servers:
+                said = {name: self.roles_seen.get(name, "was not asked") for name in servers}
+                found.append(roles.primary(Check(Kind.DATABASE_PRIMARY, self.outputs.database.host), said))
         if self.outputs.edge:
             found.append(self._failover(self.outputs.edge))
+        found += containers.judge(self.outputs, self.containers_said)
         return [*found, *from_here.judge(self.stack, self.outputs, self.seen, self.silence, self.clock())]
 
     def _count(self) -> None:
@@ -142,6 +149,10 @@ class _Survey:
 
     def _ask_edge(self) -> None:
         from_here.ask_edge(self.outputs, self.seen, self.timeout)
+        self._count()
+
+    def _ask_containers(self) -> None:
+        self.containers_said = containers.ask(self.outputs, self.timeout)
         self._count()
 
     def _database_certificate(self, database: DatabaseFacts) -> Check:

@@ -7,6 +7,7 @@ import http.client
 import socket
 import ssl
 import threading
+import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
@@ -109,11 +110,73 @@ def https(url: str, server_name: str, path: str, timeout: float) -> HttpsAnswer:
         )
 
 
+@dataclass(frozen=True)
+class TlsAnswer:
+    """What the edge agreed on with a client that offers every version, and with one that has only broken ones."""
+
+    version: str
+    cipher: str
+    oldest: str | None
+    """Empty where the second got nothing; None where this machine's OpenSSL is not able to be such a client."""
+
+
+def tls(url: str, server_name: str, timeout: float) -> TlsAnswer:
+    """Begin TLS with the edge twice, and say nothing. Raises as `https` does."""
+    version, cipher = _negotiated(url, server_name, timeout, ssl.TLSVersion.MAXIMUM_SUPPORTED)
+    try:
+        oldest, _ = _negotiated(url, server_name, timeout, ssl.TLSVersion.TLSv1_1)
+    except _NotAbleError:
+        return TlsAnswer(version, cipher, None)
+    except WrongAnswerError:
+        return TlsAnswer(version, cipher, "")
+    return TlsAnswer(version, cipher, oldest)
+
+
+class _NotAbleError(Exception):
+    """OpenSSL here offers nothing of what was asked for."""
+
+
+def _negotiated(url: str, server_name: str, timeout: float, newest: ssl.TLSVersion) -> tuple[str, str]:
+    """Version and cipher of a handshake in which a client offers all that OpenSSL has, up to a version."""
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    context.set_ciphers("ALL:@SECLEVEL=0")  # what was before 1.2 signs by SHA-1
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        context.minimum_version, context.maximum_version = ssl.TLSVersion.TLSv1, newest
+    parts = urlsplit(url)
+    with (
+        closing(_dial(parts.hostname or "", parts.port or haproxy.HTTPS_PORT, timeout)) as plain,
+        _within(timeout, plain),
+    ):
+        try:
+            with context.wrap_socket(plain, server_hostname=server_name) as secure:
+                return secure.version() or "", (secure.cipher() or ("",))[0]
+        except ssl.SSLError as error:
+            if error.reason in ("NO_PROTOCOLS_AVAILABLE", "NO_CIPHERS_AVAILABLE"):
+                raise _NotAbleError from None
+            raise
+
+
 def http_redirect(url: str, server_name: str, path: str, timeout: float) -> tuple[int, str]:
     """GET the path over plain HTTP from the edge's own address: status and Location. Raises as `https` does."""
     address = urlsplit(url).hostname or ""
     with closing(_dial(address, HTTP_PORT, timeout)) as plain, _within(timeout, plain):
         return _get(plain, server_name, path)
+
+
+def anonymous(url: str, timeout: float) -> int:
+    """The status of a GET without a login. Its answer is not read. Raises as `https` does."""
+    parts = urlsplit(url)
+    is_secure = parts.scheme == "https"
+    port = parts.port or (haproxy.HTTPS_PORT if is_secure else haproxy.HTTP_PORT)
+    host = parts.hostname or ""
+    with closing(_dial(host, port, timeout)) as plain, _within(timeout, plain):
+        if not is_secure:
+            return _get(plain, parts.netloc, parts.path)[0]
+        with closing(ssl.create_default_context().wrap_socket(plain, server_hostname=host)) as secure:
+            return _get(secure, parts.netloc, parts.path)[0]
 
 
 def _dial(address: str, port: int, timeout: float) -> socket.socket:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from fortress import haproxy, push
+from fortress import haproxy, mariadb, push
 from fortress.facts import DatabaseFacts, EdgeFacts, StackOutputs
 
 OF_OTHERS = "renew it in edge.certificate and edge_tls_key, then run `pulumi up`"
@@ -22,8 +22,9 @@ def of_edge(stack: str, outputs: StackOutputs, edge: EdgeFacts, names: Sequence[
 
 def of_database(stack: str, outputs: StackOutputs, database: DatabaseFacts) -> str:
     """For the certificate that the database's own authority signed."""
-    host, address = database.host, database.address
-    return _on(stack, outputs, host, "mariadb-authority", ("ensure", address, host))
+    host = database.host
+    others = (mariadb.CLIENT_ADDRESS,) if database.servers else ()
+    return _on(stack, outputs, host, "mariadb-authority", ("ensure", database.address, host, *others))
 
 
 def _on(stack: str, outputs: StackOutputs, host: str, script: str, arguments: Sequence[str]) -> str:

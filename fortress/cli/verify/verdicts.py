@@ -6,12 +6,13 @@ import csv
 import json
 import math
 import re
+import shlex
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from fortress import records
+from fortress import push, records
 from fortress.cli.base.result import Result
 from fortress.cli.check.check import DAY_S, Check
 from fortress.facts import FlowFacts
@@ -134,7 +135,8 @@ def read_database(text: str) -> DatabaseAnswer:
         answer = DatabaseAnswer(**found)
     except TypeError as error:
         raise ValueError(str(error)) from None
-    if answer.error is None and not (answer.tls in TLS_VERSIONS and math.isfinite(answer.not_after)):
+    is_version = isinstance(answer.tls, str) and re.fullmatch(r"(TLS|SSL)v[0-9.]+", answer.tls)
+    if answer.error is None and not (is_version and math.isfinite(answer.not_after)):
         raise ValueError("neither a connection nor an error")
     return answer
 
@@ -298,17 +300,58 @@ def interface_mtu(check: Check, result: Result, mtu: int) -> Check:
 def database_over_tls(check: Check, answer: DatabaseAnswer) -> Check:
     if answer.error is not None:
         return check.fail(None, answer.error)
-    return check.ok(answer.tls, f"{answer.cipher}, MariaDB {answer.server}")
+    detail = f"{answer.cipher}, MariaDB {answer.server}"
+    if answer.tls not in TLS_VERSIONS:
+        return check.fail(answer.tls, f"{detail}; older than TLS 1.2, and broken (RFC 8996)")
+    return check.ok(answer.tls, detail)
 
 
 def database_without_tls(check: Check, result: Result) -> Check:
     """The server's own word: to a client without a password it says the same with and without this (10.11)."""
     if result.status != 0:
         return check.unknown(result.stderr or "mariadb failed")
-    refused = result.stdout.strip() == "1"
-    return check.judge(
-        refused, "refused" if refused else "offered", "" if refused else "require_secure_transport is off on the server"
-    )
+    required, _, versions = result.stdout.strip().partition("\t")
+    if required != "1":
+        return check.fail("offered", "require_secure_transport is off on the server")
+    if broken := [version for version in versions.split(",") if version not in TLS_VERSIONS]:
+        return check.fail(
+            "refused", f"the server takes {' and '.join(broken) or 'any version'}: tls_version, run `pulumi up`"
+        )
+    return check.ok("refused", versions.replace(",", " and "))
+
+
+OLDEST_ENTRY = (
+    "sh",
+    "-c",
+    "date +%s && journalctl --quiet --no-pager --output=short-unix | head -n 1 | cut -d ' ' -f 1",
+)
+"""Prints the host's time, and that of the oldest entry of its journal; in seconds since 1970."""
+
+
+def log_age(check: Check, result: Result, limit_days: int) -> Check:
+    """How far back the host's journal reaches, by its own clock."""
+    try:
+        now, oldest = (float(line) for line in result.stdout.splitlines())
+        days = math.floor((now - oldest) / DAY_S * 10) / 10
+    except (ValueError, OverflowError):
+        return check.unknown(result.stderr or f"the host printed {result.stdout!r}")
+    cure = f"have journald keep {limit_days} days: docs/production.md, Logs"
+    return check.judge(days <= limit_days, days, "" if days <= limit_days else cure)
+
+
+ASK_RELEASE = ("mariadb-upgrade", "--no-defaults", "--user=root", "--check-if-upgrade-is-needed")
+"""Changes nothing; exits 0 where an upgrade is needed, and 1 where it is not, or where it cannot tell."""
+
+
+def database_release(check: Check, result: Result) -> Check:
+    """Whether the system's tables are of the release of the server."""
+    said = f"{result.stdout}\n{result.stderr}"
+    if found := re.search(r"already upgraded to (\d[\w.-]*\w)", said):
+        return check.ok(found[1])
+    if result.status == 0:
+        cure = f"run {shlex.join(push.UPGRADED)} there, as root"
+        return check.fail("not upgraded", f"a newer MariaDB runs on the system tables of an older one: {cure}")
+    return check.unknown(result.stderr or "mariadb-upgrade does not say")
 
 
 EXPOSURE = 4.0
