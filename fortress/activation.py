@@ -13,15 +13,18 @@ class Effect(IntEnum):
     """What happens to a service, the gentlest first."""
 
     UNTOUCHED = 0
-    RELOADS = 1
-    STARTS = 2
-    RESTARTS = 3
-    STOPS = 4
-    UNKNOWN = 5
+    TAKES = 1
+    """New values, while it runs."""
+    RELOADS = 2
+    STARTS = 3
+    RESTARTS = 4
+    STOPS = 5
+    UNKNOWN = 6
 
 
 WORDS = {
     Effect.UNTOUCHED: "is not touched",
+    Effect.TAKES: "takes new values without a restart",
     Effect.RELOADS: "reloads",
     Effect.STARTS: "starts",
     Effect.RESTARTS: "restarts",
@@ -70,6 +73,11 @@ def enable_and_restart(unit: str) -> str:
     return f"{_another_chance(unit)}; {enable(unit)} && systemctl restart {unit}"
 
 
+def live_or_restart(unit: str) -> str:
+    """The same of MariaDB, which is given what it takes while it runs, and restarted where that is not all."""
+    return f"if {push.MARIADB_LIVE} {push.PUT_FILE}; then true; else {enable_and_restart(unit)}; fi"
+
+
 def enable_and_reload(unit: str) -> str:
     """The same for a unit that can reload."""
     return f"{_another_chance(unit)}; {enable(unit)} && systemctl reload-or-restart {unit}"
@@ -82,6 +90,11 @@ def enable_and_restart_gated(unit: str) -> str:
     """
     started = f"systemctl -q enable {unit} && systemctl restart {unit} && rm -f {_CHANGED}{unit}"
     return f"{_another_chance(unit)}; systemctl daemon-reload && {started}"
+
+
+def enable_and_restart_pushed(unit: str) -> str:
+    """The same for a unit whose own file is pushed. What that file says of boots may have changed."""
+    return f"{_another_chance(unit)}; systemctl daemon-reload && systemctl -q enable {unit} && systemctl restart {unit}"
 
 
 def restart_at_the_gate(unit: str) -> str:
@@ -141,7 +154,9 @@ _LEAVE_SERVICES = (
     push.script("haproxy-drain"),
     push.HEALTH_GATE,
     push.script("edge-answers"),
-    push.script("mariadb-access", "ensure"),
+    push.ENSURE_ACCESS,
+    push.RETIRE_PASSWORDS,
+    push.script("database-backup", "init"),
 )
 """Words that begin what looks, waits or grants."""
 
@@ -153,6 +168,8 @@ def leaves_services(command: str) -> bool:
             return True
         case push.Run() as run:
             return any(run.begins(words) for words in _LEAVE_SERVICES)
+        case push.Steps(steps=steps):
+            return all(leaves_services(step.render()) for step in steps)
     return False
 
 
@@ -177,7 +194,7 @@ def _of_part(part: str) -> Activation:
         return Activation(Effect.RESTARTS, unit)
     if part.startswith(f"rm -f {_CHANGED}"):
         return Activation(Effect.UNTOUCHED)
-    if part.startswith(f"{push.LIBRARY}/{push.IN_FORCE} "):
+    if part.startswith((f"{push.LIBRARY}/{push.IN_FORCE} ", f"{push.MARIADB_LIVE} ")):
         return Activation(Effect.UNTOUCHED)
     if part.startswith("sysctl "):
         return Activation(Effect.RELOADS, "sysctl")

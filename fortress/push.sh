@@ -8,6 +8,10 @@
 # new file; `old` (below) is written before the rename and removed after success, `applied` the other way round; so a
 # repeat of the same put does the rest.
 #
+# files does the same with several files at once: all of them are the new ones afterwards, or all the old ones. While
+# they change places, `together` (below) names their records; a run that finds it takes all of them back first. What it
+# put before and was not sent this time, by the name of --resource, it removes.
+#
 # --confirm arms a revert before --apply runs; `confirm`, in a new connection, ends it. Whether a file is unconfirmed is
 # said by the marker `confirm` alone: a timer only starts `revert`, and timers do not survive a boot. So every run of
 # this script first takes back what is past its time or was left unconfirmed by an earlier boot, and a unit does so at
@@ -30,6 +34,7 @@
 #     unconfirmed       copy of a file put with --confirm; without `confirm` beside it, it was taken back at its mtime
 #     by                NAME of --resource in the last put
 #     stack             PROJECT/STACK of --stack in the last put
+#   together            names of the records whose files are changing places just now, a line each
 #   dirs/               a mark for each folder that put made
 #   output              what the last command said; output.packages: what apt did
 #   part.*              what is being written; of no use to anyone but its writer
@@ -48,6 +53,7 @@ BOOT_LINK=/etc/systemd/system/sysinit.target.wants/fortress-push-revert.service
 END='# fortress-push: end of file'
 OPEN_END='# fortress-push: end of file, whose last line has no end'
 BASE64_END='# fortress-push: end of file in base64'
+FILES_END='# fortress-push: end of files'
 LIMIT=300 # seconds, for the lock and for each command of the caller
 GRACE=30 # seconds after a revert in which a connection counts as one that the new file kept out
 NL='
@@ -57,6 +63,7 @@ usage() {
     cat <<'USAGE'
 usage: fortress-push put PATH MODE OWNER:GROUP [--machine ID] [--resource NAME] [--stack NAME] [--adopt yes]
                          [--check CMD] [--apply CMD] [--unit UNIT] [--confirm SECONDS]
+       fortress-push files PATH... [--machine ID] [--resource NAME] [--stack NAME] [--adopt yes]
        fortress-push remove PATH [--machine ID] [--resource NAME] [--stack NAME] [--before CMD] [--apply CMD]
        fortress-push confirm PATH SHA256 [--machine ID]
        fortress-push packages [--machine ID] PACKAGE...
@@ -69,6 +76,11 @@ put takes the text on stdin, ended by the line "# fortress-push: end of file". A
 sent with one, ended by "# fortress-push: end of file, whose last line has no end"; one that is no text is sent in base64,
 ended by "# fortress-push: end of file in base64". put answers by a line that no other put answers by: whoever waits for
 its answer waits for each put.
+files takes several on stdin, all of which land and are active, or none. Each is a line "# fortress-push: file MODE
+OWNER:GROUP PATH", if need be lines "# fortress-push: check CMD", "… apply CMD" and "… unit UNIT", then the text and its
+end as put has them; a line of a text that begins with "# fortress-push: " has "# fortress-push: = " in front. The last
+line is "# fortress-push: end of files". An --apply that several have runs once. What the same --resource has put before
+and is not among them is removed.
 CMD is run by sh; "$1" is the file to check, or PATH in --apply and --before, which runs while the file stands. --machine has no effect on the host. A file that
 another resource has put since is not removed: when a resource is renamed, the new one puts before the old one removes.
 A file that another stack has put is neither put, unless by --adopt, nor removed; uninstall leaves this script for it.
@@ -91,6 +103,10 @@ tell() { printf 'fortress-push: %s: %s: %s: %s\n' "$host" "$subject" "$1" "$2" >
 
 fail() { # STEP MESSAGE
     tell "$1" "$2"
+    for part in $parts; do
+        turn_to "$part"
+        rm -f -- "$candidate" "$STATE/part.text" && tidy_dirs
+    done
     [ -z "$candidate" ] || { rm -f -- "$candidate" && tidy_dirs; }
     exit 1
 }
@@ -110,7 +126,7 @@ run() { # CMD FILE: a command of the caller's. It speaks to a file: a pipe would
     : >"$output"
     [ -n "$1" ] || return 0
     (umask 022 && exec timeout -k 10 "$limit" sh -c "$1" fortress-push "$2") \
-        >"$output" 2>&1 </dev/null 3>&- 9>&- && return
+        >"$output" 2>&1 </dev/null 3>&- 5>&- 9>&- && return
     code=$?
     [ $code -ne 124 ] || printf 'no end within %s s\n' "$limit" >>"$output"
     [ -s "$output" ] || printf 'exit status %s with no output\n' $code >"$output"
@@ -188,7 +204,10 @@ receive() { # stdin -> descriptor 3, a file without a name: a cut leaves nothing
     exec 3<>"$STATE/part.$$"
     rm -f -- "$STATE/part.$$"
     cat >&3 || fail receive "cannot store the text in $STATE"
-    if ends_in "$END"; then
+    if [ "$verb" = files ]; then
+        ends_in "$FILES_END" || fail receive "the text does not end in the line \"$FILES_END\": the connection was cut; nothing was changed"
+        must receive truncate -s "-$((${#FILES_END} + 1))" /dev/fd/3
+    elif ends_in "$END"; then
         must receive truncate -s "-$((${#END} + 1))" /dev/fd/3
     elif ends_in "$OPEN_END"; then
         must receive truncate -s "-$((${#OPEN_END} + 2))" /dev/fd/3
@@ -207,6 +226,45 @@ ends_in() { # LINE: whether it is the last one of what was received, and the who
     tail=$(tail -c $((${#1} + 2)) /dev/fd/3 && echo .)
     [ "$tail" = "$NL$1$NL." ] ||
         { [ "$tail" = "$1$NL." ] && [ "$(stat -L -c %s /dev/fd/3)" -eq $((${#1} + 1)) ]; }
+}
+
+take_apart() { # what was received: parts, one a file, each as FROM:TO by the numbers of its lines
+    sent=''
+    # shellcheck disable=SC2046  # numbers
+    set -- $(sed -n "/^$END/=" /dev/fd/3)
+    # shellcheck disable=SC2013  # words are meant
+    for from in $(sed -n '/^# fortress-push: file /=' /dev/fd/3); do
+        turn_to "$from:${1:-0}"
+        check_arguments
+        parts="$parts $from:${1:-0}" sent="$sent$NL$path"
+        shift $(($# > 0))
+    done
+    [ "$sent" = "$paths" ] || misuse 'the files that were sent are not those that were named'
+}
+
+turn_to() { # FROM:TO: the part of a file
+    from=${1%:*} to=${1#*:}
+    head=$(sed -n "${from}p" /dev/fd/3)
+    head=${head#'# fortress-push: file '}
+    mode=${head%% *} head=${head#* }
+    owner=${head%% *} path=${head#* }
+    check=$(of_part check) apply=$(of_part apply) unit=$(of_part unit)
+    about "$path" "$(key "$path")"
+    subject=$path
+}
+
+of_part() { sed -n -e "$from,$to{s/^# fortress-push: $1 //p}" -e "${to}q" /dev/fd/3; } # check|apply|unit
+
+extract() { # the text of the part, to part.text
+    sed -n -e "$from,$to{/^# fortress-push: = /{s///p;d};/^# fortress-push: /d;p}" -e "${to}q" /dev/fd/3 \
+        >"$STATE/part.text" || fail receive "cannot store the text in $STATE"
+    case $(sed -n "${to}p" /dev/fd/3) in
+        "$OPEN_END") must receive truncate -s -1 "$STATE/part.text" ;;
+        "$BASE64_END")
+            base64 -d "$STATE/part.text" >"$STATE/part.bytes" || fail receive 'what was sent is no base64'
+            must receive mv -fT -- "$STATE/part.bytes" "$STATE/part.text"
+            ;;
+    esac
 }
 
 land() { # the candidate takes PATH's place
@@ -274,12 +332,13 @@ arm() { # the revert of the candidate: a timer of systemd, or a sleeping process
 }
 
 boot_unit() {
-    [ ! -e "$BOOT_LINK" ] || return 0
+    if [ -e "$BOOT_LINK" ] && grep -q "$STATE/together" "$BOOT_UNIT"; then return; fi
     cat >"$BOOT_UNIT" <<UNIT
 [Unit]
 Description=Take back files that fortress-push put in place and nobody confirmed before the reboot
 DefaultDependencies=no
-ConditionPathExistsGlob=$STATE/files/*/confirm
+ConditionPathExistsGlob=|$STATE/files/*/confirm
+ConditionPathExists=|$STATE/together
 After=local-fs.target
 Before=sysinit.target network-pre.target nftables.service
 
@@ -319,10 +378,14 @@ take_back() { # the old file stands again, and is active again unless $outcome s
     fi
 }
 
-swap() { # the candidate, of facts $wanted, becomes the active file; or else the old one does again and the run fails
+prepare() { # the record of a file that is about to become another
     rm -f -- "$record/applied" "$record/again"
     recorded old || keep old
     save put "$unit$NL$seconds$NL$apply"
+}
+
+swap() { # the candidate, of facts $wanted, becomes the active file; or else the old one does again and the run fails
+    prepare
     if [ -n "$seconds" ]; then
         arm
         [ "$seconds" -gt "$limit" ] || limit=$seconds
@@ -339,34 +402,173 @@ swap() { # the candidate, of facts $wanted, becomes the active file; or else the
     save applied "$wanted"
 }
 
+each_together() { # DO: for each file that `together` names and that still has a record
+    while IFS='' read -r name <&5; do
+        record=$STATE/files/$name
+        [ -e "$record/path" ] || continue
+        about "$(recall path)" "$name"
+        subject=$path
+        "$1" || return 1
+    done 5<<NAMES
+$together
+NAMES
+}
+
+# shellcheck disable=SC2317  # called by each_together
+activate_once() { # unless that was done for another file
+    recall_put
+    [ -z "$back" ] || [ -e "$record/old" ] || unit=''
+    case $did in *"$NL$unit $apply$NL"*) return 0 ;; esac
+    did="$did$NL$unit $apply$NL"
+    activate && return
+    [ -n "$back" ] || return 1
+    failure=" but $step failed then too: $(said)"
+}
+
+# shellcheck disable=SC2317  # called by each_together
+give_back_old() {
+    [ ! -e "$record/old" ] || back='the old files are back'
+    give_back old
+}
+
+# shellcheck disable=SC2317  # called by each_together
+end_take_back() {
+    if [ -e "$record/first" ]; then
+        forget
+        tidy_dirs
+    else
+        settle
+        [ -n "$failure" ] || save applied "$(facts "$path")"
+    fi
+}
+
+take_back_together() { # the old files stand again, and are active again unless $outcome says otherwise
+    together=$(cat "$STATE/together") did='' failure='' back='there were no files before; the new ones were removed'
+    each_together give_back_old
+    # At boot services read their files as they start; the next run does what is left, as `applied` is gone.
+    [ -z "$at_boot" ] || { each_together settle && rm -f -- "$STATE/together" && return; }
+    each_together activate_once
+    outcome=$back${failure:+,$failure}
+    [ "$outcome" != 'the old files are back' ] || outcome='the old files are back and active'
+    each_together end_take_back
+    must record rm -f -- "$STATE/together"
+}
+
 # --- the verbs --------------------------------------------------------------------------------------------------------
 
 put() {
-    if [ -L "$path" ]; then fail target 'is a symbolic link'; fi
-    if [ -e "$path" ] && [ ! -f "$path" ]; then fail target 'is a folder or something else that is not a file'; fi
+    refuse_target
     refuse_foreign
-    sum=$(sha256sum /dev/fd/3)
-    wanted="${sum%% *} $(printf '%04o' "0$mode") $owner"
-    if [ ! -e "$record/confirm" ] && [ ! -e "$record/again" ] && [ "$(recall applied)" = "$wanted" ] &&
-        [ -e "$path" ] && [ "$(facts "$path")" = "$wanted" ]; then
+    look_at /dev/fd/3
+    if [ -n "$stands" ]; then
         claim
         return
     fi
-    make_dirs "${path%/*}"
-    must write cp --remove-destination /dev/fd/3 "$candidate" # a file of its own, of mode 0600
+    offer /dev/fd/3
     exec 3>&-
+    remember_original
+    swap
+    claim
+}
+
+refuse_target() {
+    if [ -L "$path" ]; then fail target 'is a symbolic link'; fi
+    if [ -e "$path" ] && [ ! -f "$path" ]; then fail target 'is a folder or something else that is not a file'; fi
+}
+
+look_at() { # TEXT: sets $wanted, its facts, and $stands, whether such a file is active at PATH
+    sum=$(sha256sum "$1") stands=''
+    wanted="${sum%% *} $(printf '%04o' "0$mode") $owner"
+    [ ! -e "$record/confirm" ] && [ ! -e "$record/again" ] && [ "$(recall applied)" = "$wanted" ] &&
+        [ -e "$path" ] && [ "$(facts "$path")" = "$wanted" ] && stands=yes
+}
+
+offer() { # TEXT: the candidate, complete and checked
+    make_dirs "${path%/*}"
+    must write cp --remove-destination "$1" "$candidate" # a file of its own, of mode 0600
     must owner chown -- "$owner" "$candidate"
     must mode chmod -- "$mode" "$candidate"
     run "$check" "$candidate" || fail check "$(said)$NL  nothing was changed"
-    if ! recorded original; then
-        must record rm -rf -- "$record"
-        must record mkdir -- "$record"
-        save path "$path"
-        must record touch "$record/first"
-        keep original
+}
+
+remember_original() {
+    recorded original && return
+    must record rm -rf -- "$record"
+    must record mkdir -- "$record"
+    save path "$path"
+    must record touch "$record/first"
+    keep original
+}
+
+files() {
+    changed='' together='' did='' back=''
+    take_apart
+    for part in $parts; do
+        turn_to "$part"
+        refuse_target
+        refuse_foreign
+        extract
+        look_at "$STATE/part.text"
+        rm -f -- "$candidate" # left by a run that was killed
+        [ -z "$stands" ] || continue
+        changed="$changed $part"
+        offer "$STATE/part.text"
+    done
+    [ -z "$changed" ] || change_together
+    for part in $parts; do
+        turn_to "$part"
+        claim
+    done
+    parts=''
+    rm -f -- "$STATE"/part.*
+    drop_others
+}
+
+change_together() { # the candidates of the parts $changed become active, or the run fails with the old files
+    for part in $changed; do
+        turn_to "$part"
+        remember_original
+        prepare
+        together="$together${together:+$NL}${record##*/}"
+    done
+    boot_unit || fail arm "cannot write $BOOT_UNIT"
+    printf '%s\n' "$together" >"$STATE/part.together" || fail record "cannot write in $STATE"
+    must record sync "$STATE/part.together"
+    must record mv -fT -- "$STATE/part.together" "$STATE/together"
+    must record sync "$STATE"
+    for part in $changed; do
+        turn_to "$part"
+        land
+    done
+    if ! each_together activate_once; then
+        tell "$step" "$(said)"
+        failed=$step culprit=$path
+        take_back_together
+        subject=$culprit
+        fail "$failed" "$outcome"
     fi
-    swap
-    claim
+    must record rm -f -- "$STATE/together"
+    must record sync "$STATE"
+    for part in $changed; do
+        turn_to "$part"
+        extract
+        look_at "$STATE/part.text"
+        settle
+        rm -f -- "$record/unconfirmed" "$record/first"
+        save applied "$wanted"
+    done
+}
+
+drop_others() { # what this resource has put and did not send any more
+    [ -n "$resource" ] || return 0
+    for record in "$STATE"/files/*; do
+        if [ "$(recall by)" != "$resource" ] || foreign; then continue; fi
+        about "$(recall path)" "${record##*/}"
+        case "$paths$NL" in *"$NL$path$NL"*) continue ;; esac
+        subject=$path
+        recall_put
+        remove
+    done
 }
 
 receipt() { read -r once </proc/sys/kernel/random/uuid && printf 'put %s\n' "$once"; }
@@ -451,6 +653,14 @@ take_back_expired() {
             tell confirm "no new connection came in time: $outcome"
         )
     done
+}
+
+take_back_cut() { # what a run that was cut has left half-done
+    [ -e "$STATE/together" ] || return 0
+    ( # as above
+        take_back_together
+        [ -n "$at_boot" ] || tell together "an earlier push of several files was cut: $outcome"
+    )
 }
 
 apt_get() { # speaks to `output`
@@ -556,6 +766,7 @@ uninstall() {
 check_arguments() {
     case "$verb $path" in
         packages*) [ -n "$packages" ] || misuse 'packages needs names' ;;
+        'files ') [ -n "$paths" ] || misuse 'files needs paths' ;;
         mine* | tools* | uninstall* | revert* | again* | records*) ;;
         *[[:cntrl:]]*) misuse 'a path must not contain control characters' ;;
         *//* | */./* | */../* | */. | */.. | */) misuse "not a normalised path of a file: $path" ;;
@@ -582,12 +793,12 @@ check_arguments() {
 
 main() {
     path='' mode='' owner='' sha='' packages='' resource='' stack='' adopt=''
-    check='' before='' apply='' unit='' seconds='' at_boot=''
+    check='' before='' apply='' unit='' seconds='' at_boot='' paths='' parts=''
     case "${1-} $#" in
         "put "[4-9] | "put "??) path=$2 mode=${3:--} owner=${4:--} words=4 ;;
         "confirm "[3-9]) path=$2 sha=${3:--} words=3 ;;
         "remove "[2-9] | "remove "??) path=$2 words=2 ;;
-        "packages "* | "mine "* | "tools "* | "uninstall "* | "revert "* | "again "* | "records "*) words=1 ;;
+        "packages "* | "files "* | "mine "* | "tools "* | "uninstall "* | "revert "* | "again "* | "records "*) words=1 ;;
         "--help "*) usage && exit ;;
         "put "* | "confirm "* | "remove "*) misuse "$1 needs more arguments" ;;
         " "*) usage && exit 2 ;;
@@ -602,9 +813,10 @@ main() {
         esac
         case "$verb $1" in
             "$verb --machine") shift ;;
-            "put --resource" | "remove --resource") resource=$2 && shift ;;
-            "put --stack" | "remove --stack" | "mine --stack" | "uninstall --stack") stack=$2 && shift ;;
-            "put --adopt" | "mine --adopt") adopt=$2 && shift ;;
+            "files /"*) paths="$paths$NL$1" ;;
+            "put --resource" | "files --resource" | "remove --resource") resource=$2 && shift ;;
+            "put --stack" | "files --stack" | "remove --stack" | "mine --stack" | "uninstall --stack") stack=$2 && shift ;;
+            "put --adopt" | "files --adopt" | "mine --adopt") adopt=$2 && shift ;;
             "put --check") check=$2 && shift ;;
             "remove --before") before=$2 && shift ;;
             "put --apply" | "remove --apply") apply=$2 && shift ;;
@@ -623,16 +835,18 @@ main() {
     [ "$(id -u)" -eq 0 ] || fail arguments 'must be run as root (sudo)'
     [ "$verb" != records ] || { records; exit; }
     must state install -d -m 0700 "$STATE" "$STATE/files" "$STATE/dirs"
-    [ "$verb" != put ] || receive
+    case $verb in put | files) receive ;; esac
     [ "$verb" != again ] || paths=$(cat)
     exec 9>>"$LOCK"
     flock -w "$LIMIT" 9 || fail lock "another fortress-push has locked this host for $LIMIT s: $(cat "$LOCK")"
     printf 'process %s, %s %s\n' $$ "$verb" "$path" >"$LOCK"
-    [ -z "$path" ] || about "$path" "$name"
+    [ -z "$path" ] || about "$path" "$(key "$path")"
     rm -f -- "$STATE"/part.* ${candidate:+"$candidate"} # left by a run that was killed
     take_back_expired
+    take_back_cut
     case $verb in
         put) put && receipt ;;
+        files) files && receipt ;;
         remove) remove ;;
         confirm) confirm ;;
         packages) packages ;;

@@ -101,6 +101,24 @@ def test_a_firewall_that_another_file_takes_away_is_no_success(fortress: Fortres
     assert in_force(host, "nftables", firewall.BASE) == (0, "")
 
 
+def test_a_drop_in_that_gives_a_worker_another_environment_is_no_success(fortress: Fortress) -> None:
+    """Nor is one that is gone and still in force, which a repair ends."""
+    host, folder = "fra-2", "/etc/systemd/system/app.service.d"
+    key = (host, "in force /etc/systemd/system/app.service")
+    site = "tr '\\0' '\\n' </proc/$(systemctl show -P MainPID app)/environ | grep ^FORTRESS_SITE="
+    assert on(host, site) == "FORTRESS_SITE=frankfurt"
+    with fortress.changed(lambda settings: settings["workload"].update(environment={"ANOTHER": "word"})):
+        on(host, f"mkdir {folder}")
+        with by_hand(host, f"{folder}/hand.conf", "[Service]\nEnvironment=FORTRESS_SITE=nowhere\n"):
+            assert f"app.service has other values of FORTRESS_SITE, by {folder}/hand.conf" in failed_up(fortress)
+            assert wrong(drift(fortress, 1))[key] == "overruled"
+        on(host, f"rmdir {folder} && systemctl daemon-reload")
+        assert on(host, site) == "FORTRESS_SITE=nowhere"
+        assert wrong(drift(fortress, 1))[key] == "not in force"
+        assert wrong(drift(fortress, 0, "--repair")) == {}
+        assert on(host, site) == "FORTRESS_SITE=frankfurt"
+
+
 @pytest.mark.parametrize("line", ["net.ipv4.ip_forward = 0", "net/ipv4/conf/all/forwarding=0"])
 def test_forwarding_that_a_later_file_turns_off_at_boot_is_found(fortress: Fortress, line: str) -> None:
     path = "/etc/sysctl.d/60-of-a-test.conf"

@@ -85,7 +85,7 @@ def connection(command: str) -> Iterator[Connection]:
     """A put in flight."""
     made = Connection(command)
     try:
-        until("the put has begun", 15, running, every=0.05)
+        until("the put has begun", 60, running, every=0.05)
         yield made
     finally:
         made.kill()
@@ -151,11 +151,11 @@ def test_a_client_that_is_killed(cut: Cut) -> None:
     with connection(put(**({cut.step: WAIT} if cut.step else {}))) as going:
         if cut.step:
             going.send_all(cut.sent)
-            until(f"the {cut.step}", 20, marked, every=0.05)
+            until(f"the {cut.step}", 60, marked, every=0.05)
         else:
             going.send(cut.sent)
         going.kill()
-        until("the put has ended", 20, lambda: not running())
+        until("the put has ended", 60, lambda: not running())
     assert standing() == cut.stands  # what was sent whole is done whole, whoever waits for it
     assert_the_next_put_leaves_nothing_behind()
 
@@ -182,10 +182,44 @@ def test_a_network_that_is_cut_for_good() -> None:
 def test_a_network_that_comes_back() -> None:
     with connection(put(apply=WAIT)) as going:
         going.send_all(WHOLE)
-        until("the activation", 20, marked, every=0.05)
+        until("the activation", 60, marked, every=0.05)
         api.cut()
-        until("the put has ended", 20, lambda: not running())
+        until("the put has ended", 60, lambda: not running())
         assert standing() == "new"
         api.heal()
         assert going.end(60) == (0, "")
     assert_the_next_put_leaves_nothing_behind()
+
+
+def several(text: str, apply: str | None = None) -> tuple[str, str]:
+    """A push of two files, and what it is sent."""
+    puts = [push.Put(f"{FOLDER}/{name}", machine="", resource="several", apply=apply) for name in ("one", "two")]
+    command = push.Files(tuple(put.path for put in puts), machine="test", resource="several")
+    return f"sudo {command.render()}", push.together((put, push.content(f"{put.path} {text}")) for put in puts)
+
+
+def texts() -> list[str]:
+    return on(HOST, f"cat {FOLDER}/one {FOLDER}/two").split()[1::2]
+
+
+def test_several_files_whose_push_is_killed_are_all_old_after_the_next_run_of_any_kind() -> None:
+    remove = push.steps(
+        *(push.Remove(f"{FOLDER}/{name}", machine="test", resource="several") for name in ("one", "two"))
+    )
+    try:
+        for text in ("old", "old"):
+            done = api.ssh(HOST, *several(text), timeout=30)
+            assert (done.returncode, done.stderr) == (0, "")
+        command, sent = several("new", f'echo >{MARK}; ! grep -q new "$1" || sleep 600')
+        with connection(command) as going:
+            going.send_all(sent)
+            until("the activation", 60, marked, every=0.05)
+            assert texts() == ["new", "new"]
+            on(HOST, "pkill -KILL -x fortress-push; pkill -KILL -f '[s]leep 600'")
+        on(HOST, "fortress-push mine")
+        assert texts() == ["old", "old"]
+        done = api.ssh(HOST, *several("new"), timeout=30)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert texts() == ["new", "new"]
+    finally:
+        assert api.ssh(HOST, f"sudo {remove.render()}", timeout=60).returncode == 0

@@ -82,6 +82,7 @@ class PushHost:
         (root / "fstab").write_text("".join(f"{root / part} {at} none bind 0 0\n" for part, at in MOUNTS.items()))
         shutil.copy(SCRIPT, root / "sbin" / "fortress-push")
         self.shims.mkdir()
+        self.shim("sleep", "exec /usr/bin/sleep 0.01\n")  # so that no test waits long
 
     def shim(self, command: str, text: str) -> None:
         """A test's own program in front of `command`."""

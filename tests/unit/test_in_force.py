@@ -128,12 +128,43 @@ EDITS = {
 }
 
 
+CLOSED_EDITS = {
+    "": True,
+    "nft add rule inet fortress output accept": True,
+    "nft flush chain inet fortress output; nft delete chain inet fortress output": False,
+    "nft chain inet fortress output '{ policy accept; }'": False,
+    "nft flush chain inet fortress output": False,
+    "nft chain inet fortress input '{ policy accept; }'": False,
+}
+
+
+@pytest.mark.parametrize("edit", CLOSED_EDITS)
+def test_a_closed_firewall_drops_what_goes_out_too(tmp_path: Path, edit: str) -> None:
+    closed = firewall.Base(operators=["192.0.2.10/32"], ssh_port=22, egress=[])
+    done = firewall_in_force(tmp_path, firewall.render_base(closed), edit)
+    missing = "there is no firewall: the table inet fortress has no chains input, forward and output that drop\n"
+    expected = (0, "") if CLOSED_EDITS[edit] else (1, missing)
+    assert (done.returncode, done.stderr) == expected
+
+
 @pytest.mark.parametrize("edit", EDITS)
 def test_a_firewall_drops_what_comes_in_and_what_passes_through(tmp_path: Path, edit: str) -> None:
+    base = firewall.render_base(firewall.Base(operators=["192.0.2.10/32"], ssh_port=22))
+    done = firewall_in_force(tmp_path, base, edit)
+    expected = (
+        ""
+        if EDITS[edit]
+        else "there is no firewall: the table inet fortress has no chains input and forward that drop\n"
+    )
+    assert (done.returncode, done.stderr) == (0 if EDITS[edit] else 1, expected)
+
+
+def firewall_in_force(tmp_path: Path, text: str, edit: str) -> subprocess.CompletedProcess[str]:
+    """What is said of a firewall that was loaded, and then changed by hands."""
     file = tmp_path / "nftables.conf"
-    file.write_text(firewall.render_base(firewall.Base(operators=["192.0.2.10/32"], ssh_port=22)))
+    file.write_text(text)
     (tmp_path / "property-ExecStart").write_text(f"{{ path=/usr/sbin/nft ; argv[]=/usr/sbin/nft -f {file} ; }}\n")
-    done = subprocess.run(
+    return subprocess.run(
         ["unshare", "--net", "sh", "-euc", f"nft -f {file}; {edit or ':'}; exec dash {SCRIPT} nftables {file}"],
         env={
             **os.environ,
@@ -145,9 +176,3 @@ def test_a_firewall_drops_what_comes_in_and_what_passes_through(tmp_path: Path, 
         timeout=60,
         check=False,
     )
-    expected = (
-        ""
-        if EDITS[edit]
-        else "there is no firewall: the table inet fortress has no chains input and forward that drop\n"
-    )
-    assert (done.returncode, done.stderr) == (0 if EDITS[edit] else 1, expected)

@@ -37,10 +37,7 @@ echo "$line" >>"$LOG"
 
 @pytest.fixture
 def host(tmp_path: Path) -> PushHost:
-    """A host that does not sleep long."""
-    host = PushHost(tmp_path / "host")
-    host.shim("sleep", "exec /usr/bin/sleep 0.01\n")
-    return host
+    return PushHost(tmp_path / "host")
 
 
 @pytest.fixture
@@ -54,7 +51,7 @@ def put(host: PushHost, target: Path, text: bytes, *options: str, cut_at: int = 
 
 
 def well(done: CompletedProcess[str]) -> None:
-    said = RECEIPT.sub("", done.stdout) if done.args[2] == "put" else done.stdout
+    said = RECEIPT.sub("", done.stdout) if done.args[2] in ("put", "files") else done.stdout
     assert (done.returncode, said, done.stderr) == (0, "", "")
 
 
@@ -325,6 +322,11 @@ GOOD = ("put", "/t/x", "0644", "root:root")
         ("remove", "/t/x", "/t/y"),
         ("confirm", "/t/x"),
         *[("confirm", "/t/x", sha) for sha in ("", "abc", "g" * 64, "a" * 65, "A" * 64)],
+        ("files",),
+        *[
+            ("files", *more)
+            for more in (("t/x",), ("/t/x", "0644"), ("/t/x", "--apply", "true"), ("/t/x", "--confirm", "9"))
+        ],
         ("packages",),
         *[("packages", name) for name in ("", "Nginx", "-y", "nginx-", "ngi nx", "n*", "--reinstall", "a;b", "ngïnx")],
         ("uninstall", "now"),
@@ -348,7 +350,7 @@ def test_the_usage_names_each_verb(host: PushHost) -> None:
     assert (shown.returncode, bare.returncode, shown.stderr, bare.stderr) == (0, 2, "", "")
     assert shown.stdout == bare.stdout
     assert re.findall(r"fortress-push ([a-z]+)", shown.stdout) == [
-        *("put", "remove", "confirm", "packages", "mine", "tools", "uninstall", "records", "again")
+        *("put", "files", "remove", "confirm", "packages", "mine", "tools", "uninstall", "records", "again")
     ]
     assert END.decode().strip() in shown.stdout
 
@@ -511,6 +513,47 @@ def test_a_host_script_that_is_no_shell_script_is_refused(host: PushHost) -> Non
     assert tools_of(host) == FIRST
 
 
+def come_with_file(host: PushHost, target: Path, text: str, *, cut_at: int = 0) -> CompletedProcess[str]:
+    """push.sh, and a file behind it, in one login, as the base firewall comes."""
+    line = push.steps(
+        push.Install(machine="a.1", stack="p/one"),
+        push.Put(str(target), machine="a.1", resource="a-push", stack="p/one", check='! grep bad "$1"', apply=APPLY),
+        undo=push.Uninstall(machine="a.1", stack="p/one"),
+    ).render()
+    sent = push.content(push.with_tools(SCRIPT.read_text(), FIRST)) + text
+    return host.run(*shlex.split(line), stdin=sent.encode(), cut_at=cut_at)
+
+
+def test_a_file_comes_behind_it_in_the_same_login(host: PushHost, target: Path) -> None:
+    for text in (NEW, NEW):
+        done = come_with_file(host, target, push.content(text.decode()))
+        assert (done.returncode, RECEIPT.sub("", done.stdout), done.stderr) == (0, "", "")
+    assert (target.read_bytes(), tools_of(host), host.logged()) == (NEW, FIRST, ["new"])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [(push.content("bad\n"), "check: bad"), ("new\n", "the connection was cut"), ("", "cut")]
+)
+def test_what_comes_with_a_file_that_is_refused_goes_again_where_nothing_needs_it(
+    host: PushHost, target: Path, text: str, said: str
+) -> None:
+    done = come_with_file(host, target, text)
+    assert (done.returncode, said in done.stderr) == (1, True)
+    assert (target.exists(), tools_of(host), (host.root / "sbin" / "fortress-push").exists()) == (False, {}, False)
+    assert come_with_file(host, target, push.content("new\n")).returncode == 0
+    assert come_with_file(host, target, text).returncode == 1
+    assert (target.read_text(), tools_of(host)) == ("new\n", FIRST), "files that stand need it"
+
+
+def test_cut_while_a_file_comes_with_it(host: PushHost, target: Path) -> None:
+    assert come_with_file(host, target, push.content(OLD.decode())).returncode == 0
+    for _ in cuts(host, lambda n: come_with_file(host, target, push.content(NEW.decode()), cut_at=n), first="chmod"):
+        assert target.read_bytes() in (OLD, NEW)
+        assert come_with_file(host, target, push.content(NEW.decode())).returncode == 0
+        assert (target.read_bytes(), tools_of(host)) == (NEW, FIRST)
+        clean(host, target, more=("by", "stack"))
+
+
 def test_cut_while_host_scripts_come(host: PushHost) -> None:
     well(come_with(host, FIRST))
     for _ in cuts(host, lambda n: come_with(host, SECOND, cut_at=n), first="chmod"):
@@ -625,7 +668,7 @@ def test_a_boot_puts_the_old_file_back_and_leaves_running_to_the_services(host: 
     link = host.root / "systemd" / "sysinit.target.wants" / "fortress-push-revert.service"
     assert str(link.readlink()) == "/etc/systemd/system/fortress-push-revert.service"
     [start] = re.findall(r"^ExecStart=(.+)$", unit, re.M)
-    [condition] = re.findall(r"^ConditionPathExistsGlob=/var/lib/(.+)$", unit, re.M)
+    [condition] = re.findall(r"^ConditionPathExistsGlob=\|/var/lib/(.+)$", unit, re.M)
     assert list((host.root / "varlib").glob(condition))
     expire(host, target)
     well(host.run("dash", *start.split()))  # systemd may start it at any time of this boot: that is left to the timer

@@ -30,7 +30,7 @@ def said_of(folder: Path) -> str:
     """What systemd finds wrong with the units of a folder."""
     assert shutil.which("systemd-analyze"), "systemd-analyze is missing. Fix: apt-get install systemd"
     found = sorted(str(path) for path in folder.iterdir())
-    assert len(found) == 3
+    assert len(found) == 5
     done = subprocess.run(
         ["systemd-analyze", "verify", "--man=no", *found],
         env={"SYSTEMD_UNIT_PATH": f"{folder}:", "PATH": "/usr/bin:/bin"},
@@ -54,6 +54,8 @@ def test_systemd_accepts_them(units: Path) -> None:
         ("fortress-verify@.service", "ProtectSystem=strict", "ProtectSystem=very", "protect system value"),
         ("fortress-verify@.service", ".venv/bin/fortress verify", ".venv/bin/no-such verify", "no-such"),
         ("fortress-verify@.timer", "OnCalendar=hourly", "OnCalendar=sometimes", "sometimes"),
+        ("fortress-audit@.service", ".venv/bin/fortress audit", ".venv/bin/no-such audit", "no-such"),
+        ("fortress-audit@.timer", "OnCalendar=daily", "OnCalendar=sometimes", "sometimes"),
         ("fortress-alert@.service", "Type=oneshot", "Type=twice", "twice"),
     ],
 )
@@ -77,6 +79,22 @@ def test_the_command_that_is_run_is_one_that_there_is(tmp_path: Path) -> None:
     assert "No such option" not in done.output
 
 
+def test_the_audit_is_an_option_of_the_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    text = (UNITS / "fortress-audit@.service").read_text()
+    [line] = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
+    program, *words = shlex.split(line.replace("%i", "nowhere"))
+    assert program == f"{INSTALLED}/.venv/bin/fortress"
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    for name in ("PULUMI_BACKEND_URL", "PULUMI_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    done = CliRunner().invoke(main.app, words)
+    # It is known; what is missing is where the state is.
+    assert done.exit_code == 2
+    assert "PULUMI_BACKEND_URL" in done.output
+    assert "No such option" not in done.output
+
+
 def test_the_alert_names_the_stack_and_says_what_the_run_said(tmp_path: Path) -> None:
     text = (UNITS / "fortress-alert@.service").read_text()
     [line] = re.findall(r"^ExecStart=(.*)$", text, re.MULTILINE)
@@ -91,3 +109,4 @@ def test_the_alert_names_the_stack_and_says_what_the_run_said(tmp_path: Path) ->
     assert head.splitlines() == ["To: ops@example", "Subject: fortress prod: a check fails"]
     assert body.startswith("FAIL ")
     assert "--unit=fortress-verify@prod.service" in body
+    assert "--unit=fortress-audit@prod.service" in body
