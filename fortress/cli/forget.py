@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fortress import push
+from fortress import removal as in_sight
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.engine import run as engine
 from fortress.cli.engine.state import COMMAND, COMMAND_HERE, HOST, STACK, Resource, name_of, of_cloud
@@ -95,8 +96,9 @@ def _with_empty_components(resources: list[Resource], found: set[str]) -> set[st
     return found
 
 
-def without(exported: Mapping[str, Any], urns: frozenset[str]) -> dict[str, Any]:
+def without(exported: Mapping[str, Any], removal: Removal) -> dict[str, Any]:
     """An exported stack without these resources, and without any mention of them in those that stay."""
+    urns = removal.urns
     stack: dict[str, Any] = copy.deepcopy(dict(exported))
     deployment = stack["deployment"]
     deployment["resources"] = [r for r in deployment["resources"] if r["urn"] not in urns]
@@ -105,6 +107,8 @@ def without(exported: Mapping[str, Any], urns: frozenset[str]) -> dict[str, Any]
         _unmention(resource, "replaceWith", urns)
         for name in resource.get("propertyDependencies") or {}:
             _unmention(resource["propertyDependencies"], name, urns)
+        if resource["type"] == COMMAND_HERE:
+            _out_of_sight(resource, removal.host)
     if "pending_operations" in deployment:
         pending = deployment["pending_operations"] or []
         deployment["pending_operations"] = [p for p in pending if p["resource"]["urn"] not in urns]
@@ -114,6 +118,17 @@ def without(exported: Mapping[str, Any], urns: frozenset[str]) -> dict[str, Any]
 def _unmention(holder: dict[str, Any], key: str, urns: frozenset[str]) -> None:
     if holder.get(key):
         holder[key] = [urn for urn in holder[key] if urn not in urns]
+
+
+def _out_of_sight(command: dict[str, Any], host: str) -> None:
+    """The look at hosts before anything is removed from them names the host no more, and so does not wait for it."""
+    for values in (command.get("inputs") or {}, command.get("outputs") or {}):
+        environment = values.get("environment") or {}
+        if "HOSTS" not in environment:
+            return
+        environment["HOSTS"] = in_sight.without(environment["HOSTS"], host)
+        if "stdout" in values:
+            values["stdout"] = in_sight.without(values["stdout"], host)
 
 
 def forget(stack: str, removal: Removal, exported: Mapping[str, Any]) -> None:
@@ -130,7 +145,7 @@ def forget(stack: str, removal: Removal, exported: Mapping[str, Any]) -> None:
         raise NotForgottenError(f"some of these are protected; to forget them anyway, first run\n{listed}")
     if engine.export(stack) != exported:
         raise NotForgottenError("the state changed in the meantime; nothing was written, run this again")
-    text = json.dumps(without(exported, removal.urns))
+    text = json.dumps(without(exported, removal))
     try:
         engine.run("stack", "import", stack=stack, text=text)
     except engine.EngineError as error:

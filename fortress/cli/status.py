@@ -23,7 +23,7 @@ from fortress.cli.check.show import NARROW, STYLES, WORDS, tally
 from fortress.cli.hosts import ssh
 from fortress.cli.hosts.ssh import not_asked
 from fortress.cli.hosts.visit import Tell, visit
-from fortress.facts import StackOutputs
+from fortress.facts import HostFacts, StackOutputs
 from fortress.records import Record
 from fortress.text import script
 
@@ -50,6 +50,8 @@ class HostAnswer:
     """Last handshake by public key, 0 for never."""
     certificates: dict[str, float] = field(default_factory=dict)
     """End by path."""
+    role: str = ""
+    """Of a database server of several: `primary`, `copy`, or `none` and why."""
     records: list[Record] = field(default_factory=list)
     """Of the files that were pushed."""
 
@@ -80,6 +82,8 @@ def read(text: str) -> HostAnswer:
                 found.up_s = float(rest)
             case "record":
                 found.records.append(records.parse(rest))
+            case "role":
+                found.role = rest
             case "unit":
                 unit, _, state = rest.partition(" ")
                 found.units[unit] = state or "unknown"
@@ -113,7 +117,7 @@ def ask(
     found: dict[str, list[Check]] = {}
 
     def look(name: str, session: ssh.Session) -> None:
-        found[name] = question(outputs, name).ask(session)
+        found[name] = question(outputs, name, role=True).ask(session)
 
     trouble = visit(outputs, credentials, timeout, look, tell=tell)
     for name, why in trouble.items():
@@ -121,15 +125,20 @@ def ask(
     return [check for name in outputs.hosts for check in found[name]]
 
 
-def question(outputs: StackOutputs, name: str) -> Question:
-    """What one host is asked, for whoever has a connection to it."""
+def question(outputs: StackOutputs, name: str, *, role: bool = False) -> Question:
+    """What one host is asked, for whoever has a connection to it.
+
+    The `role` of a database server of several is a check of `fortress verify` too, so that whoever asks both leaves it
+    out here.
+    """
     checks_of_host = tuple(Check(kind, name) for kind in KINDS)
 
     def ask(session: ssh.Session) -> list[Check]:
         words = [*session.sudo, "sh", "-c", script("host-state"), "host-state", outputs.interface]
         result = session.run(shlex.join(words), takes=LOOKING_TAKES_S)
         try:
-            return judge(outputs, name, read(result.stdout))
+            answer = read(result.stdout)
+            return [*judge(outputs, name, answer), *(role_of(name, answer.role) if role else ())]
         except GARBLED:
             why = (
                 records.cure(result.stderr)
@@ -177,6 +186,15 @@ def judge(outputs: StackOutputs, name: str, answer: HostAnswer) -> list[Check]:
     return found
 
 
+def role_of(name: str, role: str) -> list[Check]:
+    """The role of a database server of several, as a check; none for any other host."""
+    check = Check(Kind.DATABASE_ROLE, name)
+    if not role:
+        return []
+    word, _, why = role.partition(" ")
+    return [check.judge(word in ("primary", "copy"), word, why)]
+
+
 def _span(seconds: float) -> str:
     for length, unit in ((DAY_S, "d"), (3600.0, "h"), (60.0, "min")):
         if seconds >= length:
@@ -198,7 +216,8 @@ def as_table(
     table = _table(outputs, by_host)
     if screen.width < NARROW or not screen.fits(table):
         for name, row in by_host.items():
-            cells = ", ".join(f"{kind.words} {_cell(row[kind])}" for kind in KINDS)
+            shown = [kind for kind in (Kind.DATABASE_ROLE, *KINDS) if kind in row]
+            cells = ", ".join(f"{kind.words} {_cell(row[kind])}" for kind in shown)
             screen.print(Text(f"{WORDS[_worst(row)]}  {name}: {cells}"), soft_wrap=True)
     else:
         screen.print(table)
@@ -222,8 +241,18 @@ def _table(outputs: StackOutputs, by_host: Mapping[str, Mapping[Kind, Check]]) -
         worst = _worst(row)
         facts = outputs.hosts[name]
         cells = [Text(_cell(row[kind]), style=_style(row[kind])) for kind in KINDS]
-        table.add_row(Text(WORDS[worst], style=STYLES[worst]), Text(name), Text(facts.role), Text(facts.site), *cells)
+        table.add_row(
+            Text(WORDS[worst], style=STYLES[worst]), Text(name), _role_cell(facts, row), Text(facts.site), *cells
+        )
     return table
+
+
+def _role_cell(facts: HostFacts, row: Mapping[Kind, Check]) -> Text:
+    """Of a database server of several the role that it has now."""
+    check = row.get(Kind.DATABASE_ROLE)
+    if check is None or check.status is not Status.OK:
+        return Text(facts.role, style=_style(check) if check else "")
+    return Text(_cell(check))
 
 
 def _worst(row: Mapping[Kind, Check]) -> Status:

@@ -184,6 +184,7 @@ VERBS = {
     "ssh": ("ssh", "oslo-db"),
     "forget": ("forget", "oslo-db", "--yes"),
     "preview": ("preview",),
+    "record": ("record",),
 }
 ALL = tuple(VERBS)
 READING = (*ASKING, "ssh")
@@ -224,11 +225,14 @@ TABLE = {
     ),
     "never brought up": Case(
         r"stack 'fresh' is not up: never created, or destroyed; create it with `pulumi up --stack fresh`",
-        (*READING, "forget"),
+        (*READING, "forget", "record"),
         "fresh",
     ),
     "another program": Case(NO_OUTPUT.format(stack="other"), READING, "other"),
     "a program without outputs": Case(NO_OUTPUT.format(stack="silent"), READING, "silent"),
+    "a program without a register": Case(
+        NO_OUTPUT.format(stack="dev").replace("'fortress'", "'sovereignty'"), ("record",)
+    ),
     "state of a newer version": Case(
         NEWER.format(stack="newer", what="unsupported checkpoint version 99"), stack="newer"
     ),

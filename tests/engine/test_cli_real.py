@@ -18,30 +18,22 @@ from fortress.cli.engine import outputs
 from fortress.cli.engine import run as engine
 from fortress.cli.hosts.ssh import Credentials, HostKeyError, Login, LoginError, connect, prepare
 from fortress.host_keys import fingerprint
-from tests.engine.command_stack import Stack
+from tests.engine.command_stack import ENDS_WITH_ITS_HOST, Stack
 from tests.engine.openssh import Server, generate_key, sshd
+from tests.ssh_agent import ssh_agent
 
 FORTRESS = Path(sys.executable).parent / "fortress"
 
 # The components of a fortress as to who is whose parent, who waits for whom, and which machine a command is for.
-_PROGRAM = """
+_PROGRAM = (
+    ENDS_WITH_ITS_HOST
+    + """
 import json
-import os
-import threading
-import time
 from pathlib import Path
 
 import pulumi
 from pulumi_command import remote
 
-
-def leave_with(host):  # as in command_stack.py
-    while os.getppid() == host:
-        time.sleep(0.1)
-    os._exit(1)
-
-
-threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
 hosts = json.loads(Path("hosts.json").read_text())
 
 
@@ -84,6 +76,7 @@ workers = [
 Component("HAProxyEdge", "edge", "oslo-edge", {"haproxy.cfg": json.dumps(list(hosts))}, on("oslo-edge", *workers))
 pulumi.export("fortress", {"hosts": list(hosts), "key": pulumi.Output.secret("hidden")})
 """
+)
 
 
 @pytest.fixture
@@ -227,20 +220,12 @@ def test_ssh_to_a_real_sshd(tmp_path: Path) -> None:
 
 def test_the_agent_opens_a_real_sshd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with sshd(tmp_path / "one") as server:
-        agent = subprocess.Popen(["ssh-agent", "-D", "-a", tmp_path / "agent"], stdout=subprocess.DEVNULL)
-        try:
-            monkeypatch.setenv("SSH_AUTH_SOCK", str(tmp_path / "agent"))
-            while not (tmp_path / "agent").exists():
-                assert agent.poll() is None
-            # A key that does not fit comes first.
-            generate_key(tmp_path / "stranger")
-            for key in (tmp_path / "stranger", server.private_key):
-                subprocess.run(["ssh-add", "-q", key], check=True)
+        generate_key(tmp_path / "stranger")
+        # A key that does not fit comes first.
+        with ssh_agent(tmp_path / "agent", tmp_path / "stranger", server.private_key) as agent:
+            monkeypatch.setenv("SSH_AUTH_SOCK", str(agent))
             target = Login("fra-1", server.host, server.port, server.user, server.host_key)
             assert connect(target, prepare(None, os.environ), 10).run("echo in").stdout == "in\n"
-        finally:
-            agent.terminate()
-            agent.wait(10)
 
 
 def urns(running: Stack) -> list[str]:

@@ -1,4 +1,4 @@
-"""The page of `fortress report` in a real browser: looked at, clicked, printed.
+"""The pages of `fortress report` and `fortress record` in a real browser: looked at, clicked, printed.
 
 Its pictures are kept in the folder of the test, for a person to look at.
 """
@@ -6,7 +6,7 @@ Its pictures are kept in the folder of the test, for a person to look at.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pypdfium2  # type: ignore[import-untyped]
@@ -15,9 +15,12 @@ from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-unt
 from PIL import Image
 from playwright.sync_api import Browser, Page, ViewportSize, expect
 
+from fortress.cli.record import page as record
 from fortress.cli.report import page as report
+from fortress.cli.report.custody import Custody
 from tests.engine import chromium
-from tests.unit import example_report
+from tests.unit import example_record, example_report
+from tests.unit.stack_file import oslo
 
 CHECKS = "table.checks tbody tr"
 SHOWN = f"{CHECKS}:visible"
@@ -54,7 +57,10 @@ class Opened:
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     found = tmp_path_factory.mktemp("report")
     (found / "report.html").write_text(report.as_html(example_report.facts(instead=example_report.BROKEN)))
-    (found / "large.html").write_text(report.as_html(example_report.facts({"oslo": 4, "frankfurt": 8, "stockholm": 6})))
+    large = example_report.facts({"oslo": 4, "frankfurt": 8, "stockholm": 6})
+    kept = Custody({"oslo": "NO", "frankfurt": "US"}, dict.fromkeys(large.outputs.hosts, "personal"))
+    (found / "large.html").write_text(report.as_html(replace(large, custody=kept)))
+    (found / "record.html").write_text(record.render(example_record.standing("oslo", oslo)))
     return found
 
 
@@ -237,3 +243,41 @@ def test_printed_it_is_all_there(opened: Opened, folder: Path) -> None:
         picture = page.render(scale=1).to_pil()
         picture.save(folder / f"page-{number}.png")
         assert picture.convert("RGB").getpixel((2, 2)) == (255, 255, 255)
+
+
+@pytest.mark.parametrize("size", [WIDE, PHONE, ViewportSize(width=680, height=1000)], ids=["wide", "phone", "paper"])
+def test_the_record_fits_and_is_for_everyone(browser: Browser, size: ViewportSize) -> None:
+    with browser.new_page(viewport=size) as page:
+        opened = Opened(page)
+        page.on("request", lambda asked: opened.asked.append(asked.url))
+        page.on("console", lambda said: opened.said.append(said.text))
+        page.goto("file:///mnt/record.html")
+        assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        outside = page.evaluate(
+            """() => [...document.querySelectorAll('figure svg text')].filter((text) => {
+                const own = text.getBBox(), box = text.ownerSVGElement.viewBox.baseVal;
+                return own.x < 0 || own.x + own.width > box.x + box.width;
+            }).map((text) => text.textContent)"""
+        )
+        assert outside == []
+        found = Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
+        assert (opened.asked, opened.said) == (["file:///mnt/record.html"], [])
+
+
+def test_the_record_prints_with_its_signatures_on_one_page(browser: Browser, folder: Path) -> None:
+    with browser.new_page() as page:
+        page.goto("file:///mnt/record.html")
+        file = folder / "record.pdf"
+        page.pdf(path=file, prefer_css_page_size=True)
+    document = pypdfium2.PdfDocument(file)
+    pages = [" ".join(sheet.get_textpage().get_text_bounded().split()) for sheet in document]
+    assert 5 <= len(pages) <= 9
+    assert all(round(size) in (595, 842) for sheet in document for size in sheet.get_size())
+    assert "Record of processing activities" in pages[0]
+    assert "Everything that the record must have is declared." in pages[0]
+    (last,) = [words for words in pages if "Signatures" in words]
+    assert "Data protection officer Kari Nordmann" in last
+    assert "Controller Example Shop AS" in last
+    for number, sheet in enumerate(document, 1):
+        sheet.render(scale=1).to_pil().save(folder / f"record-{number}.png")

@@ -1,7 +1,8 @@
-"""`fortress report` of the fortress that stands in the lab: the page holds what was measured there."""
+"""`fortress report` and `fortress record` of the fortress in the lab: they have what was measured, and what stands."""
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
 from html import unescape
@@ -54,3 +55,24 @@ def test_the_page_holds_what_was_measured(fortress: Fortress, tmp_path: Path) ->
     assert up["result"] == "succeeded"
     assert up["counts"]
     assert re.search(rf"<dt>result</dt><dd>{up['result']}</dd>", text)
+
+
+def test_the_record_is_that_of_the_state(fortress: Fortress, tmp_path: Path) -> None:
+    done = fortress.command("record", "--stack", "lab", "--json")
+    assert (done.returncode, done.stderr) == (0, ""), done.stderr
+    found = json.loads(done.stdout)
+    assert (found["ok"], found["undeclared"]) == (True, [])
+    record = found["record"]
+    exported = fortress.look("stack", "export")
+    exported = exported[exported.index("{\n") :]
+    assert record["state"]["sha256"] == hashlib.sha256(exported.encode()).hexdigest()
+    measures = {entry["key"]: entry["values"] for entry in record["measures"]["entries"]}
+    assert measures["database_tls"] == ["refuses connections without TLS"]
+    assert measures["firewall"] == ["drops what nothing allows, on 5 of 5 hosts"]
+    assert ["fra-1", "oslo-db", "tcp/3306", "frankfurt-database"] in [
+        [one[key] for key in ("source", "destination", "port", "flow")] for one in record["connections"]
+    ]
+    earlier = tmp_path / "record.json"
+    earlier.write_text(done.stdout)
+    since = fortress.command("record", "--stack", "lab", "--since", str(earlier))
+    assert (since.returncode, since.stdout.splitlines()[-1]) == (0, "Nothing changed.")

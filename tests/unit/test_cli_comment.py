@@ -15,13 +15,14 @@ from typer.testing import CliRunner
 from fortress import push
 from fortress.cli import main
 from fortress.cli.base.errors import CannotAskError
+from fortress.cli.base.markdown import code
 from fortress.cli.base.result import Result
+from fortress.cli.base.verb import save
 from fortress.cli.engine import run as engine
 from fortress.cli.preview import comment
 from fortress.cli.preview import run as preview
 from fortress.cli.preview.comment import render
 from fortress.cli.preview.forge import LIMITS, Forge
-from fortress.cli.preview.markdown import code
 from fortress.cli.preview.plan import Change, Plan
 from tests.unit.plans import HOST, RETAINED, UNKNOWN, file, plan, pushed, step, urn
 
@@ -452,11 +453,11 @@ def test_the_comment_goes_to_a_file_or_to_standard_output(
 
 def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     with pytest.raises(CannotAskError, match="cannot be written: No such file"):
-        preview.save(tmp_path / "no" / "x", "text")
+        save(tmp_path / "no" / "x", "text")
     loop = tmp_path / "loop"
     loop.symlink_to(loop)
     with pytest.raises(CannotAskError, match=r"loop cannot be written: Too many levels of symbolic links"):
-        preview.save(loop, "text")
+        save(loop, "text")
 
 
 def test_where_there_is_no_engine_a_program_still_gets_its_object(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -487,3 +488,27 @@ def test_an_older_answer_does_not_outlive_a_question_that_could_not_be_asked(
     # Where there is no place for it, a program still gets it.
     nowhere = CliRunner().invoke(main.app, [*words, "-o", str(tmp_path / "no" / "answer.json")])
     assert (nowhere.exit_code, json.loads(nowhere.stdout)["ok"]) == (2, False)
+
+
+def test_what_rules_say_stands_at_the_top_a_line_each_and_once() -> None:
+    said = [
+        {
+            "severity": "warning",
+            "message": f"sovereignty: processors: sovereignty.operators.X{number}.review: expires: soon",
+        }
+        for number in range(2)
+    ]
+    told = {"severity": "info", "message": "sovereignty: a: b: not evaluated: c"}
+    other = {"severity": "warning", "message": "a plugin is old"}
+    text = render("lab", plan(pushed("update", file("a\n"), file("b\n")), diagnostics=[*said, told, other]))
+    top, _, rest = text.partition("### What happens")
+    assert top.count("- `processors: sovereignty.operators.X") == 2
+    assert "- `a: b: not evaluated: c`" in top
+    assert "### Sovereignty" not in rest
+    assert "not evaluated" not in rest
+    assert "a plugin is old" in rest
+    many = [{**told, "message": f"sovereignty: {'x' * 500} {number}"} for number in range(200)]
+    long = render("lab", plan(pushed("update", file("a\n"), file("b\n")), diagnostics=many), Forge.GITHUB)
+    assert len(long.encode()) <= LIMITS[Forge.GITHUB]
+    assert re.search(r"- and \d+ more; `fortress audit` lists them", long)
+    assert "### Sovereignty" not in render("lab", plan(pushed("update", file("a\n"), file("b\n"))))

@@ -16,6 +16,10 @@ from tests.unit.stack_file import ROOT, lab, oslo
 FORTRESS = Path(sys.executable).with_name("fortress")
 
 # Asks as bash does at the Tab key: the words of the line, and which of them the cursor is in.
+VERBS = [
+    *("audit", "backup", "backups", "drift", "drill", "forget", "preview", "promote", "record", "recover"),
+    *("report", "reseed", "restore", "ssh", "status", "switchover", "verify"),
+]
 _BASH = """
 eval "$(_FORTRESS_COMPLETE=source_bash fortress)"
 while read -r COMP_CWORD line; do
@@ -25,6 +29,9 @@ while read -r COMP_CWORD line; do
     echo "${COMPREPLY[*]}"
 done
 """
+
+
+TRIES = 10
 
 
 def environment(**more: str) -> dict[str, str]:
@@ -73,7 +80,7 @@ def test_bash_completes_verbs_stacks_and_hosts_of_the_stack_that_is_named() -> N
     of_oslo = list(Settings.model_validate(oslo()).members)
     assert "fra-1.1" in of_oslo, "a worker that the stack makes has its generation in its name"
     expected = {
-        (1, "fortress ''"): ["drift", "forget", "preview", "report", "ssh", "status", "verify"],
+        (1, "fortress ''"): VERBS,
         (1, "fortress st"): ["status"],
         (3, "fortress verify --stack ''"): ["lab", "oslo"],
         (3, "fortress verify -s l"): ["lab"],
@@ -90,12 +97,18 @@ def test_bash_completes_verbs_stacks_and_hosts_of_the_stack_that_is_named() -> N
         (2, "fortress ssh ''"): [*of_lab, *of_oslo],
         (4, "fortress ssh -s nope ''"): [],
         (4, "fortress ssh -s \"a'b\" ''"): [],
-        (2, "fortress --version ''"): ["drift", "forget", "preview", "report", "ssh", "status", "verify"],
+        (2, "fortress --version ''"): VERBS,
         (3, "fortress preview --forge g"): ["github", "gitlab"],
     }
-    found = in_bash(ROOT / "docs", *expected)  # a folder inside the project
-    shown = [sorted(each) for each in found]
-    assert dict(zip(expected, shown, strict=True)) == {line: sorted(set(names)) for line, names in expected.items()}
+    wanted = {line: sorted(set(names)) for line, names in expected.items()}
+    for _ in range(TRIES):
+        found = in_bash(ROOT / "docs", *expected)  # a folder inside the project
+        shown = dict(zip(expected, map(sorted, found), strict=True))
+        # On a machine that is busy it gives up, as it should: then nothing is offered, and never anything else.
+        assert all(names in ([], wanted[line]) for line, names in shown.items())
+        if shown == wanted:
+            break
+    assert shown == wanted
 
 
 def test_zsh_and_fish_by_their_protocols() -> None:
@@ -129,7 +142,7 @@ def test_a_disk_that_does_not_answer_is_given_up_without_a_word() -> None:
         "import time\nfrom fortress.cli import completion\n"
         "completion._stack_files = lambda: time.sleep(60)\nprint(completion.stacks(''))\n"
     )
-    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=20, check=False)
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGALRM, b"", b"")
 
 

@@ -83,8 +83,18 @@ def standing(*, protect: bool = False, machine: bool = False) -> State:
     before = [keys["oslo-edge"], *parts["oslo-edge"], healthy]
     edge = state.component("HAProxyEdge", "edge", dependencies=before)
     state.command("edge-haproxy.cfg", edge, "oslo-edge.1", needs=(*before, keys["fra-1"]))
+    # Of an older version, which had one a host; and today's, with all.
     looked = {"create": push.for_machine("fra-1.1", *push.READY)}
     state.add("command:local:Command", "fra-1-answers", custom=True, id="fra-1", inputs=looked, dependencies=[healthy])
+    seen = {"environment": {"HOSTS": "oslo-db 192.0.2.11 22\nfra-1 203.0.113.21 22"}}
+    told = {**seen, "stdout": seen["environment"]["HOSTS"]}
+    look: dict[str, Any] = {
+        "custom": True,
+        "id": "all",
+        "inputs": {"create": "sh -s remember", **seen},
+        "outputs": told,
+    }
+    state.add("command:local:Command", "hosts-answer", **look, dependencies=[healthy])
     return state
 
 
@@ -113,9 +123,16 @@ def test_a_worker_leaves_with_its_host_mesh_files_and_services() -> None:
 
 
 def test_what_other_hosts_know_of_it_stays_for_the_next_up() -> None:
-    left = without(standing().exported, planned(standing(), "fra-1").urns)["deployment"]["resources"]
+    left = without(standing().exported, planned(standing(), "fra-1"))["deployment"]["resources"]
     stays = {name_of(resource["urn"]) for resource in left}
     assert {"mesh-oslo-db-peer-fra-1", "mesh-oslo-edge-peer-fra-1", "edge", "edge-haproxy.cfg", "db", "mesh"} <= stays
+
+
+def test_a_host_that_is_forgotten_is_not_looked_at_when_it_has_left() -> None:
+    left = without(standing().exported, planned(standing(), "fra-1"))["deployment"]["resources"]
+    (look,) = [resource for resource in left if name_of(resource["urn"]) == "hosts-answer"]
+    assert look["inputs"]["environment"] == look["outputs"]["environment"] == {"HOSTS": "oslo-db 192.0.2.11 22"}
+    assert look["outputs"]["stdout"] == "oslo-db 192.0.2.11 22"
 
 
 def test_the_database_host_takes_its_database_but_not_the_workers() -> None:
@@ -137,12 +154,12 @@ def test_nothing_that_stays_mentions_what_left() -> None:
     state = standing()
     exported = state.exported
     exported["deployment"]["pending_operations"] = [
-        {"resource": state.resources[-2], "type": "updating"},
+        {"resource": state.resources[-3], "type": "updating"},
         {"resource": next(r for r in state.resources if name_of(r["urn"]) == "fra-1-key"), "type": "creating"},
     ]
     before = copy.deepcopy(exported)
-    urns = planned(state, "fra-1").urns
-    left = without(exported, urns)
+    removal = planned(state, "fra-1")
+    urns, left = removal.urns, without(exported, removal)
     text = json.dumps(left)
     for urn in urns:
         assert json.dumps(urn) not in text
@@ -254,7 +271,7 @@ def test_forgets_and_says_what_is_left_to_do(folder: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "11 resources of fra-1 will leave the state of lab" in done.stdout
     assert "fra-1 was removed from the state of lab; it was not contacted" in done.stdout
-    assert state(folder) == without(standing().exported, planned(standing(), "fra-1").urns)
+    assert state(folder) == without(standing().exported, planned(standing(), "fra-1"))
     again = forget(folder, "fra-1", "--stack", "lab", "--yes")
     assert (again.returncode, again.stderr) == (
         2,
@@ -266,7 +283,7 @@ def test_without_yes_it_lists_and_changes_nothing(folder: Path) -> None:
     done = forget(folder, "fra-1", "--stack", "lab")
     assert done.returncode == 1
     assert "  fortress:index:Host  fra-1\n" in done.stdout
-    assert done.stderr == "fortress: nothing was written; use --yes to forget it without confirmation\n"
+    assert done.stderr == "fortress: nothing was written; use --yes to do it without confirmation\n"
     assert state(folder) == standing().exported
 
 

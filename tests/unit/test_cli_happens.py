@@ -12,7 +12,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
-from fortress import haproxy, push
+from fortress import activation, haproxy, mariadb, push
 from fortress.activation import Effect
 from fortress.cli.preview.comment import render
 from fortress.cli.preview.files import outlook, unified
@@ -67,6 +67,22 @@ def test_a_service_of_a_new_host_starts_and_its_files_are_folded() -> None:
         in text
     )
     assert "restarts" not in text.split("<summary>Full report")[0]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "said"),
+    [
+        ("max_connections = 1000", "max_connections = 400", "takes new values without a restart on `a`."),
+        ("back_log = 80", "back_log = 90", "**restarts** on `a`: connections to it end, what is committed stays."),
+        ("back_log = 80", "", "**restarts** on `a`: connections to it end, what is committed stays."),
+        ("# one", "# other", "takes new values without a restart on `a`."),
+    ],
+)
+def test_variables_of_the_database(before: str, after: str, said: str) -> None:
+    apply = activation.live_or_restart("mariadb")
+    one, other = (file(f"[mariadbd]\n{text}\n", mariadb.CONFIG_PATH, apply) for text in (before, after))
+    found = plan(host("same", "a"), on("a", "update", one, other))
+    assert happens(found) == [f"`mariadb` {said}", "No data is touched."]
 
 
 def test_a_service_that_a_host_did_not_have_starts_there_and_one_that_it_has_restarts() -> None:

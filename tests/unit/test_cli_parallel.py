@@ -11,7 +11,7 @@ from fortress.cli.hosts.parallel import in_parallel
 
 
 def test_all_jobs_run_at_the_same_time() -> None:
-    meeting = threading.Barrier(8, timeout=10)
+    meeting = threading.Barrier(8, timeout=60)
     done: list[int] = []
 
     def job(number: int) -> None:

@@ -16,11 +16,11 @@ from typer.testing import CliRunner
 from fortress import push
 from fortress.cli import main
 from fortress.cli.base.errors import CannotAskError
+from fortress.cli.base.verb import save
 from fortress.cli.check import history
 from fortress.cli.check.check import Check, Status
 from fortress.cli.check.history import PastRun
 from fortress.cli.check.kinds import Kind
-from fortress.cli.preview import run as preview
 from fortress.cli.report import page as report
 from fortress.cli.report import plots
 from fortress.cli.report.pairs import between_sites, link, pairs
@@ -300,18 +300,18 @@ def test_the_command(tmp_path: Path) -> None:
 def test_a_file_is_there_whole_or_not_at_all(tmp_path: Path) -> None:
     page, link = tmp_path / "page", tmp_path / "link"
     link.symlink_to(page)
-    preview.save(link, "one")
-    preview.save(page, "two")
+    save(link, "one")
+    save(page, "two")
     assert (link.is_symlink(), page.read_text()) == (True, "two")
     pipe = tmp_path / "pipe"
     os.mkfifo(pipe)
     with subprocess.Popen(["cat", pipe], stdout=subprocess.PIPE, text=True) as reader:
-        preview.save(pipe, "three")
+        save(pipe, "three")
         assert reader.communicate(timeout=30)[0] == "three"
     with pytest.raises(CannotAskError, match="cannot be written: Is a directory"):
-        preview.save(tmp_path, "four")
+        save(tmp_path, "four")
     with pytest.raises(CannotAskError, match=r"^\. cannot be written"):
-        preview.save(Path(), "five")
+        save(Path(), "five")
     assert {left.name for left in tmp_path.iterdir()} == {"page", "link", "pipe"}
 
 
@@ -320,13 +320,13 @@ def test_what_cannot_be_kept_costs_a_word(
 ) -> None:
     (tmp_path / history.FOLDER).write_text("in the way")
     monkeypatch.chdir(tmp_path)
-    run = main._keep("lab", [ROUND_TRIP])
+    run = history.remember("lab", [ROUND_TRIP])
     assert run.checks == (ROUND_TRIP,)
     assert "the result is not kept for `fortress report`" in capsys.readouterr().err
 
 
 def test_a_terminal_is_not_filled_with_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(main, "_is_terminal", lambda: True)
+    monkeypatch.setattr("fortress.cli.verbs.report.is_terminal", lambda: True)
     done = CliRunner().invoke(main.app, ["report", "--stack", "lab"])
     assert (done.exit_code, done.stdout) == (2, "")
     assert done.stderr == "fortress: refusing to print HTML to a terminal; use -o FILE, or -o - to print it anyway\n"

@@ -117,7 +117,12 @@ def test_country_and_operator_of_each_site_are_shown(text: str) -> None:
 
 def test_a_program_gets_the_sites_too() -> None:
     found = json.loads(report.as_json(example_report.facts()))
-    assert found["sites"]["oslo"] == {"operator": "The cloud of oslo", "country": "NO", "sovereign": True}
+    assert found["sites"]["oslo"] == {
+        "operator": "The cloud of oslo",
+        "country": "NO",
+        "sovereign": True,
+        "parent_country": None,
+    }
 
 
 @pytest.mark.parametrize("missing", [("edge",), ("database",), ("mesh", "database", "edge")])

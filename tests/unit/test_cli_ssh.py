@@ -19,6 +19,8 @@ from fortress.cli.hosts import ssh
 from fortress.cli.hosts.ssh import Credentials, HostKeyError, Login, LoginError, SshError, connect, prepare
 from fortress.host_keys import fingerprint
 from tests.doubles.ssh_server import Behaviour, SshServer, public, silent_server, ssh_server, write_key
+from tests.ports import closed_port
+from tests.ssh_agent import ssh_agent
 
 # `ssh-keygen -lf` of this very key says 256 SHA256:QeUnTrouBmpEbOzPCDHSRj8VwcbEbl5tZAQdReLQ3AA (ED25519).
 KNOWN_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAiVsiiBPU/zORI5dCoHhcmCpTWmHszAGbxjHtFoOiN/"
@@ -123,8 +125,7 @@ def test_a_silent_host_is_given_up_in_time(key: tuple[Path, str]) -> None:
 
 
 def test_a_closed_port_says_so(key: tuple[Path, str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = closed_port()
     with pytest.raises(SshError, match=rf"^does not answer on 127\.0\.0\.1:{port} \(connection refused\)$"):
         connect(Login("fra-1", "127.0.0.1", port, "ops", KNOWN_KEY), prepare(key[0], {}), 5)
 
@@ -183,8 +184,7 @@ def test_through_a_bastion_whose_key_is_pinned_too(server: SshServer, key: tuple
 
 
 def test_a_bastion_that_reaches_nobody_is_named(key: tuple[Path, str]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
+    port = closed_port()
     access = prepare(key[0], {})
     with ssh_server(Behaviour((key[1],), forwards=True)) as jump:
         bastion = connect(target(jump, name="the bastion"), access, 5)
@@ -195,16 +195,8 @@ def test_a_bastion_that_reaches_nobody_is_named(key: tuple[Path, str]) -> None:
 @pytest.fixture
 def agent(tmp_path: Path) -> Iterator[str]:
     """A real ssh-agent without keys."""
-    path = tmp_path / "agent"
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", path], stdout=subprocess.DEVNULL)
-    deadline = time.monotonic() + 10
-    with socket.socket(socket.AF_UNIX) as probe:
-        while probe.connect_ex(str(path)):
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-    yield str(path)
-    process.terminate()
-    process.wait(5)
+    with ssh_agent(tmp_path / "agent") as path:
+        yield str(path)
 
 
 def test_the_agent_opens_hosts(

@@ -13,7 +13,7 @@ from fortress.cli.base.errors import CannotAskError
 from fortress.cli.engine import outputs as stack
 from fortress.cli.engine import run as engine
 from fortress.cli.engine.state import SECRET as MARK
-from fortress.facts import StackOutputs
+from fortress.facts import VERSION, StackOutputs
 from fortress.limits import Limits
 from tests.doubles.standing_fortress import exported
 
@@ -143,11 +143,14 @@ def test_an_output_that_was_written_before_there_were_versions_is_read_where_it_
         (outputs(version="3"), r"another version of this program \(version: "),
         ({"fortress": "none"}, r"another version of this program \(fortress: "),
         (
-            outputs(version=4, mesh=None),
+            outputs(version=VERSION + 1, mesh=None),
             r"^output 'fortress' of stack 'lab' was written by a newer version of this program "
-            r"\(version 4; this one reads 3\); update data-fortress$",
+            rf"\(version {VERSION + 1}; this one reads {VERSION}\); update data-fortress$",
         ),
-        (outputs(version=4.0), r"newer version of this program \(version 4; this one reads 3\)"),
+        (
+            outputs(version=float(VERSION + 1)),
+            rf"newer version of this program \(version {VERSION + 1}; this one reads {VERSION}\)",
+        ),
         ({}, "^stack 'lab' has no output"),
     ],
 )

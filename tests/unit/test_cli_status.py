@@ -95,6 +95,27 @@ def test_an_answer_that_is_none(answer: str) -> None:
         status.read(answer)
 
 
+@pytest.mark.parametrize(
+    ("line", "wanted"),
+    [
+        ("", None),
+        ("role primary\n", ("ok", "primary", "")),
+        ("role copy\n", ("ok", "copy", "")),
+        ("role none b does not answer\n", ("fail", "none", "b does not answer")),
+        ("role Traceback: of something\n", ("fail", "Traceback:", "of something")),
+    ],
+)
+def test_a_server_of_several_says_its_role(fortress: Fortress, line: str, wanted: tuple[str, str, str] | None) -> None:
+    answer = status.read(line + WELL)
+    found = status.role_of("fra-1", answer.role)
+    assert [(check.status, check.value, check.detail) for check in found] == ([wanted] if wanted else [])
+    facts = parse(fortress.facts)
+    every = [check for name in facts.hosts for check in status.judge(facts, name, answer)]
+    shown = status.as_table(facts, "lab", [*every, *found], terminal=False, width=120)
+    assert ("b does not answer" in shown) == ("b does not answer" in line)
+    assert (wanted is not None and wanted[0] == "ok") == any(word in shown for word in ("primary", "copy"))
+
+
 def test_a_host_says_it_itself(tmp_path: Path) -> None:
     """The script, run for real beside push.sh: its records are where units and pushes are known from."""
     machine = PushHost(tmp_path / "host")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fortress import activation, firewall, push
@@ -50,6 +50,8 @@ class PushedHost:
     """Interface to the URN of the command that starts it."""
     gates: dict[str, str] = field(default_factory=dict)
     """Unit to the URN of the command that waits until it is healthy."""
+    accounts: list[str] = field(default_factory=list)
+    """URNs of the commands that make the database's accounts, and end their old passwords."""
 
     def file(self, path: str) -> File | None:
         return next((file for file in self.files if file.path == path), None)
@@ -92,22 +94,32 @@ def _add(found: dict[str, PushedHost], machines: Mapping[str, str], resource: Re
     inputs = resource.get("inputs") or {}
     create = plain(inputs.get("create"))[0]
     stdin, secret = plain(inputs.get("stdin"))
-    command = push.parse(create) if isinstance(create, str) else None  # a host that is gone has no text
-    if command is None or command.machine not in machines:
-        return
-    name, urn, noted = machines[command.machine], resource["urn"], push.without_note(create)[1]
-    host = found[name]
+    if not isinstance(create, str) or (machine := push.machine_of(create)) not in machines:
+        return  # a host that is gone has no text
+    name, urn, note = machines[machine], resource["urn"], push.without_note(create)[1]
+    parts = push.parts(create, stdin if isinstance(stdin, str) else None)
+    for command, sent in parts:
+        # Of several files, those that it names were found to differ.
+        noted = note if len(parts) == 1 or not isinstance(command, push.Put) or push.notes(note, command.path) else ""
+        _add_part(found[name], File(name, urn, "", "0755", "root:root", "", secret, noted=noted), command, sent)
+
+
+def _add_part(host: PushedHost, file: File, command: push.Command, stdin: str | None) -> None:
+    """One thing that a resource does; `file` says what all files of that resource have in common."""
+    urn = file.urn
     match command:
-        case push.Put(path, mode=octal, owner=owner, apply=apply, unit=unit) if isinstance(stdin, str):
-            mode, text = f"{int(octal, 8):04o}", push.received(stdin)
+        case push.Put(path, mode=octal, owner=owner, apply=apply, unit=unit) if stdin is not None:
+            put = replace(file, path=path, mode=f"{int(octal, 8):04o}", owner=owner, text=push.received(stdin))
             enables = "systemctl -q enable " in (apply or "")
             gated = activation.gated_unit(apply or "") or unit
-            host.files.append(File(name, urn, path, mode, owner, text, secret, unit, enables, gated, noted=noted))
-        case push.Install() if isinstance(stdin, str):
+            host.files.append(replace(put, unit=unit, enables=enables, gated=gated))
+        case push.Install() if stdin is not None:
             for path, text in push.installed(stdin).items():
-                host.files.append(File(name, urn, path, "0755", "root:root", text, secret, by_push=False, noted=noted))
+                host.files.append(replace(file, path=path, text=text, by_push=False))
         case push.Confirm(path):
             host.confirms[path] = urn
+        case push.Run() if command.begins(push.ENSURE_ACCESS) or command.begins(push.RETIRE_PASSWORDS):
+            host.accounts.append(urn)
         case push.Run(command=[*start, interface]) if tuple(start) == push.START_TUNNEL:
             host.tunnels[interface] = urn
         case push.Run(command=[*start, unit]) if command.begins(push.HEALTH_GATE):

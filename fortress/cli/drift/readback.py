@@ -10,11 +10,12 @@ import shlex
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from fortress import firewall, haproxy, mariadb, push, records, wireguard
+from fortress import access, firewall, galera, haproxy, mariadb, push, records, wireguard
 from fortress.cli.base.errors import GARBLED, printable
 from fortress.cli.base.lines import lines
 from fortress.cli.base.masking import masked
 from fortress.cli.base.result import Result
+from fortress.cli.check import accounts
 from fortress.cli.check.check import Check, Status
 from fortress.cli.check.kinds import Kind
 from fortress.cli.drift.pushed import File, PushedHost
@@ -152,6 +153,7 @@ class _Visit:
         yield from self._firewall()
         yield from self._peers()
         yield from self._variables()
+        yield from self._accounts()
         yield from self._in_force()
 
     def _run(self, command: Sequence[str], text: str = "") -> Result:
@@ -268,6 +270,7 @@ class _Visit:
             f"[ -s {wireguard.KEY_PATH} ] || echo keyless; wg show {INTERFACE} dump | "
             "awk 'NR == 1 { print \"port\", $3; next } { print $1, $4, $NF }'"
             f' && echo mtu "$(cat /sys/class/net/{INTERFACE}/mtu)"'
+            f" && ip -o -4 address show dev {INTERFACE} | awk '{{ print \"address\", $4 }}'"
         )
         result = self._run(["sh", "-c", question])
         if why := not_asked(result, self.name):
@@ -289,11 +292,14 @@ class _Visit:
             yield Finding(check, urns=(self.wanted.tunnels[INTERFACE],))
             return
         check = check.judge(not diff, "differs" if diff else "as pushed", "the tunnel differs" if diff else "")
-        yield self._again(check, self.wanted.file(wireguard.MTU_PATH), diff)
+        # The address is the interface's own, and comes back with it; all else goes in while it is up.
+        moved = any(line[1:].startswith("address ") for line in diff)
+        yield self._again(check, self.wanted.file(wireguard.CONFIG_PATH if moved else wireguard.MTU_PATH), diff)
 
     def _in_force(self) -> Iterator[Finding]:
         """What only the thing itself can say: whether a file is what it runs by, now and after its next start."""
-        for what, path in (("haproxy", haproxy.CONFIG_PATH), ("sysctl", firewall.FORWARDING)):
+        units = [("workload", f"/etc/systemd/system/{unit}.service") for unit in self.wanted.gates]
+        for what, path in (("haproxy", haproxy.CONFIG_PATH), ("sysctl", firewall.FORWARDING), *units):
             file = self.wanted.file(path)
             if file is None:
                 continue
@@ -330,11 +336,25 @@ class _Visit:
             yield Finding(check.unknown(not_asked(result, self.name) or result.stderr or "mariadb failed"))
             return
         diff = variables(file.text, result.stdout)
+        if diff and self._ask("mariadb", mariadb.CONFIG_PATH).status == 0:
+            diff = ()  # the server has other words for the same values
         wrong = [line.split()[1] for line in diff if line.startswith("+ ")]
         check = check.judge(
             not diff, "differ" if diff else "as pushed", f"set by hand: {', '.join(wrong)}" if diff else ""
         )
         yield self._unless_overruled(self._again(check, file, diff), "mariadb", mariadb.CONFIG_PATH)
+
+    def _accounts(self) -> Iterator[Finding]:
+        if self.wanted.file(access.PATH) is None:
+            return
+        check = Check(Kind.DATABASE_ACCOUNTS, self.name, limit="as set")
+        result = self._run(accounts.QUESTION)
+        if why := not_asked(result, self.name):
+            yield Finding(check.unknown(why))
+            return
+        check, differing = accounts.judge(check, result)
+        urns = tuple(self.wanted.accounts) if differing else ()
+        yield Finding(check, tuple(f"+ {each}" for each in differing), urns)
 
 
 def answers(text: str, paths: Sequence[str]) -> Answer:
@@ -503,13 +523,14 @@ def _joined(tables: Mapping[str, str]) -> str:
 
 
 def tunnel(wanted: PushedHost, guests: Iterable[str] = ()) -> str:
-    """Port, MTU and peers as the pushed files say, those of this stack and of `guests`, a line each."""
+    """Address, port, MTU and peers as the pushed files say, those of this stack and of `guests`, a line each."""
     own = wanted.file(wireguard.CONFIG_PATH)
     mtu = wanted.file(wireguard.MTU_PATH)
     texts = [*(file.text for file in wanted.under(wireguard.PARTS_FOLDER, ".conf")), *guests]
     lines = [f"peer {_peer(text)}" for text in texts if text]
-    if own and (port := _value(own.text, "ListenPort")):
-        lines.append(f"port {port}")
+    for key, name in (("Address", "address"), ("ListenPort", "port")):
+        if own and (value := _value(own.text, key)):
+            lines.append(f"{name} {value}")
     if mtu and (number := _value(mtu.text, "mtu")):
         lines.append(f"mtu {number}")
     return "".join(f"{line}\n" for line in sorted(lines))
@@ -530,7 +551,7 @@ def live_tunnel(text: str) -> str:
     lines = []
     for line in text.splitlines():
         words = line.split()
-        if words[:1] in (["port"], ["mtu"]):
+        if words[:1] in (["address"], ["port"], ["mtu"]):
             lines.append(line)
         elif len(words) == 3:
             lines.append(f"peer {words[0]} {','.join(sorted(words[1].split(',')))} keepalive {words[2]}")
@@ -547,10 +568,25 @@ def variables(config: str, shown: str) -> tuple[str, ...]:
             continue
         found = live.get(key.replace("-", "_"))
         # log_bin takes a name, and says ON.
+        value = value[1:-1] if value[:1] == value[-1:] == '"' else value
         if found is None or _same(value, found) or (key == "log_bin" and found == "ON"):
             continue
+        if key == "optimizer_switch" and set(value.split(",")) <= set(found.split(",")):
+            continue  # the server shows all of them
         if key == "ignore_db_dirs" and found == f"{value},{BINLOG_CACHE}":
             continue
+        if key == "wsrep_sst_auth":
+            continue  # a member shows no login
+        if key == "wsrep_provider_options":
+            # It shows all that Galera has.
+            all_shown = galera.read_options(found)
+            wanted = galera.read_options(value)
+            value, found = (
+                "; ".join(f"{name}={given[name]}" for name in wanted if wanted[name] != all_shown.get(name))
+                for given in (wanted, {**dict.fromkeys(wanted, ""), **all_shown})
+            )
+            if not value:
+                continue
         diff += [f"- {key} = {value}", f"+ {key} = {found}"]
     return tuple(diff)
 
@@ -562,6 +598,8 @@ def _same(one: str, other: str) -> bool:
 def _normal(value: str) -> str:
     if size := re.fullmatch(r"(\d+)([KMGT])", value.upper()):
         return str(int(size[1]) * _SIZES[size[2]])
+    if re.fullmatch(r"-?\d+\.\d+", value):  # with as many places as the server likes
+        return f"{float(value):g}"
     return _SWITCHES.get(value.upper(), value)
 
 

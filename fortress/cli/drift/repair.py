@@ -57,20 +57,25 @@ def with_findings(exported: Mapping[str, Any], findings: Iterable[Finding]) -> d
 
 def _say(values: dict[str, Any], finding: Finding, urn: str) -> None:
     file = finding.file if finding.file and finding.file.urn == urn else None
-    if file and isinstance(values.get("stdin"), str) and finding.text is not None:
-        if file.by_push:
-            values["stdin"] = push.exact(finding.text)
-        elif file.path == push.PUSH:
-            values["stdin"] = finding.text
-    if not isinstance(line := values.get("create"), str):
+    line, stdin = values.get("create"), values.get("stdin")
+    if file and file.path == push.PUSH and isinstance(stdin, str) and finding.text is not None:
+        values["stdin"] = finding.text
+    if not isinstance(line, str):
         return
-    command = push.parse(line)
-    if file and isinstance(command, push.Put) and finding.standing:
+    noted = push.without_note(line)[1].split("; ")
+    if file and file.by_push and isinstance(stdin, str):
+        line, values["stdin"] = push.with_file(line, stdin, file.path, lambda put, sent: _found(put, sent, finding))
+    # Whatever it was, the command differs now from what the program wants. Of several files it says all that differ.
+    others = [each for each in noted if each and not each.startswith(f"{finding.check.name}: ")]
+    values["create"] = push.with_note(line, "; ".join([*others, _note(finding)]))
+
+
+def _found(put: push.Put, sent: str, finding: Finding) -> tuple[push.Put, str]:
+    if finding.standing:
         _, mode, owner = finding.standing.split(",")
-        if (mode, owner) != (file.mode, file.owner):
-            line = push.with_command(line, replace(command, mode=mode, owner=owner))
-    # Whatever it was, the command differs now from what the program wants.
-    values["create"] = push.with_note(line, _note(finding))
+        if finding.file and (mode, owner) != (finding.file.mode, finding.file.owner):
+            put = replace(put, mode=mode, owner=owner)
+    return put, sent if finding.text is None else push.exact(finding.text)
 
 
 def _note(finding: Finding) -> str:

@@ -104,8 +104,17 @@ def export(stack: str, *options: str) -> dict[str, Any]:
     Raises:
         CannotAskError: there is no engine, or it cannot give the state.
     """
+    return read_export(run("stack", "export", *options, stack=stack), stack)
+
+
+def read_export(text: str, stack: str) -> dict[str, Any]:
+    """The state in what `pulumi stack export` printed.
+
+    Raises:
+        CannotAskError: it is none, or that of a stack that is not up.
+    """
     try:
-        found = json.loads(run("stack", "export", *options, stack=stack))
+        found = json.loads(text)
     except ValueError:
         raise CannotAskError("`pulumi stack export` did not print JSON") from None
     if not isinstance(found, dict):

@@ -14,7 +14,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -225,6 +225,36 @@ class Session:
                 raise EOFError("the command ended without a status")
         answer = _after_mark(stdout)
         return Result(status, answer.decode(errors="replace"), stderr.decode(errors="replace"))
+
+    def follow(self, command: str, hear: Callable[[str], None], *, text: str = "", silence: float) -> Result:
+        """Run a command that tells how far it is, a line each, to whoever `hear`s; it may take any time.
+
+        `text` is its standard input, `silence` the longest time in seconds between two lines. The result's standard
+        output is empty.
+
+        Raises:
+            SshError: the host falls silent.
+        """
+        with contextlib.closing(self._open()) as channel:
+            channel.settimeout(silence)
+            try:
+                channel.exec_command(f"{_SAY_MARK}; {command}")
+                channel.sendall(text.encode())
+                channel.shutdown_write()
+                marked = False
+                for line in channel.makefile("rb"):
+                    if marked:
+                        hear(line.decode(errors="replace"))
+                    marked = marked or line == _MARK
+                stderr = _bounded(channel.makefile_stderr("rb"))
+                status = channel.recv_exit_status()
+            except TimeoutError:
+                raise SshError(f"said nothing for {silence:.0f} s") from None
+            except (paramiko.SSHException, OSError, EOFError) as error:
+                raise SshError(f"the connection broke ({_why(error)})") from None
+        if status == -1:
+            raise SshError("the connection broke (the command ended without a status)")
+        return Result(status, "", stderr.decode(errors="replace"))
 
     def lines(self, command: str, count: int) -> Iterator[bytes]:
         """Run a command that answers each line it is sent with one line, `count` times.

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from fortress import push
 from fortress.activation import Effect
+from fortress.cli.base.markdown import block, code, fenced, fitting, fold, tag_code
 from fortress.cli.base.masking import SECRET
 from fortress.cli.preview.files import (
     HostOutlook,
@@ -28,17 +29,24 @@ from fortress.cli.preview.files import (
 )
 from fortress.cli.preview.forge import LIMITS, Forge
 from fortress.cli.preview.happens import sentences
-from fortress.cli.preview.markdown import block, code, fenced, fitting, fold, tag_code
 from fortress.cli.preview.plan import ANOTHER_MACHINE, UNKNOWN, Change, Plan
+from fortress.cli.preview.registered import changes
+
+RULES_SAY = "sovereignty: "
+"""What a line of the engine's begins with that a rule says (components/rules.py)."""
 
 LONGEST_FILE = 8
 """A file may take at most the comment's size divided by this."""
 LONGEST_HOST = 5
 """The same for the files of a host that is new or removed."""
+LONGEST_RULES = 12
+"""The same for what the rules of sovereignty say."""
 LONGEST_ERRORS = 4
 """The same for the engine's errors, so that the risks are always shown beside them."""
 LONGEST_RISKS = 3
 """The same for the list of risks, and for what happens; a line of risks takes a sixth of the shortest comment."""
+LONGEST_RECORD = 6
+"""The same for the changes of the record of processing."""
 SAYING_WHAT_IS_CUT = 2500
 """Bytes reserved for it: eight names of 80, and the stack's of 200 characters."""
 AROUND_THE_REPORT = 1200
@@ -84,9 +92,11 @@ def render(stack: str, plan: Plan, forge: Forge = Forge.GITHUB) -> str:
         marker(stack),
         f"## Preview of {code(stack)}: {_headline(plan)}\n",
         *_risks(plan, limit // LONGEST_RISKS),
+        *_record(plan, limit // LONGEST_RECORD),
         *_errors(plan, limit // LONGEST_ERRORS),
+        *_sovereignty(plan, limit // LONGEST_RULES),
         *_happens(seen, limit // LONGEST_RISKS),
-        *_tally(plan),
+        *_tally(seen.plan),
     ]
     parts: list[Part] = []
     if plan.changing:
@@ -104,7 +114,7 @@ def _headline(plan: Plan) -> str:
     if plan.status or plan.errors:
         return "`pulumi up` would fail"
     if not plan.changing:
-        return "nothing changes"
+        return "only the record of processing changes" if changes(*plan.registered) else "nothing changes"
     going = [change for change in plan.risks if change.goes or change.moves or change.rebuilt]
     return f"data is at risk in {_number(len(going), 'place')}" if going else _counted(plan)
 
@@ -130,6 +140,28 @@ def _risks(plan: Plan, longest: int) -> list[str]:
     if len(plan.risks) > len(lines):
         lines.append(f"- and {len(plan.risks) - len(lines)} more, in the full report")
     return ["### ⚠️ Data at risk\n", *lines, ""]
+
+
+def _record(plan: Plan, longest: int) -> list[str]:
+    """What changes in the record of processing, as many sentences as fit."""
+    found = [f"- {said}" for said in changes(*plan.registered, code)]
+    lines = list(found)
+    while sum(len(line.encode()) + 1 for line in lines) > longest:
+        lines.pop()
+    if len(lines) < len(found):
+        lines.append(f"- and {len(found) - len(lines)} more, with `--json`")
+    return ["### The record of processing\n", *lines, ""] if lines else []
+
+
+def _sovereignty(plan: Plan, longest: int) -> list[str]:
+    """What the rules say, a line each, as many as fit; what stops the run is among the errors."""
+    said = [text.removeprefix(RULES_SAY) for text in (*plan.warnings, *plan.notes) if text.startswith(RULES_SAY)]
+    lines = [f"- {code(text, 600)}" for text in said[:LISTED]]
+    while sum(len(line.encode()) + 1 for line in lines) > longest:
+        lines.pop()
+    if len(lines) < len(said):
+        lines.append(f"- and {len(said) - len(lines)} more; `fortress audit` lists them once the stack is up")
+    return ["### Sovereignty\n", *lines, ""] if lines else []
 
 
 def _happens(seen: Outlook, longest: int) -> list[str]:
@@ -395,7 +427,7 @@ def _others(plan: Plan) -> list[Part]:
 
 
 def _notes(plan: Plan) -> list[Part]:
-    said = [*plan.warnings, *plan.notes]
+    said = [text for text in (*plan.warnings, *plan.notes) if not text.startswith(RULES_SAY)]
     if not said:
         return []
     title = "Other engine output"

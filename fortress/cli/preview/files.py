@@ -9,11 +9,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
-from fortress import push
+from fortress import mariadb, push, server_variables
 from fortress.activation import WORDS, Activation, Effect, leaves_services, of_command
 from fortress.cli.base.lines import lines
 from fortress.cli.engine.state import HOST
 from fortress.cli.preview.certificates import readable
+from fortress.cli.preview.parts import apart
 from fortress.cli.preview.plan import UNKNOWN, Change, Plan
 
 KERNEL = "sysctl"
@@ -79,6 +80,8 @@ class Outlook:
         found = _activation(change, again=self.asked_again(change))
         if found.effect is Effect.UNKNOWN and change.op == "update" and change.host in self.remade:
             found = of_command(str(change.before.get("create", "")))
+        if found.effect is Effect.RESTARTS and _taken_while_it_runs(change):
+            return Activation(Effect.TAKES, found.service)
         acts = found.effect in (Effect.RELOADS, Effect.RESTARTS) and found.service not in ("", KERNEL)
         if acts and change.op != "delete" and (change.host, found.service) not in self.running:
             return Activation(Effect.STARTS, found.service)
@@ -102,7 +105,8 @@ class Outlook:
 
 
 def outlook(plan: Plan) -> Outlook:
-    """What follows from a plan."""
+    """What follows from a plan, whose resources with several files are seen as one change a file."""
+    plan = replace(plan, changes=apart(plan.changes))
     stages = _stages(plan)
     remade = frozenset(change.host for change in plan.changes if change.is_machine and change.op == "replace")
     running = {
@@ -167,6 +171,16 @@ def _count(host: HostOutlook, change: Change, seen: Outlook) -> None:
         host.untold += 1
     elif found.service:
         host.services[found.service] = max(host.services.get(found.service, Effect.UNTOUCHED), found.effect)
+
+
+def _taken_while_it_runs(change: Change) -> bool:
+    """Whether only variables change in MariaDB's file that it takes while it runs."""
+    if file_of(change) != mariadb.CONFIG_PATH or change.op != "update" or not _same_command(change):
+        return False
+    before, after = (str(state.get("stdin", "")) for state in (change.before, change.after))
+    if not (before.endswith(push.END) and after.endswith(push.END)):  # not known yet
+        return False
+    return not server_variables.need_restart(server_variables.changed(before, after))
 
 
 # --- one file ---------------------------------------------------------------------------------------------------------

@@ -6,15 +6,14 @@ from collections.abc import Iterable, Iterator
 
 from fortress import haproxy, push
 from fortress.activation import WORDS, Effect
+from fortress.cli.base.markdown import code
 from fortress.cli.base.masking import SECRET
 from fortress.cli.preview.files import Outlook, Stage, file_of, is_file, joined, same_file
-from fortress.cli.preview.markdown import code
 from fortress.cli.preview.plan import UNKNOWN, Change
 
 MOST_NAMES = 12
 """Names that a sentence lists."""
 
-_ACCOUNT = push.script("mariadb-access", "ensure")
 _EDGE = "haproxy"
 _DATABASE = "mariadb"
 _REMARKS = {
@@ -85,8 +84,9 @@ def _services(seen: Outlook) -> Iterator[str]:
 
 
 def _reloads(seen: Outlook) -> Iterator[str]:
-    for hosts, services in _grouped(seen, Effect.RELOADS):
-        yield f"{_all(services)} {_verb(Effect.RELOADS, services)} on {_hosts(seen, hosts)}."
+    for effect in (Effect.RELOADS, Effect.TAKES):
+        for hosts, services in _grouped(seen, effect):
+            yield f"{_all(services)} {_verb(effect, services)} on {_hosts(seen, hosts)}."
 
 
 def _grouped(seen: Outlook, effect: Effect) -> list[tuple[tuple[str, ...], list[str]]]:
@@ -167,7 +167,7 @@ def _secrets(seen: Outlook) -> Iterator[str]:
         if change.op != "update" or change.after.get("stdin") != SECRET:
             continue
         command = push.parse(str(change.after.get("create", "")))
-        is_account = isinstance(command, push.Run) and command.begins(_ACCOUNT)
+        is_account = isinstance(command, push.Run) and command.begins(push.ENSURE_ACCESS)
         if change.differing == ("connection",):
             same = True
         elif "stdin" not in change.differing:

@@ -10,8 +10,11 @@ from typing import Any
 from fortress import push
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.base.masking import masked
-from fortress.cli.engine.state import COMMAND, DATABASE, State, host_of, name_of, parents, type_of
+from fortress.cli.engine.project import project_folder
+from fortress.cli.engine.state import COMMAND, DATABASE, STACK, State, host_of, name_of, parents, type_of
+from fortress.cli.preview.registered import in_settings, in_state
 from fortress.machine import incarnation
+from fortress.sovereignty.declared import Declared
 
 UNKNOWN = "[unknown]"
 
@@ -159,6 +162,8 @@ class Plan:
     """The engine's exit status."""
     counts: Mapping[str, int] = field(default_factory=dict)
     """Number of resources per `op`."""
+    registered: tuple[Declared | None, Declared | None] = (None, None)
+    """The register and the places that it is about, before and after, as far as they are known."""
 
     @property
     def changing(self) -> tuple[Change, ...]:
@@ -220,7 +225,12 @@ def parse(said: Any, status: int) -> Plan:
         # A program that cannot even start reports it at severity info.
         said_besides = "\n".join(spoken["info"]) or "the program ended with an error and no message"
         errors, spoken["info"] = (said_besides,), []
-    return Plan(changes, errors, tuple(spoken["warning"]), tuple(spoken["info"]), status, counts)
+    stack = next((step for step in steps if type_of(step["urn"]) == STACK), {})
+    registered = (
+        in_state((stack.get("oldState") or {}).get("outputs") or {}),
+        in_settings(said.get("config") or {}, project_folder()),
+    )
+    return Plan(changes, errors, tuple(spoken["warning"]), tuple(spoken["info"]), status, counts, registered)
 
 
 def _change(urn: str, steps: list[dict[str, Any]], host: str, databases: set[str]) -> Change:

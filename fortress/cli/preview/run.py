@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import json
-import os
-from pathlib import Path
 
 from fortress.cli.base.errors import CannotAskError
 from fortress.cli.check import show
 from fortress.cli.check.check import Check, Status
 from fortress.cli.check.kinds import Kind
 from fortress.cli.engine import run as engine
-from fortress.cli.preview import comment, files, plan
+from fortress.cli.preview import comment, files, plan, registered
 from fortress.cli.preview.forge import Forge
 
 LONGEST_S = 1800.0
@@ -43,34 +40,6 @@ def render(stack: str, found: plan.Plan, forge: Forge, *, as_object: bool = Fals
     """The comment, or the JSON object that includes it."""
     text = comment.render(stack, found, forge)
     return as_json(stack, found, text) if as_object else text
-
-
-def save(file: Path, text: str) -> None:
-    """Write it to a file atomically.
-
-    Raises:
-        CannotAskError: that fails.
-    """
-    try:
-        if file.exists() and not file.is_file():  # a pipe or a device cannot be replaced by a file
-            file.write_text(text, encoding="utf-8")
-        else:
-            target = Path(os.path.realpath(file))
-            if target.is_symlink():  # of links that lead to each other, which Path.resolve tells until Python 3.12 only
-                raise OSError(errno.ELOOP, os.strerror(errno.ELOOP))
-            _put(target, text)
-    except OSError as error:
-        raise CannotAskError(f"{file} cannot be written: {error.strerror}") from None
-
-
-def _put(file: Path, text: str) -> None:
-    beside = file.with_name(f".{file.name}.{os.getpid()}")
-    try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(file)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
 
 
 def unasked(stack: str, error: str) -> str:
@@ -106,5 +75,6 @@ def _more(found: plan.Plan, text: str) -> dict[str, object]:
             }
             for one in found.changing
         ],
+        "record": registered.changes(*found.registered),
         "comment": text,
     }

@@ -20,6 +20,7 @@ BOX_WIDTH, BOX_HEIGHT = 178, 66
 GAP = 168
 STUB = 72
 """Length of a line's straight part beside a worker: room for its labels, and no other line passes."""
+NOTE_HEIGHT = 16
 BETWEEN_BOXES = 22
 BEND = 14
 """Radius of a line's bends."""
@@ -63,6 +64,8 @@ class Spot:
     name: str
     site: str
     role: str
+    note: str = ""
+    """A line more in its box."""
 
 
 @dataclass(frozen=True)
@@ -127,7 +130,8 @@ def lay_out(places: Sequence[Spot], links: Sequence[Link], edge: str | None) -> 
         others.setdefault((link.target, roles[link.source]), []).append(link.source)
     busiest = {name: max(len(others.get((name, role), ())) for role in ROLES) for name in roles}
     # A box is as high as the lines on its busier side need.
-    heights = {name: max(BOX_HEIGHT, PORT * (count + 1)) for name, count in busiest.items()}
+    least = {place.name: BOX_HEIGHT + (NOTE_HEIGHT if place.note else 0) for place in places}
+    heights = {name: max(least[name], PORT * (count + 1)) for name, count in busiest.items()}
     lanes: dict[str, Box] = {}
     hosts: dict[str, Box] = {}
     top = 0.0

@@ -18,11 +18,13 @@ from fortress.cli.check.check import Check, Status
 from fortress.cli.check.history import PastRun
 from fortress.cli.check.kinds import Kind
 from fortress.cli.report import plots
+from fortress.cli.report.custody import NO_REGISTER, Custody, custody
 from fortress.cli.report.drawing import shortened
 from fortress.cli.report.pairs import WORST, between_sites, draw, link, pairs, worst
 from fortress.cli.report.plots import Plot
 from fortress.cli.report.up import Up, last_up
 from fortress.facts import StackOutputs
+from fortress.sovereignty.record.words import CLASSES, SHORT_CLASSES
 from fortress.text import render_page
 
 CERTIFICATES = (Kind.DATABASE_CERTIFICATE, Kind.EDGE_CERTIFICATE, Kind.CERTIFICATE)
@@ -51,6 +53,7 @@ class ReportData:
     up: Up | None = None
     no_up: str = ""
     """Why nothing is known of the last `up`."""
+    custody: Custody = NO_REGISTER
 
     @cached_property
     def past(self) -> dict[tuple[str, str], list[tuple[float, Check]]]:
@@ -78,7 +81,18 @@ def collect(
     except CannotAskError as error:
         no_up = str(error)
     run = runs[-1]
-    return ReportData(stack, time.time(), run.when, outputs, run.checks, tuple(looked), tuple(runs), up, no_up)
+    return ReportData(
+        stack,
+        time.time(),
+        run.when,
+        outputs,
+        run.checks,
+        tuple(looked),
+        tuple(runs),
+        up,
+        no_up,
+        custody(exported, stack),
+    )
 
 
 # --- the page ---------------------------------------------------------------------------------------------------------
@@ -264,12 +278,15 @@ def as_html(facts: ReportData) -> str:
         program=program,
         style_hash=_hash(style),
         program_hash=_hash(program),
-        drawing=draw(facts.outputs, found),
+        drawing=draw(facts.outputs, found, facts.custody),
         pairs=found,
         between=between_sites(facts.outputs, found),
         slugs=names,
         groups=grouped(facts),
         by_host=by_host,
+        custody=facts.custody,
+        data_words=CLASSES,
+        short_words=SHORT_CLASSES,
         looked={(check.host, str(check.kind)): check for check in facts.looked},
         reasons=reasons(facts.checks),
         counts={status: sum(check.status is status for check in facts.checks) for status in Status},
@@ -316,10 +333,19 @@ def as_json(facts: ReportData) -> str:
         "measured": facts.measured,
         "looked": [check.as_json() for check in facts.looked],
         "hosts": {
-            name: {"site": host.site, "role": host.role, "mesh_address": host.mesh_address, "address": host.address}
+            name: {
+                "site": host.site,
+                "role": host.role,
+                "mesh_address": host.mesh_address,
+                "address": host.address,
+                "keeps": facts.custody.kept.get(name),
+            }
             for name, host in facts.outputs.hosts.items()
         },
-        "sites": {name: site.model_dump() for name, site in facts.outputs.sites.items()},
+        "sites": {
+            name: {**site.model_dump(), "parent_country": facts.custody.parents.get(name)}
+            for name, site in facts.outputs.sites.items()
+        },
         "links": [
             {
                 "source": each.source,
@@ -327,6 +353,7 @@ def as_json(facts: ReportData) -> str:
                 "tunnel": each.tunnel and str(each.tunnel),
                 "flow": each.flow and str(each.flow),
                 "said": each.said,
+                "data_class": facts.custody.passing.get((each.source, each.target)),
             }
             for each in (link(pair) for pair in pairs(facts.outputs, facts.checks))
         ],

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from fortress.cli.check import show
 from fortress.cli.check.check import Check, Status
 from fortress.cli.check.kinds import Kind
+from fortress.cli.report.custody import NO_REGISTER, Custody
 from fortress.cli.report.drawing import Drawing, Link, Spot, lay_out
 from fortress.facts import StackOutputs
 
@@ -96,11 +97,12 @@ def link(pair: Pair) -> Link:
     return Link(pair.source, pair.target, ". ".join(said), tunnel, flow, above, below)
 
 
-def draw(outputs: StackOutputs, found: Sequence[Pair]) -> Drawing:
+def draw(outputs: StackOutputs, found: Sequence[Pair], custody: Custody = NO_REGISTER) -> Drawing:
     """The diagram of a running fortress."""
     # A host without a service stands where workers do.
     places = [
-        Spot(name, host.site, "worker" if host.role == "host" else host.role) for name, host in outputs.hosts.items()
+        Spot(name, host.site, "worker" if host.role == "host" else host.role, custody.kept.get(name, ""))
+        for name, host in outputs.hosts.items()
     ]
     return lay_out(places, [link(pair) for pair in found], outputs.edge.host if outputs.edge else None)
 

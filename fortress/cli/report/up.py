@@ -117,10 +117,10 @@ def _touched(exported: Any, began: float, ended: float | None) -> tuple[Touched,
             continue
         host = host_of(urn, states)
         create = str((resource.get("inputs") or {}).get("create", ""))
-        command = push.parse(create) if type_of(urn) == COMMAND else None
-        path = command.path if isinstance(command, push.Push) else ""
-        kind = "files" if path else "resources" if of_cloud(resource) else "commands"
-        found.setdefault(host, {}).setdefault(kind, []).append(path or name_of(urn))
+        does = push.parts(create, None) if type_of(urn) == COMMAND else []
+        paths = [path for command, _ in does for path in push.paths(command)]
+        kind = "files" if paths else "resources" if of_cloud(resource) else "commands"
+        found.setdefault(host, {}).setdefault(kind, []).extend(paths or [name_of(urn)])
     return tuple(
         Touched(host, **{kind: tuple(sorted(names)) for kind, names in kinds.items()})
         for host, kinds in sorted(found.items(), key=lambda each: (not each[0], each[0]))

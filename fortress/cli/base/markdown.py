@@ -81,3 +81,9 @@ def fold(summary: str, body: str) -> str:
 
 def _longest_run(text: str) -> int:
     return max((len(run) for run in re.findall("`+", text)), default=0)
+
+
+def prose(text: str) -> str:
+    """Text as words of a paragraph or a table's cell: nothing in it is markup, a line or the end of a cell."""
+    line = " ".join(visible(text).replace("\t", " ").split("\n"))
+    return re.sub(r"([\\`*_\[\]<>|~$&#])", r"\\\1", line)
