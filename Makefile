@@ -9,7 +9,7 @@ pip_install := $(venv)/pip install --quiet --disable-pip-version-check
 # Where it is set, each run would compile all that it imports, which takes longer than a preview.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup lab lab-down pulumi record picture test test-fast bench docs check format hooks requirements audit release
+.PHONY: help setup lab lab-down pulumi record picture test test-fast bench policy docs check format hooks requirements audit release
 
 help: ## show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -54,7 +54,7 @@ record: setup ## record the state of a lab stack for tests/engine/test_upgrade.p
 picture: setup ## make docs/report.png, the report of the fortress in the lab, which must be up
 	@$(venv)/python -m tests.picture
 
-# Two processes have a lab each and mostly wait, two go through the rest: tests/parallel.py. Without -n all is done in one.
+# Three processes have a lab each and mostly wait, one goes through the rest: tests/parallel.py. Without -n all is done in one.
 test: setup ## run every test, in labs of its own that are removed afterwards
 	@$(venv)/python -m pytest -n 4
 
@@ -66,7 +66,14 @@ bench: setup ## measure beside Ansible and pyinfra, in a lab of its own: BENCH="
 	@mkdir -p build
 	@$(venv)/python -m bench $(BENCH) --json build/bench.json || [ $$? -eq 1 ]
 
-docs: setup ## generate docs/settings.md, docs/checks.md and docs/stack.schema.json from the code
+policy: policy/.venv/ready ## set up the environment of the policy pack, policy/README.md
+
+policy/.venv/ready: policy/requirements.txt .venv/ready
+	@$(PYTHON) -m venv --without-pip policy/.venv
+	@$(venv)/uv --no-config pip install --quiet --require-hashes --python policy/.venv -r policy/requirements.txt
+	@touch $@
+
+docs: setup ## generate docs/settings.md, checks.md, rules.md and stack.schema.json from the code
 	@$(venv)/python -m docs.reference
 
 # Of new files too: git commit looks at what is added, this at all that git does not ignore.
@@ -83,7 +90,7 @@ format: .venv/ready ## reformat the Python files
 
 # uv resolves for every platform at once and keeps what is pinned; --no-config: nobody's own index or options get in.
 requirements: .venv/ready ## pin requirements*.in with hashes and keep other pins; update: UPGRADE=--upgrade
-	@for name in requirements requirements-dev bench/requirements; do $(venv)/uv --no-config pip compile --quiet $(UPGRADE) --universal \
+	@for name in requirements requirements-dev bench/requirements policy/requirements; do $(venv)/uv --no-config pip compile --quiet $(UPGRADE) --universal \
 		--python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links --no-annotate \
 		--custom-compile-command 'make requirements' --output-file $$name.txt $$name.in || exit 1; done
 

@@ -8,7 +8,7 @@ import collections.abc
 import inspect
 import types
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import (
     Annotated,
@@ -56,6 +56,19 @@ def check(component: str, name: str, *facts: Facts[Any]) -> None:
     _refuse(
         line for each in facts for line in explain.check(each.model, _known(each), _place(component, name, each.paths))
     )
+
+
+def once_known(component: str, name: str, facts: Facts[Any], fact: str) -> Any:
+    """One of the facts; if it is an Output, one that fails as `check` does, before anything uses it."""
+    value = facts.values[fact]
+    if not _comes_later(value):
+        return value
+
+    def look(known: Any) -> Any:
+        check(component, name, replace(facts, values={**facts.values, fact: known}))
+        return known
+
+    return pulumi.Output.from_input(value).apply(look)
 
 
 def build(component: str, name: str, facts: Facts[M]) -> M:

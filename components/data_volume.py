@@ -25,6 +25,8 @@ class OpenStackVolumeArgs(TypedDict):
     """Volume type of the cloud, its default when not given."""
     availability_zone: NotRequired[str | None]
     """The cloud's choice when not given."""
+    data_class: NotRequired[str | None]
+    """What somebody who reads it has, written into its metadata as `data-class`; nothing is written when not given."""
     instance_id: pulumi.Input[str]
     """The instance that it is attached to: the host's."""
 
@@ -93,6 +95,7 @@ def mount(
             size=size_gb,
             volume_type=made.get("type"),
             availability_zone=made.get("availability_zone"),
+            metadata=cloud.class_metadata(made.get("data_class")) or None,
             enable_online_resize=True,
             opts=pulumi.ResourceOptions.merge(opts, pulumi.ResourceOptions(protect=keep_data)),
         )

@@ -1,16 +1,17 @@
 """A worker: a workload that reaches the fortress through the tunnel, on a host that may be thrown away."""
 
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
-from pulumi_command import remote
 
-from fortress import activation, firewall, push, wireguard, workload
+from fortress import activation, firewall, mariadb, push, replication, wireguard, workload
 
 from .checking import Facts, arguments, build, check, wrong
-from .host_file import put, put_fragment
+from .database_client import put_listener
+from .host_file import FileToPut, fragment_file, packages, put_together
 from .remote import Member, Target, after, child_options, command, serving, version, with_depends_on
 
 
@@ -49,7 +50,10 @@ class DatabaseArgs(TypedDict):
     user: str
     """Account."""
     ca_pem: pulumi.Input[str]
-    """A `DataFortress`'s `ca_pem`."""
+    """A `DataFortress`'s `ca_pem`; of several servers all of them, one behind the other."""
+    servers: NotRequired[Mapping[str, str] | None]
+    """Where it has several servers with the same data: host's name to address in the mesh. The workload then connects
+    to a proxy on its own host, which leads to the one that takes the writes."""
 
 
 class EphemeralWorkerArgs(TypedDict):
@@ -87,7 +91,13 @@ class EphemeralWorker(pulumi.ComponentResource):
         if (database is None) != (password is None):
             raise wrong("EphemeralWorker", name, "database", "give it together with database_password, or neither")
         reach = _reach(args)
-        place = [Facts(workload.Database, database, {"": "database"})] if database else []
+        place: list[Facts[Any]] = []
+        if database is not None:
+            plain = {key: value for key, value in database.items() if key != "servers"}
+            place.append(Facts(workload.Database, plain, {"": "database"}))
+            if servers := database.get("servers"):
+                known = {"me": next(iter(servers)), "servers": servers, "network": "0.0.0.0/0"}
+                place.append(Facts(replication.Servers, known, {"": "database"}))
         check("EphemeralWorker", name, Facts(workload.WorkloadFiles, work, {"": "workload"}), reach, *place)
         rule = build("EphemeralWorker", name, reach)
         super().__init__("fortress:index:EphemeralWorker", name, {}, opts)
@@ -95,67 +105,57 @@ class EphemeralWorker(pulumi.ComponentResource):
         late = serving(target, *args.get("waits_for", []))
         options = child_options(self, opts)
         folder = _folder(args)
-        packages = command(
-            f"{name}-packages",
-            target,
-            lambda machine: push.Packages(machine=machine, names=("python3", *work.get("packages", []))).render(),
-            options,
+        gated = partial(
+            FileToPut,
+            apply=activation.restart_at_the_gate(work["name"]),
+            remove_apply=activation.restart_if_enabled(work["name"]),
         )
-
-        def read_by_unit(
-            file: str,
-            path: str,
-            content: pulumi.Input[str],
-            mode: str = "0644",
-            send: Callable[[str], str] = push.content,
-        ) -> remote.Command:
-            return put(
-                file,
-                late,
-                path,
-                content,
-                options,
-                mode=mode,
-                apply=activation.restart_at_the_gate(work["name"]),
-                remove_apply=activation.restart_if_enabled(work["name"]),
-                send=send,
-            )
-
-        files = [
-            # By the whole path: two files may have the same last part.
-            read_by_unit(f"{name}{path}", path, content, send=send)
-            for given, send in ((work.get("files"), push.exact), (work.get("binary_files"), push.in_base64))
-            for path, content in (given or {}).items()
-        ]
+        secrets = []
         if database is not None and password is not None:
-            files += [
-                read_by_unit(f"{name}-database-ca.pem", f"{folder}/database-ca.pem", database["ca_pem"]),
-                read_by_unit(
-                    f"{name}-database-password",
-                    f"{folder}/database-password",
-                    pulumi.Output.secret(password),
-                    mode="0400",
-                ),
+            # Together, though one is no secret: both come from the database, and neither is known before it stands.
+            secrets = [
+                put_together(
+                    f"{name}-credentials",
+                    late,
+                    [
+                        gated(f"{folder}/database-ca.pem", database["ca_pem"]),
+                        gated(f"{folder}/database-password", pulumi.Output.secret(password), mode="0400"),
+                    ],
+                    options,
+                )
             ]
-        opened = put_fragment(
-            f"{name}-firewall",
-            late,
-            f"30-{work['name']}.nft",
-            firewall.Fragment(title="The workload, for the edge.", rules=[rule]),
-            options,
-        )
-        service = pulumi.Output.all(database["address"] if database else None, work.get("environment", {})).apply(
+        ways: list[pulumi.Resource] = []
+        if database is not None and (servers := database.get("servers")):
+            ways.append(put_listener(name, target, late, servers, database["ca_pem"], options))
+        place_of_database = database["address"] if database else None
+        if ways:
+            place_of_database = mariadb.CLIENT_ADDRESS
+        service = pulumi.Output.all(place_of_database, work.get("environment", {})).apply(
             lambda known: workload.render(build("EphemeralWorker", name, _unit(args, *known)))
         )
-        unit = put(
-            f"{name}-{work['name']}.service",
+        unit = put_together(
+            f"{name}-files",
             late,
-            f"/etc/systemd/system/{work['name']}.service",
-            service,
-            with_depends_on(options, packages, *files),
-            apply=activation.enable_and_restart_gated(work["name"]),
-            remove_apply=f"systemctl -q disable --now {shlex.quote(work['name'])}; systemctl daemon-reload",
-            unit=work["name"],
+            [
+                fragment_file(
+                    f"30-{work['name']}.nft",
+                    firewall.Fragment(title="The workload, for the edge.", rules=[rule]),
+                ),
+                *(
+                    gated(path, content, send=send)
+                    for given, send in ((work.get("files"), push.exact), (work.get("binary_files"), push.in_base64))
+                    for path, content in (given or {}).items()
+                ),
+                FileToPut(
+                    f"/etc/systemd/system/{work['name']}.service",
+                    service,
+                    apply=activation.enable_and_restart_gated(work["name"]),
+                    remove_apply=f"systemctl -q disable --now {shlex.quote(work['name'])}; systemctl daemon-reload",
+                    unit=work["name"],
+                ),
+            ],
+            with_depends_on(options, *secrets, *ways),
+            first=[packages("python3", *work.get("packages", []))],
         )
         url = f"http://{host['mesh_address']}:{rule.port}{work['health']}"
         limit = str(work.get("healthy_within_s") or 60)
@@ -163,10 +163,10 @@ class EphemeralWorker(pulumi.ComponentResource):
             f"{name}-healthy",
             late,
             lambda machine: push.for_machine(machine, *push.HEALTH_GATE, url, limit, work["name"]),
-            with_depends_on(options, unit, opened),
+            with_depends_on(options, unit),
             # The command does not read it. No two puts answer alike, so each is followed by the gate, also one that
             # brings back what stood before a release that failed there.
-            stdin=pulumi.Output.unsecret(pulumi.Output.all(*(each.stdout for each in (unit, *files)))).apply(
+            stdin=pulumi.Output.unsecret(pulumi.Output.all(*(each.stdout for each in (unit, *secrets)))).apply(
                 lambda answers: version("workload", *answers)
             ),
         )

@@ -7,16 +7,18 @@ from typing import Any, TypedDict
 
 import pulumi
 
-from fortress import explain, haproxy, mariadb
+from fortress import explain, galera, haproxy, mariadb
 from fortress.facts import OUTPUT, VERSION, StackOutputs
 from fortress.host import SitePlan
 from fortress.limits import Limits
 from fortress.wireguard import Flow
 
 from .data_fortress import DataFortress
+from .database_replica import bundle
 from .ephemeral_worker import EphemeralWorker
 from .haproxy_edge import HAProxyEdge
 from .host import Host
+from .host_exporters import HostExporters
 from .remote import Bastion
 from .wireguard_mesh import WireGuardMesh
 
@@ -37,8 +39,10 @@ def export_facts(
     mesh: WireGuardMesh | None = None,
     *,
     database: DataFortress | None = None,
+    copies: Iterable[DataFortress] = (),
     workers: Iterable[EphemeralWorker] = (),
     edge: HAProxyEdge | None = None,
+    exporters: Iterable[HostExporters] = (),
     guests: Iterable[str] = (),
     sites: Mapping[str, SiteArgs] | None = None,
     limits: Mapping[str, Any] | None = None,
@@ -49,8 +53,10 @@ def export_facts(
         hosts: all hosts of the stack. One that is gone is left out.
         mesh: the mesh between them. Without one, nothing of it is checked.
         database: the database, if there is one.
+        copies: the other servers of the same data; each of them and `database` may take the writes.
         workers: the workers, if there are any.
         edge: the edge, if there is one.
+        exporters: those of metrics, of any hosts. The edge tells of its own.
         guests: names of the edge's servers that come and go without this stack, so that nobody checks them.
         sites: who runs the machines of a site, and where they are; for all sites of the hosts, or for none.
         limits: those that differ from the defaults of `fortress.limits.Limits`, by their names there.
@@ -65,8 +71,10 @@ def export_facts(
             every,
             mesh,
             database,
+            list(copies),
             list(workers),
             edge,
+            list(exporters),
             set(guests),
             _sites(every, sites or {}),
             _limits(every, sites or {}, limits or {}),
@@ -78,8 +86,10 @@ def facts(
     hosts: Sequence[Host],
     mesh: WireGuardMesh | None,
     database: DataFortress | None,
+    copies: Sequence[DataFortress],
     workers: Sequence[EphemeralWorker],
     edge: HAProxyEdge | None,
+    exporters: Sequence[HostExporters],
     guests: set[str],
     sites: Mapping[str, SitePlan],
     limits: Limits,
@@ -89,24 +99,33 @@ def facts(
     Raises:
         ValueError: hosts are behind different bastions, or it is no `StackOutputs`.
     """
+    databases = [*([database] if database else []), *copies]
     standing = {host.member["name"] for host in hosts if not host.member["gone"]}
     absent = guests | {host.member["name"] for host in hosts} - standing
     found: dict[str, Any] = {
         "version": VERSION,
         "sites": {name: site.model_dump(include=set(SitePlan.model_fields)) for name, site in sites.items()},
         "hosts": {
-            host.member["name"]: _host(host, mesh, database, workers, edge)
+            host.member["name"]: {
+                **_host(host, mesh, databases, workers, edge),
+                "exporters": _exporters(host, exporters, edge),
+            }
             for host in hosts
             if host.member["name"] in standing
         },
         "flows": [
             flow.model_dump()
             for flow in (mesh.flows if mesh else ())
-            if _to_be_tried(flow, standing, database, workers, edge)
+            if _to_be_tried(flow, standing, databases, workers, edge)
         ],
         "mesh": mesh and {"network": next((host.mesh_network for host in hosts), ""), **mesh.facts},
         "database": database
-        and {**database.facts, "clients": [worker.host for worker in workers if worker.uses_database]},
+        and {
+            **database.facts,
+            **_servers(databases, standing),
+            **{key: each.facts[key] for each in databases for key in ("backup",) if key in each.facts},
+            "clients": [worker.host for worker in workers if worker.uses_database],
+        },
         "edge": edge
         and {
             **edge.facts,
@@ -126,7 +145,7 @@ def facts(
 def _host(
     host: Host,
     mesh: WireGuardMesh | None,
-    database: DataFortress | None,
+    databases: Sequence[DataFortress],
     workers: Sequence[EphemeralWorker],
     edge: HAProxyEdge | None,
 ) -> dict[str, Any]:
@@ -134,11 +153,12 @@ def _host(
     name = member["name"]
     is_edge = edge is not None and name == edge.host
     roles = {
-        "database": database is not None and name == database.host,
+        "database": any(name == database.host for database in databases),
         "edge": is_edge,
         "worker": any(name == worker.host for worker in workers),
         "host": True,
     }
+    open_tcp = [member["port"], *((haproxy.HTTP_PORT, haproxy.HTTPS_PORT) if is_edge else ())]
     return {
         "address": host.address,
         "port": member["port"],
@@ -149,14 +169,28 @@ def _host(
         "site": member["site"],
         "role": next(role for role, has in roles.items() if has),
         "peers": mesh.peers(name) if mesh else [],
-        "open_tcp": [member["port"], *((haproxy.HTTP_PORT, haproxy.HTTPS_PORT) if is_edge else ())],
+        "egress": "closed" if host.closed else "open",
+        "open_tcp": open_tcp,
+        "listens": [
+            *(
+                f"tcp/{port}"
+                for port in dict.fromkeys([*open_tcp, *(each.port for each in workers if each.host == name)])
+            ),
+            f"udp/{host.mesh_port}",
+        ],
     }
+
+
+def _exporters(host: Host, exporters: Sequence[HostExporters], edge: HAProxyEdge | None) -> dict[str, int]:
+    name = host.member["name"]
+    found = {key: port for each in exporters if each.host == name for key, port in each.facts.items()}
+    return found | (edge.exporters if edge is not None and edge.host == name else {})
 
 
 def _to_be_tried(
     flow: Flow,
     standing: set[str],
-    database: DataFortress | None,
+    databases: Sequence[DataFortress],
     workers: Sequence[EphemeralWorker],
     edge: HAProxyEdge | None,
 ) -> bool:
@@ -166,10 +200,22 @@ def _to_be_tried(
     if flow.protocol != "tcp":
         return True
     clients = [worker.host for worker in workers if worker.uses_database]
-    if database and flow.destination == database.host and flow.port == mariadb.PORT and flow.source in clients:
+    hosts = [database.host for database in databases]
+    if flow.destination in hosts and flow.port == mariadb.PORT and flow.source in clients:
         return False
+    if flow.destination in hosts and flow.port in (galera.MISSING_PORT, galera.STATE_PORT):
+        return False  # it listens there while it receives data
     servers = [(worker.host, worker.port) for worker in workers]
     return not (edge and flow.source == edge.host and (flow.destination, flow.port) in servers)
+
+
+def _servers(databases: Sequence[DataFortress], standing: set[str]) -> dict[str, Any]:
+    """What several servers of the same data have beside the facts of one."""
+    if not any(database.copies for database in databases):
+        return {"servers": {}}
+    servers = {each.host: each.facts["address"] for each in databases if each.host in standing}
+    known = {each.host: each.ca_pem for each in databases if each.host in standing}
+    return {"servers": servers, "ca_pem": bundle(known)}
 
 
 def _bastion(hosts: Sequence[Host]) -> Bastion | None:
@@ -203,7 +249,10 @@ def _limits(hosts: Sequence[Host], sites: Iterable[str], limits: Mapping[str, An
     """
     found = explain.build(Limits, limits, explain.Place("export_facts: ", {"": "limits"}))
     known = sorted({host.member["site"] for host in hosts}.union(sites))
-    if wrong := found.pairs_problem(known):
+    names = [host.member["name"] for host in hosts]
+    # A worker's name has its generation, which its setting does not have.
+    settings = [name.rpartition(".")[0] or name for name in names]
+    if wrong := found.pairs_problem(known) or found.listeners_problem(known, {*names, *settings}):
         raise ValueError(f"export_facts: limits.{wrong}")
     return found
 

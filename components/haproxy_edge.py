@@ -1,14 +1,15 @@
 """The edge: HAProxy in front of the workers of two sites."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NotRequired, TypedDict
 
 import pulumi
 
-from fortress import activation, firewall, haproxy, push
+from fortress import activation, firewall, haproxy, monitoring, push, wireguard
 
 from .checking import Facts, arguments, build, wrong
-from .host_file import free, put, put_fragment
+from .host_file import FileToPut, fragment_file, free, packages, put, put_together, script
 from .remote import Member, Target, child_options, command, serving, version, with_depends_on
 
 PACKAGES = ("haproxy", "openssl", "python3")
@@ -66,6 +67,10 @@ class HAProxyEdgeArgs(TypedDict):
     """The site that answers."""
     overflow: NotRequired[BackendArgs]
     """The site that answers when the primary has no live server, or no room; there is none when not given."""
+    home_paths: NotRequired[list[str]]
+    """Beginnings of paths of requests that never go to `overflow`, none when not given."""
+    home_methods: NotRequired[list[str]]
+    """Methods of such requests, none when not given."""
     checks: NotRequired[ChecksArgs]
     """How a dead server is found; the defaults of `fortress.haproxy.Checks` when not given."""
     tls: NotRequired[TlsArgs | None]
@@ -88,6 +93,8 @@ class HAProxyEdgeArgs(TypedDict):
     """Seconds for which browsers use HTTPS only; when not given, a year with `tls` and nothing without."""
     answers_within_s: NotRequired[int]
     """Seconds for a server to answer through the edge after a change, 30 when not given; 0 asks nobody."""
+    scrapers: NotRequired[Sequence[str]]
+    """Addresses in the mesh of those who may ask for its metrics; nobody when not given."""
     private_key: NotRequired[pulumi.Input[str] | None]
     """SSH private key; the SSH agent's when not given."""
 
@@ -112,28 +119,23 @@ class HAProxyEdge(pulumi.ComponentResource):
 
         # Before the package, whose installation starts HAProxy. One that runs already is not restarted, which would end
         # its connections: `fortress verify` says that it has no sandbox until it is.
-        drop_in = put(
-            f"{name}-sandbox",
-            target,
-            haproxy.DROP_IN_PATH,
-            haproxy.drop_in(),
-            options,
+        prepare = partial(
+            put,
+            target=target,
+            path=haproxy.DROP_IN_PATH,
+            content=haproxy.drop_in(),
+            opts=options,
             check=free("haproxy", haproxy.CONFIG_PATH, adopt=host.get("adopt", False)),
             apply="systemctl daemon-reload",
         )
-        packages = command(
-            f"{name}-packages",
-            target,
-            lambda machine: push.Packages(machine=machine, names=PACKAGES).render(),
-            with_depends_on(options, drop_in),
-        )
         if tls := args.get("tls"):
+            prepared = prepare(f"{name}-sandbox", then=[packages(*PACKAGES)])
             certificate = put(
                 f"{name}-certificate",
                 target,
                 edge.certificate,
                 pulumi.Output.secret(pulumi.Output.concat(tls["certificate"], "\n", tls["key"])),
-                with_depends_on(options, packages),
+                with_depends_on(options, prepared),
                 mode="0600",
                 check=f'{push.LIBRARY}/edge-certificate check "$1"',
                 apply=activation.reload_if_enabled("haproxy"),
@@ -141,64 +143,57 @@ class HAProxyEdge(pulumi.ComponentResource):
             )
         else:
             wanted = haproxy.certificate_arguments(edge.certificate, edge.server_name, edge.other_names)
-            certificate = command(
+            certificate = prepare(
                 f"{name}-certificate",
-                target,
-                lambda machine: push.for_machine(machine, *push.script("edge-certificate", *wanted)),
-                with_depends_on(options, packages),
-                delete=lambda machine: push.for_machine(machine, "rm", "-f", edge.certificate),
+                then=[packages(*PACKAGES), script(*push.script("edge-certificate", *wanted))],
+                before_removal=[script("rm", "-f", edge.certificate)],
             )
         config = pulumi.Output.all(primary["servers"], overflow["servers"]).apply(
             lambda servers: haproxy.render(_edge(name, args, *servers))
         )
-        served = put(
-            f"{name}-haproxy.cfg",
+        served = put_together(
+            f"{name}-files",
             serving(target),
-            haproxy.CONFIG_PATH,
-            config,
+            [
+                fragment_file(
+                    "40-edge.nft",
+                    firewall.Fragment(
+                        title="The edge, for everyone.",
+                        rules=[
+                            firewall.AcceptRule(port=haproxy.HTTP_PORT, comment="HTTP"),
+                            firewall.AcceptRule(port=haproxy.HTTPS_PORT, comment="HTTPS"),
+                            *_metrics_rules(name, args),
+                        ],
+                    ),
+                ),
+                FileToPut(
+                    haproxy.CONFIG_PATH,
+                    config,
+                    mode="0640",
+                    owner="root:haproxy",
+                    check=f"{push.in_force('haproxy-next', haproxy.CONFIG_PATH)} && haproxy -c -f {push.PUT_FILE}",
+                    apply=f"{activation.enable_and_reload('haproxy')} && {push.in_force('haproxy', push.PUT_FILE)}",
+                    remove_apply="systemctl -q disable --now haproxy",
+                    unit="haproxy",
+                ),
+            ],
             with_depends_on(options, certificate),
-            mode="0640",
-            owner="root:haproxy",
-            check=f"{push.in_force('haproxy-next', haproxy.CONFIG_PATH)} && haproxy -c -f {push.PUT_FILE}",
-            apply=f"{activation.enable_and_reload('haproxy')} && {push.in_force('haproxy', push.PUT_FILE)}",
-            remove_apply="systemctl -q disable --now haproxy",
-            unit="haproxy",
         )
         # The engine deletes after all updates: a worker that leaves is ended only when nothing is under way to it.
-        drained = command(
+        waits = [push.script("haproxy-drain", str(DRAIN_S))]
+        if edge.answers_within_s:
+            waits.append(push.script("edge-answers", *haproxy.answers_arguments(edge)))
+        command(
             f"{name}-drained",
             target,
-            lambda machine: push.for_machine(machine, *push.script("haproxy-drain", str(DRAIN_S))),
+            lambda machine: push.steps(*(push.Run(machine=machine, command=words) for words in waits)).render(),
             with_depends_on(options, served),
-            # The command does not read it: each change of the configuration is waited for.
-            stdin=config.apply(lambda text: version("haproxy.cfg", text)),
-        )
-        opened = put_fragment(
-            f"{name}-firewall",
-            target,
-            "40-edge.nft",
-            firewall.Fragment(
-                title="The edge, for everyone.",
-                rules=[
-                    firewall.AcceptRule(port=haproxy.HTTP_PORT, comment="HTTP"),
-                    firewall.AcceptRule(port=haproxy.HTTPS_PORT, comment="HTTPS"),
-                ],
+            # The commands do not read it. No two puts answer alike, so each is followed by them, also one that brings
+            # back what stood before a configuration for which nobody answered.
+            stdin=pulumi.Output.all(served.stdout, tls["certificate"] if tls else "").apply(
+                lambda known: version("edge", *known)
             ),
-            options,
         )
-        if edge.answers_within_s:
-            command(
-                f"{name}-answers",
-                target,
-                lambda machine: push.for_machine(
-                    machine, *push.script("edge-answers", *haproxy.answers_arguments(edge))
-                ),
-                with_depends_on(options, drained, opened),
-                # The command does not read it: whatever is new in HAProxy is asked for.
-                stdin=pulumi.Output.all(drained.stdout, tls["certificate"] if tls else "").apply(
-                    lambda known: version("edge", *known)
-                ),
-            )
         self.url = pulumi.Output.from_input(host["address"]).apply(lambda address: f"https://{_in_url(address)}")
         self.host = host["name"]
         """Name of its host."""
@@ -206,6 +201,7 @@ class HAProxyEdge(pulumi.ComponentResource):
             "host": self.host,
             "url": self.url,
             "server_name": edge.server_name,
+            "other_names": list(edge.other_names),
             "health_path": edge.health_path,
             "stats_socket": edge.stats_socket,
             "backends": {each["site"]: each["servers"] for each in (primary, overflow) if each is not _NOWHERE},
@@ -213,6 +209,8 @@ class HAProxyEdge(pulumi.ComponentResource):
             "refused_ms": haproxy.detection_bound_ms(edge.checks, black_hole=False),
         }
         """Its part of the output `fortress`, as `fortress.facts.EdgeFacts` has it."""
+        self.exporters = {monitoring.HAPROXY: monitoring.PORTS[monitoring.HAPROXY]} if edge.metrics else {}
+        """What it adds to `fortress.facts.HostFacts.exporters` of its host."""
         self.register_outputs({"url": self.url})
 
 
@@ -240,14 +238,38 @@ def _edge(name: str, args: HAProxyEdgeArgs, primary: Mapping[str, str], overflow
         "overflow": {**args.get("overflow", _NOWHERE), "servers": overflow},
         "timeouts": {wait: value for wait, value in timeouts.items() if value is not None},
         "other_names": tuple(args.get("other_names", ())),
+        "home_paths": tuple(args.get("home_paths", ())),
+        "home_methods": tuple(args.get("home_methods", ())),
         "maxconn": args.get("maxconn"),
         "client_maxconn": args.get("client_maxconn"),
         "hsts_s": haproxy.HSTS_S if args.get("hsts_s") is None and args.get("tls") else args.get("hsts_s"),
         "checks": args.get("checks"),
         "health_path": args.get("health_path"),
         "answers_within_s": args.get("answers_within_s"),
+        "metrics": monitoring.haproxy_address(args["host"]["mesh_address"]) if args.get("scrapers") else None,
     }
     return build("HAProxyEdge", name, Facts(haproxy.Edge, facts, _PATHS))
+
+
+def _metrics_rules(name: str, args: HAProxyEdgeArgs) -> list[firewall.AcceptRule]:
+    """Who may ask for its metrics.
+
+    Raises:
+        ValueError: an address is wrong; the message names it.
+    """
+    scrapers = list(args.get("scrapers", ()))
+    if not scrapers:
+        return []
+    values = {"address": args["host"]["mesh_address"], "scrapers": scrapers}
+    facts = build("HAProxyEdge", name, Facts(monitoring.Exporters, values, {"address": "host.mesh_address"}))
+    return [
+        firewall.AcceptRule(
+            port=monitoring.PORTS[monitoring.HAPROXY],
+            comment="metrics",
+            sources=facts.scrapers,
+            interface=wireguard.INTERFACE,
+        )
+    ]
 
 
 def _plain(servers: Mapping[str, pulumi.Input[str]]) -> dict[str, str]:

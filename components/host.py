@@ -15,16 +15,29 @@ from fortress.host import HostPlan
 from fortress.machine import Incarnation
 
 from .aws_machine import AwsMachine, AwsMachineArgs
-from .checking import Facts, arguments, build, check, facts_of, wrong
-from .host_file import confirm, free, put
+from .checking import Facts, arguments, build, check, facts_of, once_known, wrong
+from .host_file import free, put
 from .openstack_machine import OpenStackMachine, OpenStackMachineArgs
-from .remote import Bastion, Member, Target, child_options, command, question, stack_name, with_depends_on
+from .remote import Bastion, Member, Target, applied, child_options, command, question, stack_name, with_depends_on
 
 PACKAGES = ("nftables", "wireguard-tools")
 GATE_DIALS = 30
 """Attempts of the readiness gate: a machine that is booting refuses the first ones."""
 FIREWALL_CONFIRM_S = 45
 """Seconds within which a new connection must succeed, or the firewall before this one comes back."""
+
+
+class EgressTargetArgs(TypedDict):
+    """Where a host whose egress is closed may open connections to."""
+
+    address: NotRequired[str | None]
+    """Address or range, such as 198.51.100.7/32; anywhere when not given, and then by root alone."""
+    port: int
+    """Its port."""
+    protocol: NotRequired[str]
+    """`tcp` or `udp`; tcp when not given."""
+    comment: str
+    """What it is needed for, in a line."""
 
 
 class HostArgs(TypedDict):
@@ -64,6 +77,11 @@ class HostArgs(TypedDict):
     """The machine is lost: nothing contacts it any more, and its removal does not either."""
     firewall_tables: NotRequired[Sequence[str]]
     """nftables tables that another tool maintains on it, such as `ip nat`; any other is refused at first contact."""
+    egress: NotRequired[Sequence[EgressTargetArgs] | None]
+    """Where it may open connections to beyond what every host needs, so that it lets nothing else out; anywhere when
+    not given. Packages, names, time and the tunnel stay open."""
+    packages: NotRequired[Sequence[str]]
+    """Debian packages that services on it need, installed with its own."""
     adopt: NotRequired[bool]
     """Take the machine as it is: from another stack, which must then `forget` it, and with a firewall, an HAProxy or
     databases that no stack made. Refused when not given."""
@@ -89,19 +107,20 @@ class Host(pulumi.ComponentResource):
 
     def __init__(self, name: str, args: HostArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = arguments("Host", name, HostArgs, args)
-        check("Host", name, facts_of(HostPlan, args, name=name))
+        plan = facts_of(HostPlan, args, name=name)
+        check("Host", name, plan)
         _check_origin(name, args)
         super().__init__("fortress:index:Host", name, {}, opts)
         options = child_options(self, opts)
         port = args.get("port", 22)
-        made, existing = _made(name, args, options), args.get("address")
+        made, existing = _made(name, args, options), once_known("Host", name, plan, "address")
         address: pulumi.Input[str]
         machine_id: pulumi.Input[str]
         if made:
             address, machine_id = made.address, made.machine_id
         elif existing is not None:
             address, machine_id = existing, str(Incarnation(name, args.get("incarnation", 1)))
-        given_key = args.get("host_key")
+        given_key = once_known("Host", name, plan, "host_key")
         host_key = (
             pulumi.Output.from_input(given_key)
             if given_key is not None
@@ -128,46 +147,54 @@ class Host(pulumi.ComponentResource):
             member["host_urn"] = self.urn
         target: Target = {"member": member, "private_key": args.get("private_key")}
 
+        rules = _rules(name, args, port)
+        tables = args.get("firewall_tables", ())
+        adopt, stack = bool(args.get("adopt", False)), stack_name()
+
+        def first(machine: str) -> str:
+            base = push.Put(
+                firewall.BASE,
+                machine=machine,
+                resource=f"{name}-push",
+                stack=stack,
+                adopt=adopt,
+                mode="0755",
+                # A tunnel of the host's own may be the way in: nothing changes before it is known that there is none.
+                check=(
+                    f"{push.LIBRARY}/wireguard free {wireguard.INTERFACE}"
+                    f" && {free('nftables', firewall.BASE, *tables, adopt=adopt)}"
+                    f" && nft -c -f {push.PUT_FILE}"
+                ),
+                apply=f"{firewall.APPLY} && systemctl -q enable nftables",
+                confirm_s=FIREWALL_CONFIRM_S,
+            )
+            return push.steps(
+                push.Install(machine=machine, stack=stack, adopt=adopt),
+                push.Packages(machine=machine, names=(*PACKAGES, *args.get("packages", ()))),
+                base,
+                # A host that is refused keeps nothing of ours; one that has files of ours keeps what they need.
+                undo=push.Uninstall(machine=machine, stack=stack),
+            ).render()
+
+        def last(machine: str) -> str:
+            # Stopping the unit flushes every table of the host, so only where none is left.
+            closing = (
+                "nft delete table inet fortress; systemctl -q disable nftables; "
+                '[ -n "$(nft list ruleset)" ] || systemctl stop nftables'
+            )
+            return push.steps(
+                push.Remove(firewall.BASE, machine=machine, resource=f"{name}-push", stack=stack, apply=closing),
+                push.Uninstall(machine=machine, stack=stack),
+            ).render()
+
         pushed = command(
             f"{name}-push",
             target,
-            lambda machine: push.Install(machine=machine, stack=stack_name(), adopt=args.get("adopt", False)).render(),
+            first,
             options,
-            delete=lambda machine: push.Uninstall(machine=machine, stack=stack_name()).render(),
-            stdin=push.content(text.push_script()),
+            delete=last,
+            stdin=applied(rules, lambda known: push.content(text.push_script()) + push.content(known)),
             dials=GATE_DIALS,
-        )
-        packages = command(
-            f"{name}-packages",
-            target,
-            lambda machine: push.Packages(machine=machine, names=PACKAGES).render(),
-            with_depends_on(options, pushed),
-        )
-        rules = _rules(name, args["operators"], port)
-        tables = args.get("firewall_tables", ())
-        guarded = put(
-            f"{name}-firewall",
-            target,
-            firewall.BASE,
-            rules,
-            with_depends_on(options, packages),
-            mode="0755",
-            # A tunnel of the host's own may be the way in: nothing changes before it is known that there is none.
-            check=(
-                f"{push.LIBRARY}/wireguard free {wireguard.INTERFACE}"
-                f" && {free('nftables', firewall.BASE, *tables, adopt=args.get('adopt', False))}"
-                ' && nft -c -f "$1"'
-            ),
-            apply=f"{firewall.APPLY} && systemctl -q enable nftables",
-            # Stopping the unit flushes every table of the host, so only where none is left.
-            remove_apply=(
-                "nft delete table inet fortress; systemctl -q disable nftables; "
-                '[ -n "$(nft list ruleset)" ] || systemctl stop nftables'
-            ),
-            confirm_s=FIREWALL_CONFIRM_S,
-        )
-        confirmed = confirm(
-            f"{name}-firewall-confirmed", target, firewall.BASE, rules, with_depends_on(options, guarded)
         )
         interface = put(
             f"{name}-wg0.conf",
@@ -178,11 +205,12 @@ class Host(pulumi.ComponentResource):
                 IPv4Network(args["mesh_network"]),
                 args.get("mesh_port", wireguard.PORT),
             ),
-            with_depends_on(options, confirmed),
+            with_depends_on(options, pushed),
             mode="0600",
             apply=f"{push.LIBRARY}/wireguard reload {wireguard.INTERFACE}",
             remove_before=f"{push.LIBRARY}/wireguard end {wireguard.INTERFACE}",
             remove_apply="true",
+            confirms=(firewall.BASE, rules),
         )
         key = question(
             f"{name}-key",
@@ -221,6 +249,10 @@ class Host(pulumi.ComponentResource):
         }
         self.mesh_network = args["mesh_network"]
         """The mesh's network."""
+        self.mesh_port = args.get("mesh_port", wireguard.PORT)
+        """UDP port of WireGuard."""
+        self.closed = args.get("egress") is not None
+        """Whether it lets nothing out but what it needs."""
         self.register_outputs(
             {
                 "address": self.address,
@@ -257,11 +289,17 @@ def _made(name: str, args: HostArgs, opts: pulumi.ResourceOptions) -> OpenStackM
     return None
 
 
-def _ssh(operators: Sequence[pulumi.Input[str]], port: int) -> Facts[firewall.Base]:
-    return Facts(firewall.Base, {"operators": list(operators), "ssh_port": port}, {"ssh_port": "port"})
+def _base(args: HostArgs, operators: Sequence[str], port: int) -> Facts[firewall.Base]:
+    facts = {
+        "operators": list(operators),
+        "ssh_port": port,
+        "mesh_port": args.get("mesh_port"),
+        "egress": args.get("egress"),
+    }
+    return Facts(firewall.Base, facts, {"ssh_port": "port"})
 
 
-def _rules(name: str, operators: Sequence[pulumi.Input[str]], port: int) -> pulumi.Input[str]:
+def _rules(name: str, args: HostArgs, port: int) -> pulumi.Input[str]:
     """The base firewall.
 
     Raises:
@@ -269,8 +307,9 @@ def _rules(name: str, operators: Sequence[pulumi.Input[str]], port: int) -> pulu
     """
 
     def render(ranges: Sequence[str]) -> str:
-        return firewall.render_base(build("Host", name, _ssh(ranges, port)))
+        return firewall.render_base(build("Host", name, _base(args, ranges, port)))
 
+    operators = args["operators"]
     known = [operator for operator in operators if isinstance(operator, str)]
     return render(known) if len(known) == len(operators) else pulumi.Output.all(*operators).apply(render)
 

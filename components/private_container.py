@@ -18,6 +18,8 @@ class PrivateContainerArgs(TypedDict):
     """Its name in the project."""
     versioning: bool
     """Whether an object that is overwritten or deleted stays as an older version."""
+    data_class: NotRequired[str | None]
+    """What somebody who reads it has, written into its metadata as `data-class`; nothing is written when not given."""
     expire_days: NotRequired[int | None]
     """After how many days objects end. Swift knows no expiry of a container, so this is written into its metadata
     (`expire-days`) for those who upload: they send it with each object as `X-Delete-After`, in seconds."""
@@ -40,7 +42,11 @@ class PrivateContainer(pulumi.ComponentResource):
             f"{name}-container",
             name=args["container"],
             versioning=args["versioning"],
-            metadata=None if days is None else {"expire-days": str(days)},
+            metadata={
+                **({} if days is None else {"expire-days": str(days)}),
+                **cloud.class_metadata(args.get("data_class")),
+            }
+            or None,
             # Objects are somebody's data: only an empty container can be deleted.
             force_destroy=False,
             opts=pulumi.ResourceOptions.merge(

@@ -11,7 +11,6 @@ import pulumi
 from pulumi.resource import DependencyResource
 from pulumi_command import remote
 
-from fortress import push
 from fortress.explain import shown
 from fortress.host_keys import fingerprint
 
@@ -163,7 +162,6 @@ def question(
     create: Callable[[str], pulumi.Input[str]],
     opts: pulumi.ResourceOptions,
     *,
-    delete: Callable[[str], str] | None = None,
     stdin: pulumi.Input[str] | None = None,
     dials: int = DIALS,
     given_key: pulumi.Input[str] | None = None,
@@ -172,18 +170,13 @@ def question(
 
     A changed login or time limit is no reason to ask again: the answer would be unknown at preview, and every text that
     is made of it. What is ignored stays in the state as it was, though, and an update would dial by it for ever. So
-    whatever else changes replaces the command, which is then asked by today's login, and `delete` belongs to a command
-    of its own that nobody reads from, NAME-removal.
+    whatever else changes replaces the command, which is then asked by today's login, and what undoes it belongs to a
+    command that nobody reads from.
 
     `given_key` is the host key that a host was given: with another one it may be another machine. One that was learnt
     changes with the machine only.
     """
     member = target["member"]
-    if delete is not None:
-        removal = command(
-            f"{name}-removal", target, lambda machine: push.for_machine(machine, *push.READY), opts, delete=delete
-        )
-        opts = with_depends_on(opts, removal)
     if not member["gone"]:
         asked = (_by_sudo(member, create), member["address"], member["port"], given_key or "", stdin or "")
         once = pulumi.ResourceOptions(

@@ -1,6 +1,7 @@
 """The WireGuard mesh between hosts: a file a peer, so that one that comes or goes touches no other."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Any, NotRequired, TypedDict
 
@@ -10,7 +11,7 @@ from fortress import firewall, push, wireguard
 from fortress.explain import path_of, shown
 
 from .checking import Facts, arguments, build, wrong
-from .host_file import put, put_fragment
+from .host_file import FileToPut, fragment_file, put, put_together
 from .remote import Member, Target, child_options
 
 SYNC = f"{push.LIBRARY}/wireguard sync {wireguard.INTERFACE}"
@@ -66,16 +67,15 @@ class WireGuardMesh(pulumi.ComponentResource):
         elsewhere = args.get("elsewhere", [])
         _check_elsewhere(name, elsewhere, args["members"], plan, opened)
         super().__init__("fortress:index:WireGuardMesh", name, {}, opts)
-        self.parts: dict[str, WireGuardMember] = {
-            host: WireGuardMember(
-                f"{name}-{host}",
-                _MemberArgs(
-                    mesh=name,
+        self.parts: dict[str, list[pulumi.Resource]] = {
+            host: _part(
+                _HostPart(
+                    mesh=self,
+                    name=f"{name}-{host}",
                     target={"member": member, "private_key": args.get("private_key")},
                     others=args["members"],
-                    peers=tuple(
-                        peer for peer in plan.peers[host] if host not in elsewhere or peer.name not in elsewhere
-                    ),
+                    peers=[peer for peer in plan.peers[host] if host not in elsewhere or peer.name not in elsewhere],
+                    hubs=facts.hubs,
                     here=host not in elsewhere,
                     rules=_rules(host, host in facts.hubs, facts.port, opened, addresses),
                     relays=plan.relays.get(host, ()),
@@ -87,7 +87,7 @@ class WireGuardMesh(pulumi.ComponentResource):
             )
             for host, member in args["members"].items()
         }
-        """By host, to depend on singly."""
+        """What each host has of the mesh, to depend on."""
         self._members = args["members"]
         self._plan = plan
         self.flows = tuple(facts.flows)
@@ -109,7 +109,8 @@ class WireGuardMesh(pulumi.ComponentResource):
             ValueError: the mesh has no such member.
         """
         self._check_member(name)
-        return {**self._members[name], "in_mesh": self.parts[name].urn}
+        part = [resource.urn for resource in self.parts[name]]
+        return {**self._members[name], "in_mesh": pulumi.Output.all(*part).apply(lambda urns: " ".join(urns))}
 
     def peers(self, name: str) -> list[str]:
         """Names of a host's direct peers.
@@ -128,66 +129,56 @@ class WireGuardMesh(pulumi.ComponentResource):
             )
 
 
-class _MemberArgs(TypedDict):
-    mesh: str
+@dataclass(frozen=True, kw_only=True)
+class _HostPart:
+    mesh: WireGuardMesh
+    name: str
     target: Target
     others: Mapping[str, Member]
-    peers: tuple[wireguard.Peer, ...]
+    peers: Sequence[wireguard.Peer]
+    hubs: Sequence[str]
     here: bool
-    rules: list[firewall.AcceptRule]
-    relays: tuple[wireguard.Relay, ...]
+    rules: Sequence[firewall.AcceptRule]
+    relays: Sequence[wireguard.Relay]
     port: int
     keepalive_s: int
     mtu: int
 
 
-class WireGuardMember(pulumi.ComponentResource):
+def _part(part: _HostPart, opts: pulumi.ResourceOptions) -> list[pulumi.Resource]:
     """One host's part of the mesh."""
+    mesh, name = part.mesh.pulumi_resource_name, part.name
+    options = pulumi.ResourceOptions.merge(
+        opts,
+        pulumi.ResourceOptions(
+            retain_on_delete=True if part.target["member"]["gone"] else None,
+            aliases=[pulumi.Alias(parent=part.mesh.urn.apply(lambda urn: _component_before(urn, name)))],
+        ),
+    )
+    found: list[pulumi.Resource] = []
+    files = [FileToPut(wireguard.MTU_PATH, wireguard.render_mtu(part.mtu), apply=SYNC)] if part.here else []
+    for peer in part.peers:
+        text = _peer_file(mesh, peer, part.others[peer.name], part.port, part.keepalive_s)
+        path, check = wireguard.peer_path(peer.name), f'{push.LIBRARY}/wireguard check "$1"'
+        if peer.name in part.hubs:
+            files.append(FileToPut(path, text, check=check, apply=SYNC))
+        else:
+            # Of its own, since it comes and goes: the key of a new one is not known at preview, and hides the text.
+            found.append(put(f"{name}-peer-{peer.name}", part.target, path, text, options, check=check, apply=SYNC))
+    if part.here and (part.rules or part.relays):
+        fragment = firewall.Fragment(title="The mesh.", rules=list(part.rules), relays=tuple(part.relays))
+        files.append(fragment_file("20-mesh.nft", fragment))
+    if part.relays:
+        files.append(FileToPut(firewall.FORWARDING, firewall.render_forwarding(), apply=firewall.APPLY_FORWARDING))
+    if files:
+        found.append(put_together(f"{name}-files", part.target, files, options))
+    return found
 
-    def __init__(self, name: str, args: _MemberArgs, opts: pulumi.ResourceOptions) -> None:
-        host = args["target"]["member"]
-        lost = pulumi.ResourceOptions(retain_on_delete=True) if host["gone"] else None
-        super().__init__("fortress:index:WireGuardMember", name, {}, pulumi.ResourceOptions.merge(opts, lost))
-        options = child_options(self, opts)
-        target = args["target"]
-        if args["here"]:
-            put(
-                f"{name}-mtu",
-                target,
-                wireguard.MTU_PATH,
-                wireguard.render_mtu(args["mtu"]),
-                options,
-                apply=SYNC,
-            )
-        for peer in args["peers"]:
-            other = args["others"][peer.name]
-            put(
-                f"{name}-peer-{peer.name}",
-                target,
-                wireguard.peer_path(peer.name),
-                _peer_file(args["mesh"], peer, other, args["port"], args["keepalive_s"]),
-                options,
-                check=f'{push.LIBRARY}/wireguard check "$1"',
-                apply=SYNC,
-            )
-        if args["here"] and (args["rules"] or args["relays"]):
-            put_fragment(
-                f"{name}-firewall",
-                target,
-                "20-mesh.nft",
-                firewall.Fragment(title="The mesh.", rules=args["rules"], relays=args["relays"]),
-                options,
-            )
-        if args["relays"]:
-            put(
-                f"{name}-forwarding",
-                target,
-                firewall.FORWARDING,
-                firewall.render_forwarding(),
-                options,
-                apply=firewall.APPLY_FORWARDING,
-            )
-        self.register_outputs({})
+
+def _component_before(mesh: str, name: str) -> str:
+    """The parent of a host's part in states from before decision 0026, by the mesh's URN."""
+    kind = "::".join(mesh.split("::")[:3])
+    return f"{kind}$fortress:index:WireGuardMember::{name}"
 
 
 def _facts(name: str, args: WireGuardMeshArgs) -> wireguard.Mesh:

@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from fortress import values, wireguard
 from fortress.text import render
-from fortress.values import LABEL, USER, Address, Model, Operators, Port, Text, distinct, matching, refusal
+from fortress.values import LABEL, USER, Address, DataClass, Model, Operators, Port, Text, distinct, matching, refusal
 
 ZONES = "abcdefgh"
 """Letters that end the name of an AWS zone; a VPC has one part for each."""
@@ -23,6 +23,9 @@ SMALLEST_VPC = 25
 
 TAGS = ["data-fortress"]
 """Tags for OpenStack resources, to find in a project what a fortress created there."""
+
+CLASS_KEY = "data-class"
+"""Metadata key or tag by which a resource says what class of data it keeps."""
 
 Network = IPv4Network | IPv6Network
 
@@ -37,6 +40,11 @@ class SshAccess(Model):
 def prefixed(prefix: str | None, name: str) -> str:
     """The name of a resource in a cloud, where another stack may have one of the same name."""
     return f"{prefix}-{name}" if prefix else name
+
+
+def class_metadata(data_class: str | None) -> dict[str, str]:
+    """Metadata, or tags, of a resource that keeps data of a class."""
+    return {CLASS_KEY: data_class} if data_class else {}
 
 
 class Prefixed(Model):
@@ -141,6 +149,7 @@ class ContainerFacts(Model):
 
     container: ContainerName
     expire_days: Days | None = None
+    data_class: DataClass | None = None
 
 
 class FirstBoot(Model):

@@ -10,12 +10,14 @@ from pydantic import AfterValidator
 
 from fortress import push
 from fortress.text import render
-from fortress.values import Model, OneLine, Operators, Port, Source, distinct, matching
-from fortress.wireguard import Protocol, Relay
+from fortress.values import Destination, Model, OneLine, Operators, Port, Source, distinct, matching
+from fortress.wireguard import PORT, Protocol, Relay
 
 BASE = "/etc/nftables.conf"
 FOLDER = "/etc/nftables.d"
 FORWARDING = "/etc/sysctl.d/60-fortress-relay.conf"
+DROPS_INPUT, DROPS_OUTPUT = (f"type filter hook {hook} priority filter; policy drop;" for hook in ("input", "output"))
+"""How the base says that it drops what comes in, or goes out, unless a rule takes it."""
 APPLY = f"{push.in_force('nftables-next', BASE)} && nft -f {BASE} && {push.in_force('nftables', BASE)}"
 """Loads the base and every fragment in one transaction, unless another file there would take all of them away again."""
 APPLY_FORWARDING = (
@@ -34,12 +36,35 @@ Tables = Annotated[list[Table], AfterValidator(distinct)]
 """Of other tools."""
 
 
+class EgressTarget(Model):
+    """Where a host whose egress is closed may open connections to, beyond what every host needs."""
+
+    address: Destination | None = None
+    """Address or range; anywhere for None, and then by root alone."""
+    port: Port
+    protocol: Protocol = "tcp"
+    comment: OneLine
+    """What it is needed for."""
+
+    @property
+    def match(self) -> str:
+        """What its rule matches, in nftables' words."""
+        if self.address is None:
+            return f"meta skuid 0 {self.protocol} dport {self.port}"
+        family = "ip" if ip_network(self.address).version == 4 else "ip6"
+        return f"{family} daddr {self.address} {self.protocol} dport {self.port}"
+
+
 class Base(Model):
-    """Who may open SSH connections to a host."""
+    """Who may open SSH connections to a host, and where it may open connections to."""
 
     operators: Operators
     """Address ranges."""
     ssh_port: Port
+    mesh_port: Port = PORT
+    """UDP port of WireGuard."""
+    egress: Sequence[EgressTarget] | None = None
+    """What a host whose egress is closed needs beyond what every host does; None where it may connect to anywhere."""
 
 
 class AcceptRule(Model):
@@ -69,14 +94,24 @@ class Fragment(Model):
 
 
 def render_base(base: Base) -> str:
-    """/etc/nftables.conf: drop everything but SSH from the operators' ranges, and include the fragments."""
+    """/etc/nftables.conf: drop everything but SSH from the operators' ranges, and include the fragments.
+
+    With `egress`, what the host itself sends is held to what it needs (docs/decisions/0025).
+    """
     ranges = [ip_network(entry) for entry in base.operators]
     return render(
         "nftables.conf.j2",
         ipv4=[str(entry) for entry in ranges if entry.version == 4],
         ipv6=[str(entry) for entry in ranges if entry.version == 6],
         port=base.ssh_port,
+        mesh_port=base.mesh_port,
+        egress=base.egress,
     )
+
+
+def is_closed(text: object) -> bool:
+    """Whether a base as `render_base` gave it lets out only what is named."""
+    return isinstance(text, str) and DROPS_OUTPUT in text
 
 
 def render_fragment(fragment: Fragment) -> str:

@@ -21,6 +21,13 @@ So at twice the primary's slots about half of the requests leave, none is refuse
 the first request after the spike that finds a slot at home stays at home: the share is back at 0 at once, with no
 threshold to tune and no hysteresis to wait for.
 
+What stays at home
+------------------
+Requests with `home_paths` or `home_methods` never reach a server of the overflow site: its own backend refuses them,
+whichever way they came. They wait at home for a slot, at most `queue_ms`, and get 503 where no server lives there. They
+are served by the primary's one backend, since another one with the same servers would count slots of its own. A path
+counts decoded and without regard to case; one that an application may read otherwise than HAProxy stays at home too.
+
 What a dying server costs
 -------------------------
 A request that cannot connect is tried until its server is marked down and then goes elsewhere, to the overflow site if
@@ -56,7 +63,9 @@ from fortress.values import (
     AddressAndPort,
     BindAddress,
     DnsName,
+    HomePath,
     MemberName,
+    Method,
     Model,
     PlainPath,
     UrlPath,
@@ -111,6 +120,13 @@ CLAIMS = (
     *("(x-)?ssl-.*", "(x-)?client-cert.*"),
 )
 """Patterns of the names of headers, in lower case, by which proxies tell applications about a client."""
+UNREADABLE = "%([^0-9A-Fa-f]|[0-9A-Fa-f]([^0-9A-Fa-f]|$)|$)"
+"""Of a path: what HAProxy cannot decode."""
+AMBIGUOUS = r"%|//|/\.{1,2}(/|$)|;|\\"
+"""Of a path that was decoded once: what may be another one to an application that decodes again, takes out empty and
+dotted segments (RFC 3986, 6.2.2.3) or parameters, or knows the other slash."""
+OVERRIDES = ("x-http-method-override", "x-http-method", "x-method-override")
+"""Headers by which frameworks let a client ask by another method than that of its request."""
 HSTS_S = 365 * 24 * 3600
 """A year: what the preload list of browsers asks for at least (hstspreload.org)."""
 
@@ -119,6 +135,8 @@ OPEN_FILES = 524_288
 MOST_CONNECTIONS = 80_000
 """Of one frontend: there are three, and each connection takes two files. With more HAProxy would reload, and refuse its
 next start (HAProxy, "maxconn" of global)."""
+METRICS_CONNECTIONS = 10
+"""Of those who ask for figures: a scrape takes one."""
 Connections = Annotated[int, Field(ge=1, le=MOST_CONNECTIONS)]
 Patience = Annotated[int, Field(ge=100, le=3_600_000)]
 """In ms."""
@@ -204,6 +222,10 @@ class Edge(Model):
     """The site that answers."""
     overflow: Backend
     """The site that helps it."""
+    home_paths: Annotated[tuple[HomePath, ...], AfterValidator(distinct)] = ()
+    """Beginnings of paths of requests that the overflow site never gets."""
+    home_methods: Annotated[tuple[Method, ...], AfterValidator(distinct)] = ()
+    """Methods of such requests."""
     maxconn: Connections = 2000
     """Client connections that the edge takes on each port; above the primary's slots, or requests could never spill
     over."""
@@ -227,6 +249,8 @@ class Edge(Model):
     """What the process becomes after its start; Debian's package makes user, group and chroot."""
     group: User = "haproxy"
     chroot: PlainPath = "/var/lib/haproxy"
+    metrics: AddressAndPort | None = None
+    """Where Prometheus asks for its figures; nowhere when None."""
 
     @model_validator(mode="after")
     def _load_can_flow_over(self) -> Edge:
@@ -317,6 +341,8 @@ def render(edge: Edge) -> str:
         pause=restart_pause_ms(edge.checks),
         client=CLIENT,
         control_characters=CONTROL_CHARACTERS,
+        home=_home(edge),
+        metrics_connections=METRICS_CONNECTIONS,
         claims=f"^({'|'.join(CLAIMS)})$",
         tls_ciphers=TLS_CIPHERS,
         tls_ciphersuites=TLS_CIPHERSUITES,
@@ -324,6 +350,17 @@ def render(edge: Edge) -> str:
         hop=f"to_{edge.overflow.site}",
         hop_socket=f"{edge.overflow.site}-{edge.bind_https.rpartition(':')[2]}",
     )
+
+
+def _home(edge: Edge) -> list[str]:
+    """Tests of a request, any of which keeps it at home."""
+    tests = [f"path,url_dec -m beg -i {path}" for path in edge.home_paths]
+    if edge.home_paths:
+        tests += [f"path -m reg '{UNREADABLE}'", f"path,url_dec -m reg '{AMBIGUOUS}'"]
+    tests += [f"method {method}" for method in edge.home_methods]
+    if edge.home_methods:
+        tests += [f"req.hdr_cnt({header}) gt 0" for header in OVERRIDES]
+    return tests
 
 
 def drop_in() -> str:

@@ -12,12 +12,14 @@ from fortress.values import (
     USER,
     Address,
     Base64,
+    Country,
     HostKey,
     MemberName,
     MeshNetwork,
     Model,
     OneLine,
     Operators,
+    Package,
     PlainPath,
     Port,
     TunnelAddress,
@@ -32,7 +34,7 @@ class SitePlan(Model):
 
     operator: OneLine
     """Name of the company that runs the machines."""
-    country: Annotated[str, matching(r"[A-Z]{2}", "a country's two letters (ISO 3166), such as NO")]
+    country: Country
     """Where the machines are. `"NO"` in quotes: YAML reads a bare NO as false."""
     sovereign: bool
     """Whether personal data may be stored here; must be true for the site of the database."""
@@ -57,6 +59,10 @@ class HostPlan(Model):
     memory_mb: mariadb.Memory | None = None
     incarnation: Annotated[int, Field(ge=1)] = 1
     firewall_tables: firewall.Tables = Field(default=[])
+    egress: list[firewall.EgressTarget] | None = None
+    """Where it may open connections to beyond what every host needs; anywhere for None."""
+    packages: list[Package] = Field(default=[])
+    """Debian packages that services on it need."""
 
     @model_validator(mode="after")
     def _is_in_the_mesh(self) -> HostPlan:

@@ -7,9 +7,9 @@ from typing import Annotated
 
 from pydantic import AfterValidator, Field
 
-from fortress import firewall
+from fortress import firewall, wireguard
 from fortress.explain import shown
-from fortress.values import Model, Port
+from fortress.values import MemberName, Model, Name, OneLine, Port, matching
 
 
 def _least_and_most(value: list[float]) -> list[float]:
@@ -20,6 +20,28 @@ def _least_and_most(value: list[float]) -> list[float]:
 
 
 RoundTrips = Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], AfterValidator(_least_and_most)]
+
+
+ContainerUrl = Annotated[
+    str,
+    matching(
+        r"https?://[a-z0-9.-]+(:[0-9]{1,5})?(/[A-Za-z0-9._~%-]+)+",
+        "the URL of a container, with its path and without a query, such as https://object.example.org/v1/AUTH_0/personal",
+    ),
+]
+
+
+class Listener(Model):
+    """What listens on hosts beside the services of the fortress, for machines outside the tunnel too."""
+
+    at: MemberName
+    """Site on whose hosts it listens, or one host."""
+    port: Port
+    """Its port."""
+    protocol: wireguard.Protocol = "tcp"
+    """Its protocol."""
+    purpose: OneLine
+    """Why it listens there, in a line."""
 
 
 class Limits(Model):
@@ -41,6 +63,8 @@ class Limits(Model):
     """Maximum seconds until the edge stops using a dead server, as computed from `edge.checks`."""
     replication_lag_s: Annotated[float, Field(gt=0, le=86_400)] = 10.0
     """Maximum seconds that a copy of the database may be behind."""
+    disk_percent: Annotated[float, Field(gt=0, le=100)] = 85.0
+    """Maximum share of a host's file systems that may be used, in percent of their bytes and of their inodes."""
     iowait_percent: Annotated[float, Field(gt=0, le=100)] = 5.0
     """Maximum I/O wait of the database's host, in percent of its processors' time."""
     iops_4k: Annotated[int, Field(ge=1)] = 50_000
@@ -54,6 +78,23 @@ class Limits(Model):
     firewall_tables: firewall.Tables = []
     """nftables tables that other tools maintain on hosts, such as `ip nat`: a new host may have them, and `fortress
     drift` leaves them alone."""
+    log_days: Annotated[int, Field(ge=1, le=3650)] | None = None
+    """Maximum age of the oldest entry of a host's journal, in days: logs hold addresses of clients. Not looked at when
+    not given; docs/production.md says what makes journald keep to it."""
+    listeners: dict[Name, Listener] = {}
+    """What else may listen on hosts, outside loopback and tunnel, by a name of your own; it opens no firewall."""
+
+    containers: dict[Name, ContainerUrl] = {}
+    """Containers and buckets that must refuse a client without a login: names of your own, and the address of each,
+    such as https://object.example.org/v1/AUTH_0123/personal. The bucket of `database.backup` is asked anyway."""
+
+    def listeners_problem(self, sites: Collection[str], hosts: Collection[str]) -> str | None:
+        """What is wrong with the places of `listeners`, where there are these sites and hosts."""
+        for name, listener in self.listeners.items():
+            if listener.at not in (*sites, *hosts):
+                known = ", ".join([*sites, *hosts])
+                return f"listeners.{name}.at: {shown(listener.at)} is neither a site nor a host; known: {known}"
+        return None
 
     def pairs_problem(self, sites: Collection[str]) -> str | None:
         """What is wrong with the pairs of `rtt_ms`, where there are these sites."""

@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, collapse_addresses, ip_address, ip_network
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import (
     AfterValidator,
@@ -158,6 +158,11 @@ def _range(value: str) -> str | None:
         return None
 
 
+def _destination(value: str) -> str | None:
+    found = _range(value)
+    return found if found and ip_network(found).prefixlen else None
+
+
 _NETWORK = "an IPv4 network from /16 to /28 without host bits, such as 10.100.0.0/24"
 
 
@@ -299,12 +304,25 @@ VariableName = Annotated[
     matching(r"[A-Z][A-Z0-9_]{0,63}", "the name of an environment variable: A-Z, 0-9 and _, starting with a letter"),
 ]
 Variable = Annotated[VariableName, AfterValidator(_not_the_programs)]
+Country = Annotated[str, matching(r"[A-Z]{2}", "a country's two letters (ISO 3166), such as NO")]
+DataClass = Literal["none", "pseudonymised", "ciphertext", "personal"]
+"""What somebody who reads the data has: nothing about a person, a pseudonym whose key stays at home, bytes whose key
+stays at home (EDPB recommendations 01/2020, use cases 2, 1 and 3), or personal data in clear text."""
 Printable = Annotated[str, Text("one line of printable text", lambda value: value if value.isprintable() else None)]
 OneLine = Annotated[str, Text("one line of printable text, at most 1000 characters", _one_line)]
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 # A name whose last label has digits alone is read as an address (RFC 3696, section 2).
 DnsName = Annotated[str, matching(rf"(?=.{{1,253}}$)(?!(.*\.)?[0-9]+$)({LABEL}\.)*{LABEL}", "a DNS name in lower case")]
 UrlPath = Annotated[str, matching(r"/[A-Za-z0-9._~/-]{0,200}", "the path of a URL, such as /health")]
+_SEGMENTS = r"(/(?!\.{1,2}(/|$))[A-Za-z0-9._~-]+)+"
+HomePath = Annotated[
+    str,
+    matching(rf"(?=.{{1,200}}$){_SEGMENTS}", "the beginning of a URL's path, such as /account, without / at its end"),
+]
+RequestPath = Annotated[
+    str, matching(rf"(?=.{{1,200}}$)(/|{_SEGMENTS})", "the beginning of a URL's path, such as /account, or / for all")
+]
+Method = Annotated[str, matching(r"[A-Z]{3,20}", "a method of HTTP in capital letters, such as POST")]
 HostKey = Annotated[
     str,
     Text(
@@ -324,6 +342,9 @@ BindAddress = Annotated[
 ]
 TunnelAddress = Annotated[str, Text("the IPv4 address of one host, such as 10.100.0.1", _tunnel_address)]
 Range = Annotated[str, Text("an address range without host bits, such as 192.0.2.0/24", _range)]
+Destination = Annotated[
+    str, Text("an address or a range without host bits, not all addresses, such as 198.51.100.7/32", _destination)
+]
 Network = Annotated[IPv4Network, BeforeValidator(_network), Field(title=_NETWORK)]
 MeshNetwork = Annotated[Network, AfterValidator(_mesh_network)]
 Operators = Annotated[list[Range], Field(min_length=1), AfterValidator(_not_the_world)]
@@ -351,4 +372,4 @@ Device = Annotated[str, matching(r"/dev/[A-Za-z0-9._/:-]{1,200}", "a device such
 class Model(BaseModel):
     """Strictly typed values: `"22"` is not a number and `yes` not a boolean, since YAML has both."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, defer_build=True)

@@ -34,6 +34,15 @@ if fits "$cache/bin"; then
 fi
 
 mkdir -p "$cache"
+exec 9>"$cache/lock"
+if ! flock -n 9; then
+    say "another setup is getting pulumi $engine; waiting for it"
+    flock 9
+fi
+if fits "$cache/bin"; then
+    printf '%s\n' "$cache/bin"
+    exit 0
+fi
 work=$(mktemp -d "$cache/work.XXXXXX")
 trap 'rm -rf "$work"' EXIT INT TERM
 

@@ -14,7 +14,7 @@ for word in "$@"; do
     before=$word
 done
 plugins=$("$here/lab/plugin.sh" "${stack:+$project/Pulumi.$stack.yaml}" 2>/dev/null)
-[ -z "$plugins" ] || export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true
-export PATH="$here/.venv/bin${plugins:+:$plugins}:$PATH" VIRTUAL_ENV="$here/.venv"
+[ -z "$plugins" ] || export PULUMI_HOME="$plugins" PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true
+export PATH="$here/.venv/bin:$PATH" VIRTUAL_ENV="$here/.venv"
 cd "$here"
 exec python -m lab run -- env -C "$project" fortress "$@"

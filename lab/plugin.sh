@@ -1,10 +1,10 @@
 #!/bin/sh
 # plugin.sh [STACK FILE]
 #
-# Print the folder to put on PATH so that the engine finds a stand-in of tests/doubles for each provider plugin that is
-# not to be had here, or nothing where all of them are. Set PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true with it, or
-# the engine tries to download them again and again. A cloud that the stack file does not name is left out: the engine
-# needs no plugin for it, and would warn of one.
+# Print the PULUMI_HOME in which the engine finds a stand-in of tests/doubles for each provider plugin that is not to be
+# had here, or nothing where all of them are. Set PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true with it, or the engine
+# tries to download them again and again. A cloud that the stack file does not name is left out: the engine needs no
+# plugin for it. Of one on PATH the engine would warn with each run.
 #
 # command: the real plugin from PATH, from the engine's cache or by a download, else the stand-in.
 # openstack, aws: the real plugin from PATH only. One in the engine's cache or a download is passed over, since it is
@@ -13,8 +13,11 @@ set -eu
 
 root=$(dirname "$(dirname "$(readlink -f "$0")")")
 doubles=$root/tests/doubles/bin
-version=$(sed -n 's/^pulumi-command==\([0-9.]*\).*/\1/p' "$root/requirements.in")
 limit=10 # seconds for a download that may never come
+
+pinned() { sed -n "s/^pulumi-$1==\([0-9.]*\).*/\1/p" "$root/requirements.in"; }
+version=$(pinned command)
+cached=${PULUMI_HOME:-$HOME/.pulumi}/plugins/resource-command-v$version
 
 say() { printf '%s\n' "plugin: $*" >&2; }
 
@@ -25,7 +28,6 @@ on_path() { # name of a plugin; says where the real one is
 }
 
 command_elsewhere() { # whether the engine gets the real command plugin without PATH
-    cached=${PULUMI_HOME:-$HOME/.pulumi}/plugins/resource-command-v$version
     if [ -x "$cached/pulumi-resource-command" ]; then
         say "pulumi-resource-command $version from the engine's cache"
         return 0
@@ -59,15 +61,16 @@ for plugin in openstack aws; do
     fi
 done
 
-case $wanted in
-'') ;;
-command-openstack-aws) printf '%s\n' "$doubles" ;;
-*) # The engine takes what is on PATH before its cache, so no other stand-in may be in the folder.
-    folder=$root/.venv/stand-ins/$wanted
-    mkdir -p "$folder"
-    for plugin in $(printf '%s' "$wanted" | tr - ' '); do
-        ln -sfn "$doubles/pulumi-resource-$plugin" "$folder/pulumi-resource-$plugin"
-    done
-    printf '%s\n' "$folder"
-    ;;
-esac
+[ -n "$wanted" ] || exit 0
+home=$root/.venv/stand-ins/$wanted
+
+offer() { # TARGET NAME: put there unless it is, since other runs may be reading
+    [ "$(readlink "$home/plugins/$2")" = "$1" ] || { mkdir -p "$home/plugins/${2%/*}" && ln -sfn "$1" "$home/plugins/$2"; }
+}
+
+for plugin in $(printf '%s' "$wanted" | tr - ' '); do
+    offer "$doubles/pulumi-resource-$plugin" "resource-$plugin-v$(pinned "$plugin")/pulumi-resource-$plugin"
+done
+[ ! -x "$cached/pulumi-resource-command" ] ||
+    offer "$cached/pulumi-resource-command" "resource-command-v$version/pulumi-resource-command"
+printf '%s\n' "$home"

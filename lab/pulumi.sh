@@ -8,8 +8,8 @@ here=$(cd "$(dirname "$0")/.." && pwd)
 project=${LAB_PROJECT:-$here}
 stack=${LAB_STACK:-lab}
 plugins=$("$here/lab/plugin.sh" "$project/Pulumi.$stack.yaml")
-[ -z "$plugins" ] || export PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true
-export PATH="$here/.venv/bin${plugins:+:$plugins}:$PATH" VIRTUAL_ENV="$here/.venv"
+[ -z "$plugins" ] || export PULUMI_HOME="$plugins" PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true
+export PATH="$here/.venv/bin:$PATH" VIRTUAL_ENV="$here/.venv"
 export PULUMI_SKIP_UPDATE_CHECK=true
 cd "$here"
 

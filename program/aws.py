@@ -11,7 +11,7 @@ import pulumi
 from components import sdk
 from components.aws_machine import AwsMachineArgs
 from components.aws_site import AwsSiteArgs
-from fortress.cloud import prefixed, render_cloud_config
+from fortress.cloud import class_metadata, prefixed, render_cloud_config
 from fortress.settings.hosts import AwsHost, AwsSiteSettings, HostSettings
 from fortress.settings.model import Settings, declared
 from fortress.settings.types import PROJECT
@@ -83,7 +83,7 @@ def machine_args(s: Settings, clouds: Clouds, name: str, machine: AwsHost) -> Aw
         "group_ids": [site.group_id],
         "disk_gb": machine.disk_gb,
         "spot": machine.spot,
-        "tags": {"Name": prefixed(cloud.name_prefix, name), **machine.tags},
+        "tags": {"Name": prefixed(cloud.name_prefix, name), **machine.tags, **class_metadata(host.keeps)},
         "user_data": render_cloud_config(name, s.ssh.user),
     }
 

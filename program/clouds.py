@@ -52,6 +52,7 @@ def build(s: Settings, project: Path, config: pulumi.Config) -> Clouds:
                         "container": container,
                         "versioning": settings.versioning,
                         "expire_days": settings.expire_days,
+                        "data_class": settings.data_class,
                         "protect": s.database.keep_data,
                     },
                     opts,

@@ -6,7 +6,8 @@ import json
 import os
 import socket
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,12 @@ class Secrets:
     ssh_private_key: pulumi.Output[str] | None
     edge_tls_key: pulumi.Output[str] | None
     database_volume_key: pulumi.Output[str] | None
+    database_replication_password: pulumi.Output[str] | None = None
+    backup_password: pulumi.Output[str] | None = None
+    backup_sftp_key: pulumi.Output[str] | None = None
+    backup_s3_secret_access_key: pulumi.Output[str] | None = None
+    database_account_passwords: Mapping[str, pulumi.Output[str]] = field(default_factory=dict)
+    """By account."""
 
 
 def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
@@ -59,7 +66,18 @@ def load(config: pulumi.Config, project: Path) -> tuple[Settings, Secrets]:
         config.get_secret("ssh_private_key"),
         config.get_secret("edge_tls_key"),
         config.get_secret("database_volume_key"),
+        config.get_secret("database_replication_password"),
+        config.get_secret("backup_password"),
+        config.get_secret("backup_sftp_key"),
+        config.get_secret("backup_s3_secret_access_key"),
+        _each_secret(config, "database_account_passwords", checked.database.accounts),
     )
+
+
+def _each_secret(config: pulumi.Config, key: str, names: Iterable[str]) -> dict[str, pulumi.Output[str]]:
+    """The secrets of a mapping, each a leaf of its own."""
+    together = config.get_secret_object(key)
+    return {name: together.apply(itemgetter(name)) for name in names} if together else {}
 
 
 def _all_settings() -> Mapping[str, str]:

@@ -12,7 +12,7 @@ import pulumi
 from components import sdk
 from components.openstack_machine import OpenStackMachineArgs
 from components.openstack_site import OpenStackSiteArgs
-from fortress.cloud import prefixed, render_cloud_config
+from fortress.cloud import class_metadata, prefixed, render_cloud_config
 from fortress.settings.hosts import HostSettings, OpenStackHost, OpenStackSiteSettings
 from fortress.settings.model import Settings, declared
 from program.asking import Cloud, Clouds, Found, public_key_of
@@ -94,7 +94,7 @@ def machine_args(s: Settings, clouds: Clouds, name: str, machine: OpenStackHost)
         "fixed_address": machine.fixed_address,
         "group_ids": groups,
         "floating_pool": cloud.external_network if machine.floating_address else None,
-        "metadata": machine.metadata,
+        "metadata": {**machine.metadata, **class_metadata(host.keeps)},
         "server_group_id": site.server_group_id if host.role == "database" else None,
         "availability_zone": machine.availability_zone,
         "user_data": render_cloud_config(name, s.ssh.user),

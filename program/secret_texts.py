@@ -5,6 +5,7 @@ No line has a value in it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -19,17 +20,20 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
-from fortress.explain import shown
+from fortress.explain import path_of, shown
 from fortress.settings.model import Settings
 from fortress.settings.types import PROJECT
 
-LINES = ("database_password", "openstack_application_credential_secret", "aws_secret_access_key")
+LINES = (
+    *("database_password", "database_replication_password", "openstack_application_credential_secret"),
+    *("aws_secret_access_key", "backup_password", "backup_s3_secret_access_key"),
+)
 """Secrets of one line each."""
 
 
-def set_secret(key: str) -> str:
-    """The cure of a secret setting."""
-    return f"set it with `pulumi config set --secret {PROJECT}:{key}`"
+def set_secret(key: str, path: str = "") -> str:
+    """The cure of a secret setting; `path` is the option for one inside a mapping."""
+    return f"set it with `pulumi config set {path}--secret {PROJECT}:{key}`"
 
 
 def problems(given: Mapping[str, str]) -> Iterator[str]:
@@ -37,10 +41,12 @@ def problems(given: Mapping[str, str]) -> Iterator[str]:
     for key in LINES:
         if (wrong := _line(given[key]) if key in given else None) is not None:
             yield f"{key}: {wrong}; {set_secret(key)}"
-    if len(given.get("database_volume_key", "x" * 20)) < 20:
-        yield "database_volume_key: is shorter than 20 characters; `openssl rand -base64 33` generates one"
-    if "ssh_private_key" in given and not _is_private_key(given["ssh_private_key"]):
-        yield "ssh_private_key: is not a private key without a passphrase in OpenSSH or PEM format"
+    for key in ("database_volume_key", "backup_password"):
+        if len(given.get(key, "x" * 20)) < 20:
+            yield f"{key}: is shorter than 20 characters; `openssl rand -base64 33` generates one"
+    for key in ("ssh_private_key", "backup_sftp_key"):
+        if key in given and not _is_private_key(given[key]):
+            yield f"{key}: is not a private key without a passphrase in OpenSSH or PEM format"
 
 
 def problems_together(given: Mapping[str, str], settings: Settings, project: Path) -> Iterator[str]:
@@ -51,9 +57,35 @@ def problems_together(given: Mapping[str, str], settings: Settings, project: Pat
         yield from _certificate(settings.edge.certificate.file, given["edge_tls_key"], project)
     elif "edge_tls_key" in given:
         yield "edge.certificate: missing; edge_tls_key is set, but there is no certificate for it"
+    if settings.copies and not settings.clustered and "database_replication_password" not in given:
+        cure = set_secret("database_replication_password")
+        yield f"database_replication_password: missing; database.mode is replica; {cure}"
+    yield from _account_passwords(given.get("database_account_passwords", "{}"), settings.database.accounts)
     volume = settings.database.volume
     if volume and volume.encrypted and "database_volume_key" not in given:
         yield f"database_volume_key: missing; database.volume is encrypted; {set_secret('database_volume_key')}"
+    if settings.database.backup:
+        for problem in settings.database.backup.secrets_problems(set(given)):
+            yield f"{problem}; {set_secret(problem.partition(':')[0])}"
+
+
+def _account_passwords(given: str, accounts: Iterable[str]) -> Iterator[str]:
+    """Each account has one, and no other has."""
+    key = "database_account_passwords"
+    try:
+        passwords = json.loads(given)
+        if not isinstance(passwords, dict):
+            raise ValueError
+    except ValueError:
+        yield f"{key}: must be a mapping of passwords by account; {set_secret(f'{key}.NAME', '--path ')}"
+        return
+    for name in accounts:
+        password = passwords.pop(name, None)
+        wrong = "missing" if password is None else _line(password) if isinstance(password, str) else "is no text"
+        if wrong is not None:
+            yield f"{key}.{name}: {wrong}; {set_secret(f'{key}.{name}', '--path ')}"
+    for name in passwords:
+        yield f"{path_of([name], key)}: is the password of no account in database.accounts; remove it"
 
 
 def _line(text: str) -> str | None:

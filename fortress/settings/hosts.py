@@ -12,9 +12,9 @@ from fortress import mariadb, wireguard
 from fortress.cloud import SMALLEST_VPC, ContainerName, Days, DiskSize, FixedAddress, NamePrefix, Zone
 from fortress.host import SitePlan
 from fortress.settings.types import Https, ProjectPath
-from fortress.values import Address, HostKey, Model, Name, Network, OneLine, distinct, matching
+from fortress.values import Address, DataClass, HostKey, Model, Name, Network, OneLine, distinct, matching
 
-Role = Literal["database", "edge", "worker"]
+Role = Literal["database", "edge", "monitor", "witness", "worker"]
 Region = Annotated[str, matching(r"[a-z]{2}(-[a-z]+)+-[0-9]", "a region of AWS, such as eu-central-1")]
 InstanceType = Annotated[str, matching(r"[a-z][a-z0-9-]*\.[a-z0-9-]+", "a type of EC2, such as c5.large")]
 Owner = Annotated[str, matching(r"[0-9]{12}", "the 12 digits of an AWS account, in quotes")]
@@ -81,6 +81,8 @@ class ObjectContainer(Model):
 
     versioning: bool = True
     """Whether old versions of its objects are kept."""
+    data_class: DataClass = "personal"
+    """What somebody who reads it has. It is written into the container's metadata as `data-class`."""
     expire_days: Days | None = None
     """Days after which its objects should expire, written into the container's metadata for those who upload; objects
     stay if not given."""
@@ -141,6 +143,11 @@ class AwsSiteSettings(Model):
 class SiteSettings(SitePlan):
     """A location of hosts, its operator, and the cloud that provides machines there."""
 
+    region: OneLine | None = None
+    """Its operator's name for the location, such as NO-Oslo-1. Left out for a site with a cloud, which has one."""
+    egress: Literal["open", "closed"] = "open"
+    """What hosts there may connect to. `closed`: what they need themselves (packages, names, time, the tunnel, the
+    cloud's metadata, a backup's target) and what `egress` names; anything else is refused on the host at once."""
     openstack: OpenStackSiteSettings | None = None
     aws: AwsSiteSettings | None = None
 
@@ -148,7 +155,19 @@ class SiteSettings(SitePlan):
     def _one_cloud(self) -> SiteSettings:
         if self.openstack and self.aws:
             raise ValueError("aws: a site belongs to one cloud; split it into two sites")
+        if self.region and self.cloud:
+            raise ValueError(f"region: leave it out; it is that of the cloud, {self.cloud.region}")
         return self
+
+    @property
+    def cloud(self) -> OpenStackSiteSettings | AwsSiteSettings | None:
+        """Where the stack creates machines of this site."""
+        return self.openstack or self.aws
+
+    @property
+    def place(self) -> str | None:
+        """The region, of the cloud or as the settings say it."""
+        return self.cloud.region if self.cloud else self.region
 
 
 class OpenStackHost(Model):
@@ -193,8 +212,10 @@ class AwsHost(Model):
 class HostSettings(Model):
     """One machine: one that exists (`address`), or one that the stack creates (`openstack`, `aws`).
 
-    Each host has exactly one of the three. One host has `role: database`, at a sovereign site, one has `role: edge`,
-    and at least one has `role: worker`; on AWS there may be workers only.
+    Each host has exactly one of the three. One host has `role: database`, or several with `database.mode: replica` or
+    `galera`, all at sovereign sites; with `galera` one may have `role: witness`, at a sovereign site too; one has
+    `role: edge`, and at least one has `role: worker`; any may have `role: monitor`, for a Prometheus of your own
+    (`monitoring`); on AWS there may be workers only.
     """
 
     site: Name
@@ -215,6 +236,10 @@ class HostSettings(Model):
     """Memory to size services by, in MB; the machine's own if not given."""
     incarnation: Annotated[int, Field(ge=1)] = 1
     """Raise it by one when another machine took over an `address`: its key is learnt again, everything pushed again."""
+    data_class: DataClass | None = None
+    """What somebody who reads its disk has. When not given: `personal` for the database and for the edge, whose log has
+    addresses of clients, `none` for a worker and a monitor. Metadata or tag `data-class` of a machine that the stack
+    creates."""
     gone: bool = False
     """The machine is lost: nothing contacts it any more, so that it can be removed from the settings."""
     adopt: bool = False
@@ -238,6 +263,11 @@ class HostSettings(Model):
         if self.generation > 1 and not (self.made and self.role == "worker"):
             raise ValueError(f"generation: {self.generation} is only for a worker that the stack creates; leave it out")
         return self
+
+    @property
+    def keeps(self) -> DataClass:
+        """The class of the data on its disk."""
+        return self.data_class or ("none" if self.role in ("monitor", "worker") else "personal")
 
     @property
     def made(self) -> bool:

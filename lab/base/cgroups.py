@@ -6,6 +6,7 @@ machine's cgroup2 hierarchy, which may be mounted beside the old ones.
 
 from __future__ import annotations
 
+import os
 from contextlib import suppress
 from pathlib import Path
 
@@ -73,9 +74,9 @@ def inside(lab: Lab, part: str) -> list[str]:
 def members(group: Path) -> list[int]:
     """Ids of the processes in a group and in those below it."""
     found: list[int] = []
-    for listing in [group / "cgroup.procs", *group.rglob("cgroup.procs")] if group.is_dir() else []:
+    for folder, _, _ in os.walk(group):  # which passes over a group that goes away meanwhile
         with suppress(OSError):
-            found += [int(line) for line in listing.read_text().split()]
+            found += [int(line) for line in (Path(folder) / "cgroup.procs").read_text().split()]
     return sorted(set(found))
 
 
@@ -102,8 +103,6 @@ def kill(group: Path) -> None:
         succeeds(["systemctl", "stop", group.name])  # a slice stays until it is told; a scope goes by itself
         until(f"systemd to drop {group}", 15, lambda: not group.exists())
         return
-    for folder in sorted((path for path in group.rglob("*") if path.is_dir()), reverse=True):
+    for folder, _, _ in os.walk(group, topdown=False):
         with suppress(OSError):
-            folder.rmdir()
-    with suppress(OSError):
-        group.rmdir()
+            Path(folder).rmdir()

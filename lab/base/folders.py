@@ -104,6 +104,7 @@ class Lab:
             "PULUMI_BACKEND_URL": f"file://{self.state}",
             # Known to everyone, as Pulumi.lab.yaml says: the stack file in the tree is encrypted with it.
             "PULUMI_CONFIG_PASSPHRASE": "lab",
+            "PULUMI_SKIP_UPDATE_CHECK": "true",
             "FORTRESS_CLOUDS": str(self.clouds),
             # Credentials of the stand-ins for the clouds, which know no others; no file of the user's is looked at.
             "OS_USERNAME": "fortress",

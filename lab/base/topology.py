@@ -54,6 +54,8 @@ HOSTS = {
         LabHost("oslo-db", OSLO, IPv4Address("192.0.2.11")),
         LabHost("oslo-edge", OSLO, IPv4Address("192.0.2.12")),
         LabHost("oslo-web", OSLO, IPv4Address("192.0.2.13")),
+        LabHost("oslo-db2", OSLO, IPv4Address("192.0.2.14")),
+        LabHost("oslo-db3", OSLO, IPv4Address("192.0.2.15")),
         LabHost("fra-1", FRANKFURT, IPv4Address("203.0.113.21")),
         LabHost("fra-2", FRANKFURT, IPv4Address("203.0.113.22")),
         LabHost("fra-3", FRANKFURT, IPv4Address("203.0.113.23")),

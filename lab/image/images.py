@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -35,9 +36,13 @@ RELEASE_PACKAGES = {"trixie": ("linux-sysctl-defaults", "e2fsprogs")}
 OFFERED_PACKAGES = (
     *("nftables", "wireguard-tools", "wireguard-go", "mariadb-server", "mariadb-client", "mariadb-backup"),
     *("galera-4", "galera-arbitrator-4", "haproxy", "python3-pymysql", "openssl", "curl", "socat", "iperf3", "fio"),
-    *("restic", "chrony", "tcpdump"),
+    *("restic", "chrony", "tcpdump", "prometheus-node-exporter", "prometheus-mysqld-exporter"),
 )
 """What the lab's package repository offers, with all that it depends on."""
+
+
+S3_SERVER = "github.com/versity/versitygw/cmd/versitygw"
+"""The Go package of the S3 server that backups are tried on."""
 
 
 def digest(parts: Iterable[str | bytes]) -> str:
@@ -78,6 +83,19 @@ def delay_line_path() -> Path:
     return cache() / f"delayline-{digest([*texts, platform.machine()])}"
 
 
+def s3_server_path() -> Path:
+    """Where the built S3 server is, or will be."""
+    return cache() / f"s3server-{digest([(HERE / 's3server' / 'go.sum').read_bytes(), platform.machine()])}"
+
+
+def unmount_below(folder: Path) -> None:
+    """Unmount what a build mounted in its folder and left there: it may be the machine's own, such as /proc."""
+    found = json.loads(run(["findmnt", "--json", "--list", "--output", "TARGET"]))["filesystems"]
+    mounts = [mount["target"] for mount in found if Path(mount["target"]).is_relative_to(folder.resolve())]
+    for mount in reversed(mounts):  # the innermost is the last one
+        run(["umount", mount])
+
+
 def make_once(target: Path, make: Callable[[Path, Path], None]) -> Path:
     """Have `make(result, scratch)` make a thing unless the cache has it.
 
@@ -91,14 +109,17 @@ def make_once(target: Path, make: Callable[[Path, Path], None]) -> Path:
         if target.exists():
             return target
         for left in cache().glob(f"making-{kind}-*"):
+            unmount_below(left)
             shutil.rmtree(left)
         scratch = Path(tempfile.mkdtemp(prefix=f"making-{kind}-", dir=cache()))
         try:
             scratch.chmod(0o755)
             make(scratch / "result", scratch)
+            unmount_below(scratch)
             os.sync()
             (scratch / "result").rename(target)
         finally:
+            unmount_below(scratch)
             shutil.rmtree(scratch, ignore_errors=True)
     return target
 
@@ -176,6 +197,18 @@ def make_delay_line(result: Path, scratch: Path) -> None:
     run(["go", "build", "-C", str(source), "-o", str(result), "."], environment=environment)
 
 
+def make_s3_server(result: Path, scratch: Path) -> None:
+    """Build an S3 server that keeps its objects as files, of the versions that its go.sum pins."""
+    environment = {**os.environ, "CGO_ENABLED": "0", "GOFLAGS": "-mod=mod -trimpath", "GOTOOLCHAIN": "local"}
+    source = scratch / "s3server"
+    shutil.copytree(HERE / "s3server", source)
+    run(
+        ["go", "build", "-C", str(source), "-ldflags=-s -w", "-o", str(result), S3_SERVER],
+        environment=environment,
+        seconds=900,
+    )
+
+
 def base(release: str) -> Path:
     """The base system, built when the cache has none: half a minute."""
     return make_once(base_path(release), partial(make_base, release))
@@ -190,3 +223,8 @@ def repository(release: str) -> Path:
 def delay_line() -> Path:
     """The delay line, built when the cache has none."""
     return make_once(delay_line_path(), make_delay_line)
+
+
+def s3_server() -> Path:
+    """The S3 server, built when the cache has none: a few minutes, half of it download."""
+    return make_once(s3_server_path(), make_s3_server)
