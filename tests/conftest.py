@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import HealthCheck, settings
@@ -43,6 +44,16 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     if _several(item.config):
         lab = parallel.room_of(item.nodeid) == "lab"
         os.setpriority(os.PRIO_PROCESS, 0, 0 if lab else _BESIDE_THE_LAB)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
+    """A lab that this process keeps for tests of another folder is none of a test that asks for none."""
+    with pytest.MonkeyPatch.context() as patch:
+        if parallel.room_of(item.nodeid) != "lab":
+            for name in ("FORTRESS_LAB", "FORTRESS_CLOUDS"):
+                patch.delenv(name, raising=False)
+        return (yield)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -1,6 +1,6 @@
 """How a run on several processes is divided among them, and where its time went.
 
-A file's tests stay together, so that what a module stands on is made once. So do those of a lab, in their order: two
+A file's tests stay together, so that what a module stands on is made once. So do those of a lab, in their order: three
 lines of them go beside each other, and all else fills in where they wait.
 """
 
@@ -17,8 +17,8 @@ ROOMS = ("lab", "engine", "components", "unit")
 """Folders of tests, those that take longest first: a run ends with what is short."""
 OWN_LAB = ("test_bookworm.py", "test_docs.py", "test_lab.py", "test_lab_clouds.py", "test_oslo.py", "test_taken.py")
 """Files of the lab's room that raise labs of their own, one after the other."""
-THE_FORTRESS = "the fortress"
-"""The line of tests that work on lab `test`."""
+FORTRESSES = {"the fortress": "test_o", "another fortress": "test_zzz"}
+"""The lines of tests on a fortress that stands all the time, each with the name before which its files end."""
 SLOWEST = 15
 
 
@@ -37,7 +37,8 @@ def line_of(nodeid: str) -> str:
     file = file_of(nodeid)
     if room_of(nodeid) != "lab":
         return file
-    return "own labs" if PurePosixPath(file).name in OWN_LAB else THE_FORTRESS
+    name = PurePosixPath(file).name
+    return "own labs" if name in OWN_LAB else next(line for line, last in FORTRESSES.items() if name < last)
 
 
 class ByLine(LoadScopeScheduling):  # type: ignore[misc]

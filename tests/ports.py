@@ -7,6 +7,7 @@ import random
 import socket
 
 _given: set[int] = set()
+_closed: list[socket.socket] = []
 
 
 def free_port() -> int:
@@ -18,3 +19,13 @@ def free_port() -> int:
             if port not in _given:
                 _given.add(port)
                 return port
+
+
+def closed_port() -> int:
+    """Give a port that refuses connections as long as the tests run: it is bound, so that nobody else takes it, and
+    nobody listens on it."""
+    held = socket.socket()
+    held.bind(("127.0.0.1", 0))
+    _closed.append(held)
+    port: int = held.getsockname()[1]
+    return port

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import re
+import shlex
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -84,10 +85,11 @@ def texts(resources: Mapping[str, Registration]) -> dict[str, tuple[Value, Value
 
 def _anonymous(name: str, command: Value) -> Value:
     """A file is known on the host by the name of its resource."""
-    if not isinstance(command, str) or not re.search("fortress-push (put|remove) ", command):
+    if not isinstance(command, str):
         return command
     known_by = f" --resource {name} --stack data-fortress/lab"
-    assert command.count(known_by + " ") == 1, command
+    whose = len(re.findall("fortress-push (put|files|remove) ", command))
+    assert command.count(known_by + " ") == whose, command
     return command.replace(known_by, "")
 
 
@@ -101,16 +103,59 @@ def put(words: str, *, machine: str, apply: str | None = None, remove: str | Non
     )
 
 
+def together(files: Mapping[str, str | None], *, machine: str, first: str = "") -> tuple[str, str]:
+    """The two commands of several files: by path, and what each one's removal does, unquoted."""
+    removals = [
+        push.Remove(path, machine=machine, resource="", apply=apply).render().replace(" --resource ''", "")
+        for path, apply in reversed(list(files.items()))
+    ]
+    put = f"/usr/local/sbin/fortress-push files {' '.join(files)} --machine {machine}"
+    return f"sudo {steps(first, put) if first else put}", f"sudo {steps(*removals)}"
+
+
+def steps(*lines: str, undo: str = "") -> str:
+    """Commands of one login as one line, and what runs where one of them fails."""
+    if undo:
+        return shlex.join(["sh", "-c", EACH_OR_UNDO, "steps", undo, *lines])
+    return lines[0] if len(lines) == 1 else shlex.join(["sh", "-c", EACH, "steps", *lines])
+
+
+EACH = 'for step; do eval "$step" || exit; done'
+EACH_OR_UNDO = (
+    'undo=$1; shift; for step; do eval "$step" || { status=$?; eval "$undo" >/dev/null 2>&1; exit $status; }; done'
+)
+
+
+def files(resource: Registration) -> dict[str, tuple[push.Put, str]]:
+    """What is put together: by path, how, and the text that lands."""
+    command = push.Files((), machine="", resource="")
+    return {put.path: (put, push.received(text)) for put, text in push.apart(command, sent(resource))}
+
+
 def _apply(command: str | None) -> str:
     return f" --apply {command}" if command else ""
 
 
 def sent(resource: Registration) -> str:
-    """The file that a command sends, without the line that ends it."""
+    """The file that a command sends, without the line that ends it; several as they are sent."""
     text = plain(resource.inputs["stdin"])
     assert isinstance(text, str)
+    if text.endswith(push.FILES_END):
+        return text
     assert text.endswith((push.END, push.OPEN_END, push.BASE64_END))
     return push.received(text)
+
+
+def landing(resource: Registration, path: str) -> str:
+    """The text that a command with several steps puts at a path."""
+    create, text = resource.inputs["create"], plain(resource.inputs["stdin"])
+    assert isinstance(create, str)
+    assert isinstance(text, str)
+    (found,) = [
+        given for command, given in push.parts(create, text) if isinstance(command, push.Put) and command.path == path
+    ]
+    assert found is not None
+    return push.received(found)
 
 
 def waits(resources: Mapping[str, Registration]) -> dict[str, set[str]]:

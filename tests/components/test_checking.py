@@ -364,6 +364,16 @@ def test_what_is_known_is_refused_before_anything_is_registered(
             lambda: {"work": {**WORK, "environment": {"GREETING": pulumi.Output.from_input("a\nUser=root")}}},
             r"EphemeralWorker \"it\": workload\.environment\.GREETING: 'a\\nUser=root' must be one line",
         ),
+        (
+            "Host",
+            lambda: {"address": pulumi.Output.from_input("db; reboot")},
+            r"Host \"it\": address: 'db; reboot' must be the IPv4 or IPv6 address of one machine",
+        ),
+        (
+            "Host",
+            lambda: {"host_key": pulumi.Output.from_input("ssh-rsa AAAA")},
+            r"Host \"it\": host_key: 'ssh-rsa AAAA' must be ",
+        ),
     ],
 )
 def test_what_becomes_known_later_is_refused_in_the_same_words(
@@ -381,7 +391,7 @@ def test_what_is_none_counts_as_not_given() -> None:
         def program() -> None:
             HAProxyEdge("it", edge(**more))
 
-        return run(program).resources["it-haproxy.cfg"].inputs
+        return run(program).resources["it-files"].inputs
 
     assert sent(maxconn=None, health_path=None) == sent()
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -11,17 +14,18 @@ from pulumi_command import local
 
 from components import DataFortress, DataFortressArgs
 from components.data_volume import VolumeArgs
-from fortress import activation, mariadb, push, text
+from fortress import access, activation, mariadb, push, text
 from tests.components.clouds import inputs, run_in_cloud, unknown
 from tests.components.engine import (
     LOAD,
     REMOTE,
     check_commands,
     connection,
+    files,
     kinds,
     member,
-    put,
     sent,
+    steps,
     texts,
     waits,
     without_commands,
@@ -30,9 +34,14 @@ from tests.doubles.pulumi_mocks import Run, holds_unknown, plain, run, secret_pa
 from tests.doubles.pulumi_resource_command.values import UNKNOWN, Secret
 
 PEM = "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----"
-NAMES = (
-    *("packages", "authority-tool", "access-tool", "authority", "authority-removal"),
-    *("after-tunnel", "90-fortress.cnf", "account", "firewall"),
+NAMES = (*("prepared", "authority", "90-fortress.cnf", "account"),)
+
+
+ALONE = access.Access(
+    databases=["app"],
+    accounts={
+        "web": access.Account(networks=["10.100.0.0/24"], privileges={"app": ["SELECT", "INSERT", "UPDATE", "DELETE"]})
+    },
 )
 
 
@@ -59,6 +68,25 @@ def database(preview: bool = False, opts: pulumi.ResourceOptions | None = None, 
     return run(program, preview=preview, stdout=answers)
 
 
+PUSH = "/usr/local/sbin/fortress-push"
+DROP_IN, FRAGMENT = "/etc/systemd/system/mariadb.service.d/50-fortress.conf", "/etc/nftables.d/30-database.nft"
+REMOVALS = {
+    DROP_IN: "systemctl daemon-reload",
+    FRAGMENT: LOAD.strip("'"),
+    "/usr/local/lib/fortress/mariadb-authority": None,
+    "/usr/local/lib/fortress/mariadb-access": None,
+    "/usr/local/lib/fortress/mariadb-live": None,
+    "/usr/local/lib/fortress/mariadb-data": None,
+    "/etc/fortress/access.json": None,
+}
+"""Files that it prepares with, and what takes each away from what reads it."""
+
+
+def drop_in(done: Run) -> push.Put:
+    """How the unit's drop-in is put."""
+    return files(done.resources["db-prepared"])[DROP_IN][0]
+
+
 def test_children_and_their_commands() -> None:
     done = database()
     assert kinds(done) == {
@@ -68,88 +96,124 @@ def test_children_and_their_commands() -> None:
     check_commands(done.children("db").values(), connection())
     machine, scripts = "oslo-db.1", "/usr/local/lib/fortress"
     run_as = f"sudo env FORTRESS_MACHINE={machine} {scripts}"
-    script = "0755 root:root --check 'sh -n \"$1\"'"
+    checksum = hashlib.sha256(access.render(ALONE).encode()).hexdigest()
     next_start = f'{scripts}/in-force mariadb-next "$1"'
     check = "'" + f"{mariadb.CONFIG_CHECK}; {next_start}".replace("'", "'\"'\"'") + "'"
     config = f"/etc/mysql/mariadb.conf.d/90-fortress.cnf 0644 root:root --check {check} "
     restart = (
-        "--apply 'systemctl reset-failed mariadb 2>/dev/null; "
-        "systemctl -q is-enabled mariadb || systemctl -q enable mariadb && systemctl restart mariadb "
+        f'--apply \'if {scripts}/mariadb-live "$1"; then true; else systemctl reset-failed mariadb 2>/dev/null; '
+        "systemctl -q is-enabled mariadb || systemctl -q enable mariadb && systemctl restart mariadb; fi "
         f'&& {scripts}/in-force mariadb "$1"\' --unit mariadb'
     )
     assert texts(done.children("db")) == {
-        "db-packages": (
-            f"sudo /usr/local/sbin/fortress-push packages --machine {machine} mariadb-server openssl fio",
-            None,
+        "db-prepared": (
+            "sudo "
+            + steps(
+                f"{PUSH} packages --machine {machine} python3",
+                f"{PUSH} files {' '.join(REMOVALS)} --machine {machine}",
+                f"{PUSH} packages --machine {machine} mariadb-server openssl python3 fio",
+                f"env FORTRESS_MACHINE={machine} {scripts}/mariadb-data upgraded",
+            ),
+            "sudo "
+            + steps(
+                f"env FORTRESS_MACHINE={machine} {scripts}/mariadb-authority remove",
+                *(
+                    push.Remove(path, machine=machine, resource="", apply=apply).render().replace(" --resource ''", "")
+                    for path, apply in reversed(REMOVALS.items())
+                ),
+            ),
         ),
-        "db-authority-tool": put(f"{scripts}/mariadb-authority {script}", machine=machine),
-        "db-access-tool": put(f"{scripts}/mariadb-access {script}", machine=machine),
-        "db-authority-removal": (f"{run_as[: -len(scripts)]}true", f"{run_as}/mariadb-authority remove"),
         "db-authority": (f"{run_as}/mariadb-authority ensure 10.100.0.1 oslo-db", None),
-        "db-after-tunnel": put(
-            "/etc/systemd/system/mariadb.service.d/50-fortress.conf 0644 root:root "
-            f"--check '{scripts}/in-force mariadb-free /var/lib/mysql'",
-            apply="'systemctl daemon-reload; systemctl reset-failed mariadb 2>/dev/null; "
-            "if systemctl -q is-enabled mariadb; then systemctl restart mariadb; fi'",
-            remove="'systemctl daemon-reload'",
-            machine=machine,
-        ),
         "db-90-fortress.cnf": (
             f"sudo /usr/local/sbin/fortress-push put {config}{restart} --machine {machine}",
             "sudo /usr/local/sbin/fortress-push remove /etc/mysql/mariadb.conf.d/90-fortress.cnf "
             f"--apply 'systemctl -q disable --now mariadb' --machine {machine}",
         ),
         "db-account": (
-            f"{run_as}/mariadb-access ensure app web 10.100.0.0/255.255.255.0 DELETE,INSERT,SELECT,UPDATE 200",
+            f"{run_as}/mariadb-access ensure {checksum}",
             f"{run_as}/mariadb-access remove",
-        ),
-        "db-firewall": put(
-            "/etc/nftables.d/30-database.nft 0644 root:root --check 'nft -c -f \"$1\"'",
-            apply=LOAD,
-            machine=machine,
         ),
     }
 
 
 def test_what_is_sent() -> None:
     found = database().resources
-    assert {name for name in NAMES if "stdin" not in found[f"db-{name}"].inputs} == {
-        *("packages", "authority", "authority-removal")
+    assert {name for name in NAMES if "stdin" not in found[f"db-{name}"].inputs} == {"authority"}
+    landed = {path: text for path, (_, text) in files(found["db-prepared"]).items()}
+    fragment = landed.pop(FRAGMENT)
+    assert landed == {
+        DROP_IN: mariadb.drop_in(),
+        "/usr/local/lib/fortress/mariadb-authority": text.script("mariadb-authority"),
+        "/usr/local/lib/fortress/mariadb-access": text.script(access.SCRIPT),
+        "/usr/local/lib/fortress/mariadb-live": text.script("mariadb_live.py"),
+        "/usr/local/lib/fortress/mariadb-data": text.script("mariadb_data.py"),
+        access.PATH: access.render(ALONE),
     }
-    assert sent(found["db-authority-tool"]) == text.script("mariadb-authority")
-    assert sent(found["db-access-tool"]) == text.script("mariadb-access")
-    assert sent(found["db-after-tunnel"]) == mariadb.drop_in()
     assert sent(found["db-90-fortress.cnf"]) == mariadb.render(mariadb.Server(address="10.100.0.1", ram_mb=1024))
     rule = 'iifname "wg0" ip saddr { 10.100.0.0/24 } tcp dport 3306 accept  # MariaDB'
-    assert [line.strip() for line in sent(found["db-firewall"]).splitlines() if "accept" in line] == [rule]
-    assert found["db-account"].inputs["stdin"] == Secret("HUSH"), "without a newline, which would belong to it"
+    assert [line.strip() for line in fragment.splitlines() if "accept" in line] == [rule]
+    assert found["db-account"].inputs["stdin"] == Secret("web HUSH\n")
 
 
 def test_databases_of_others_are_taken_over_only_by_adoption() -> None:
-    adopted = database(host=member(adopt=True)).resources["db-after-tunnel"]
-    assert " --check true " in str(adopted.inputs["create"])
-    assert "mariadb-free" not in str(adopted.inputs["create"])
+    adopted = drop_in(database(host=member(adopt=True)))
+    assert adopted.check == "true"
+    assert "mariadb-free" in str(drop_in(database()).check)
 
 
 def test_the_sandbox_is_there_before_the_first_start() -> None:
     """So no start is for it alone: until there is a package, there is nothing to restart."""
     done = database()
-    assert "db-after-tunnel" in done.before("db-packages")
-    create = str(done.resources["db-after-tunnel"].inputs["create"])
-    assert str(activation.of_command(create)) == "mariadb restarts"
+    create = str(done.resources["db-prepared"].inputs["create"])
+    does = [type(command).__name__ for command, _ in push.parts(create, None)]
+    assert does == ["Packages", "Files", "Packages", "Run"]
+    assert push.parts(create, None)[0][0].words()[2:] == ("python3",), "the first of these has no MariaDB"
+    assert str(activation.of_command(drop_in(done).render())) == "mariadb restarts"
+
+
+def test_data_that_are_there_are_looked_at_before_anything_lands() -> None:
+    """What looks is one of the files that land together, and its check is that the server may have them."""
+
+    def check(**more: Any) -> str:
+        done = database(**more)
+        return str(files(done.resources["db-prepared"])["/usr/local/lib/fortress/mariadb-data"][0].check)
+
+    look = 'python3 -I "$1" may-have /var/lib/mysql'
+    assert check().endswith(f" && {look}")
+    assert check(host=member(adopt=True)).endswith(f" && {look}"), "whoever's they are"
+    assert check(upgrade_to="11.8").endswith(f" && {look} 11.8")
+
+
+@pytest.mark.parametrize("release", ["11", "11.8.3", "11.8 x", "$(id)", "", 11.8])
+def test_a_release_is_two_numbers(release: object) -> None:
+    with pytest.raises(Exception, match="upgrade_to"):
+        database(upgrade_to=release)
+
+
+def test_what_prepares_is_put_as_each_needs() -> None:
+    put = {path: put for path, (put, _) in files(database().resources["db-prepared"]).items()}
+    assert put[DROP_IN].check == "/usr/local/lib/fortress/in-force mariadb-free /var/lib/mysql"
+    assert put[DROP_IN].apply == (
+        "systemctl daemon-reload; systemctl reset-failed mariadb 2>/dev/null; "
+        "if systemctl -q is-enabled mariadb; then systemctl restart mariadb; fi"
+    )
+    assert (put[FRAGMENT].check, put[FRAGMENT].apply) == ('nft -c -f "$1"', LOAD.strip("'"))
+    tools = [put[f"/usr/local/lib/fortress/mariadb-{name}"] for name in ("authority", "access")]
+    assert [tool.mode for tool in tools] == ["0755", "0755"]
+    assert tools[0].check == 'sh -n "$1"'
+
+
+def test_the_authority_is_not_removed_by_an_upgrade() -> None:
+    """The resource that removed it is this one now: as another one, its end would run the removal."""
+    assert "authority-removal" in str(database().resources["db-prepared"].aliases)
 
 
 def test_order() -> None:
     assert waits(database().children("db")) == {
-        "db-packages": {"db-after-tunnel"},
-        "db-authority-tool": set(),
-        "db-access-tool": set(),
-        "db-after-tunnel": set(),
-        "db-firewall": set(),
-        "db-authority-removal": {"db-packages", "db-authority-tool"},
-        "db-authority": {"db-packages", "db-authority-tool", "db-authority-removal"},
+        "db-prepared": set(),
+        "db-authority": {"db-prepared"},
         "db-90-fortress.cnf": {"db-authority"},
-        "db-account": {"db-access-tool", "db-90-fortress.cnf", "db-firewall"},
+        "db-account": {"db-90-fortress.cnf"},
     }
 
 
@@ -172,6 +236,7 @@ def test_outputs() -> None:
         "ca_pem": PEM,
         "ready": True,
         "endpoint": "10.100.0.1:3306",
+        "accounts": "true",
     }
 
 
@@ -229,6 +294,8 @@ def test_data_goes_only_where_a_setting_says_so() -> None:
     ("given", "line"),
     [
         ({"buffer_pool_mb": 256}, "innodb_buffer_pool_size = 256M"),
+        ({"variables": {"max_connections": "400"}}, "max_connections = 400"),
+        ({"variables": {"slow_query_log": "ON"}}, "slow_query_log = ON"),
         ({"flush_log_at_commit": 2, "cross_cloud_copy": True}, "innodb_flush_log_at_trx_commit = 2"),
     ],
 )
@@ -237,8 +304,74 @@ def test_settings_reach_the_configuration(given: dict[str, Any], line: str) -> N
 
 
 def test_privileges_reach_the_account() -> None:
-    create = texts(database(privileges=["SELECT", "CREATE"]).children("db"))["db-account"][0]
-    assert str(create).endswith(" CREATE,SELECT 200")
+    accounts = json.loads(files(database(privileges=["SELECT", "CREATE"]).resources["db-prepared"])[access.PATH][1])[
+        "accounts"
+    ]
+    assert accounts["web"]["privileges"] == {"app": ["CREATE", "SELECT"]}
+
+
+SHOP: dict[str, Any] = {
+    "databases": ["orders"],
+    "roles": {"reader": {"orders": ["SELECT"]}},
+    "accounts": {
+        "billing": {
+            "password": "BILLING",
+            "privileges": {"orders": ["SELECT", "INSERT"]},
+            "role": "reader",
+            "clients": ["10.100.0.2/32"],
+            "connections_per_client": 20.0,
+        },
+        "reports": {"password": pulumi.Output.secret("REPORTS"), "role": "reader"},
+    },
+    "old_passwords": "overlap",
+}
+
+
+def test_several_applications() -> None:
+    def program() -> None:
+        reports = {"password": pulumi.Output.secret("REPORTS"), "role": "reader"}
+        DataFortress("db", args(**{**SHOP, "accounts": {**SHOP["accounts"], "reports": reports}}))
+
+    done = run(program, stdout=answers)
+    wanted = access.Access(
+        databases=["app", "orders"],
+        roles={"reader": {"orders": ["SELECT"]}},
+        accounts={
+            "web": ALONE.accounts["web"],
+            "billing": access.Account(
+                networks=["10.100.0.2/32"],
+                privileges={"orders": ["SELECT", "INSERT"]},
+                role="reader",
+                connections_per_client=20,
+            ),
+            "reports": access.Account(networks=["10.100.0.0/24"], role="reader"),
+        },
+        old_passwords="overlap",
+    )
+    assert files(done.resources["db-prepared"])[access.PATH][1] == access.render(wanted)
+    assert done.resources["db-account"].inputs["stdin"] == Secret("billing BILLING\nreports REPORTS\nweb HUSH\n")
+    for name, found in done.children("db").items():
+        assert secret_paths(found.inputs) - {"connection"} == ({"stdin"} if name == "db-account" else set()), name
+
+
+@pytest.mark.parametrize(
+    ("more", "line"),
+    [
+        ({"accounts": {"web": {"password": "x", "role": "reader"}}}, "accounts.web: is `user`; give it another name"),
+        ({"accounts": {"b": {"password": "x"}}}, "accounts.b.privileges: {} may do nothing"),
+        ({"accounts": {"b": {"role": "reader"}}}, "accounts.b.password: missing"),
+        ({"accounts": {"b": {"password": "x", "role": "writer"}}}, "accounts.b.role: 'writer' is not in roles"),
+        (
+            {"accounts": {"b": {"password": "x", "role": "reader", "clients": ["10.100.0.2"]}}},
+            "accounts.b.clients[0]: '10.100.0.2' must be an IPv4 network",
+        ),
+        ({"roles": {"reader": {"order": ["SELECT"]}}}, "roles.reader.order: 'order' is not in databases; known: app"),
+        ({"old_passwords": "forever"}, "old_passwords: 'forever' must be 'end', 'overlap' or 'keep'"),
+    ],
+)
+def test_accounts_that_are_refused(more: dict[str, Any], line: str) -> None:
+    with pytest.raises(ValueError, match=re.escape(f'DataFortress "db": {line}')):
+        database(**{**SHOP, **more})
 
 
 def test_numbers_that_arrive_as_floats_are_written_whole() -> None:
@@ -336,8 +469,8 @@ def test_a_database_on_a_volume_is_the_same_after_it(volume: VolumeArgs) -> None
     for name, found in alone.children("db").items():
         on = done.resources[name]
         assert on.inputs == found.inputs, name
-        assert on.waits == found.waits | ({"db-data-mounted"} if name == "db-after-tunnel" else set()), name
-    for name in ("db-packages", "db-authority", "db-90-fortress.cnf", "db-account"):
+        assert on.waits == found.waits | ({"db-data-mounted"} if name == "db-prepared" else set()), name
+    for name in ("db-prepared", "db-authority", "db-90-fortress.cnf", "db-account"):
         assert "db-data-mounted" in done.before(name), name
 
 
@@ -437,6 +570,16 @@ def test_an_encrypted_volume(secret: bool) -> None:
         expected = {"connection"} if found.type == REMOTE else set()
         assert secret_paths(found.inputs) == expected | ({"stdin"} if found is mounted else set()), name
         assert "SEALING" not in repr({**found.inputs, "stdin": None}), name
+
+
+@pytest.mark.parametrize(("volume", "encrypted"), [(SEALED, True), (MADE, None), (None, None)])
+def test_whether_the_host_encrypts_is_told_to_whoever_measures(
+    volume: VolumeArgs | None, encrypted: bool | None
+) -> None:
+    def make(opts: pulumi.ResourceOptions) -> Mapping[str, Any]:
+        return {"told": DataFortress("db", args(volume=volume), opts).facts.get("encrypted")}
+
+    assert run_in_cloud(make).outputs["told"].value is encrypted
 
 
 def test_at_preview_a_new_volume_leaves_only_the_mount_unknown() -> None:

@@ -12,21 +12,22 @@ import pytest
 from pulumi_command import local
 
 from components import EphemeralWorker, EphemeralWorkerArgs
+from fortress import push
 from tests.components.engine import (
     LOAD,
     REMOTE,
     check_commands,
     connection,
+    files,
     kinds,
     member,
-    put,
-    sent,
     texts,
+    together,
     waits,
     without_commands,
 )
-from tests.doubles.pulumi_mocks import Run, run, secret_paths
-from tests.doubles.pulumi_resource_command.values import UNKNOWN, Secret
+from tests.doubles.pulumi_mocks import Run, holds_unknown, run, secret_paths
+from tests.doubles.pulumi_resource_command.values import Secret
 
 HOST = member("fra-1", site="frankfurt", mesh_address="10.100.0.2")
 WORK: dict[str, Any] = {
@@ -39,17 +40,18 @@ WORK: dict[str, Any] = {
     "environment": {"GREETING": "hei på deg"},
 }
 DATABASE: dict[str, Any] = {"address": "10.100.0.1", "port": 3306, "name": "data", "user": "web", "ca_pem": "PEM\n"}
-NAMES = (
-    *("packages", "database-ca.pem", "database-password", "firewall", "app.service", "healthy"),
-    *("/opt/app/app.py", "/etc/app/app.py"),
-)
-CHANGED = "'touch /run/fortress-changed-app'"
+NAMES = ("credentials", "files", "healthy")
+CODE = ("/opt/app/app.py", "/etc/app/app.py")
+UNIT = "/etc/systemd/system/app.service"
+FRAGMENT = "/etc/nftables.d/30-app.nft"
+CA, PASSWORD = "/etc/fortress/app/database-ca.pem", "/etc/fortress/app/database-password"
+CHANGED = "touch /run/fortress-changed-app"
 RESET = "systemctl reset-failed app 2>/dev/null"
-RESTART = f"'{RESET}; if systemctl -q is-enabled app; then systemctl restart app; fi'"
+RESTART = f"{RESET}; if systemctl -q is-enabled app; then systemctl restart app; fi"
 
 
 def child(name: str) -> str:
-    return f"fra-1{name}" if name.startswith("/") else f"fra-1-{name}"
+    return f"fra-1-{name}"
 
 
 def args(work: Mapping[str, Any] = WORK, database: Mapping[str, Any] = DATABASE, **more: Any) -> EphemeralWorkerArgs:
@@ -75,34 +77,13 @@ def test_children_and_their_commands() -> None:
     }
     check_commands(done.children("fra-1").values(), connection())
     machine = "fra-1.1"
-    unit = "/etc/systemd/system/app.service"
-    start = (
-        f"'{RESET}; systemctl daemon-reload && systemctl -q enable app && systemctl restart app "
-        "&& rm -f /run/fortress-changed-app' --unit app"
-    )
+    stop = "systemctl -q disable --now app; systemctl daemon-reload"
     assert texts(done.children("fra-1")) == {
-        "fra-1-packages": (
-            f"sudo /usr/local/sbin/fortress-push packages --machine {machine} python3 python3-pymysql",
-            None,
-        ),
-        "fra-1/opt/app/app.py": put("/opt/app/app.py 0644 root:root", apply=CHANGED, remove=RESTART, machine=machine),
-        "fra-1/etc/app/app.py": put("/etc/app/app.py 0644 root:root", apply=CHANGED, remove=RESTART, machine=machine),
-        "fra-1-database-ca.pem": put(
-            "/etc/fortress/app/database-ca.pem 0644 root:root", apply=CHANGED, remove=RESTART, machine=machine
-        ),
-        "fra-1-database-password": put(
-            "/etc/fortress/app/database-password 0400 root:root", apply=CHANGED, remove=RESTART, machine=machine
-        ),
-        "fra-1-firewall": put(
-            "/etc/nftables.d/30-app.nft 0644 root:root --check 'nft -c -f \"$1\"'",
-            apply=LOAD,
+        "fra-1-credentials": together(dict.fromkeys((CA, PASSWORD), RESTART), machine=machine),
+        "fra-1-files": together(
+            {FRAGMENT: LOAD.strip("'"), **dict.fromkeys(CODE, RESTART), UNIT: stop},
             machine=machine,
-        ),
-        "fra-1-app.service": put(
-            f"{unit} 0644 root:root",
-            apply=start,
-            remove="'systemctl -q disable --now app; systemctl daemon-reload'",
-            machine=machine,
+            first=f"/usr/local/sbin/fortress-push packages --machine {machine} python3 python3-pymysql",
         ),
         "fra-1-healthy": (
             f"sudo env FORTRESS_MACHINE={machine} /usr/local/lib/fortress/wait-healthy "
@@ -112,18 +93,41 @@ def test_children_and_their_commands() -> None:
     }
 
 
-def test_what_is_sent() -> None:
+def test_how_each_file_is_put() -> None:
     found = worker().resources
-    assert {name for name in NAMES if "stdin" not in found[child(name)].inputs} == {"packages"}
-    assert sent(found["fra-1/opt/app/app.py"]) == "print('hello')\n"
-    assert sent(found["fra-1/etc/app/app.py"]) == "other = 1\n"
-    assert sent(found["fra-1-database-ca.pem"]) == "PEM\n"
-    assert sent(found["fra-1-database-password"]) == "HUSH\n"
+    start = (
+        f"{RESET}; systemctl daemon-reload && systemctl -q enable app && systemctl restart app "
+        "&& rm -f /run/fortress-changed-app"
+    )
+
+    def how(put: push.Put) -> tuple[object, ...]:
+        return (put.mode, put.owner, put.check, put.apply, put.unit)
+
+    put = {path: how(put) for name in ("credentials", "files") for path, (put, _) in files(found[child(name)]).items()}
+    assert put == {
+        CA: ("0644", "root:root", None, CHANGED, None),
+        PASSWORD: ("0400", "root:root", None, CHANGED, None),
+        FRAGMENT: ("0644", "root:root", 'nft -c -f "$1"', LOAD.strip("'"), None),
+        **dict.fromkeys(CODE, ("0644", "root:root", None, CHANGED, None)),
+        UNIT: ("0644", "root:root", None, start, "app"),
+    }
+
+
+def landing(done: Run, path: str) -> str:
+    """The text that lands at a path."""
+    return files(done.resources["fra-1-files"])[path][1]
+
+
+def test_what_is_sent() -> None:
+    done = worker()
+    assert [landing(done, path) for path in CODE] == ["print('hello')\n", "other = 1\n"]
+    secrets = files(done.resources["fra-1-credentials"])
+    assert {path: text for path, (_, text) in secrets.items()} == {CA: "PEM\n", PASSWORD: "HUSH\n"}
     rule = 'iifname "wg0" ip saddr { 10.100.0.3 } tcp dport 80 accept  # app'
-    assert [line.strip() for line in sent(found["fra-1-firewall"]).splitlines() if "accept" in line] == [rule]
+    assert [line.strip() for line in landing(done, FRAGMENT).splitlines() if "accept" in line] == [rule]
 
 
-@pytest.mark.parametrize("put_again", ["fra-1-app.service", "fra-1/opt/app/app.py", "fra-1-database-password"])
+@pytest.mark.parametrize("put_again", ["fra-1-files", "fra-1-credentials"])
 def test_each_put_of_what_the_unit_reads_is_waited_for(put_again: str) -> None:
     """Also of the very text that stood before: a release that failed there came between."""
 
@@ -149,7 +153,7 @@ def test_a_preview_of_a_worker_that_stays_knows_that_its_gate_does_not_run() -> 
 
 
 def test_the_unit_says_where_the_database_is() -> None:
-    lines = sent(worker().resources["fra-1-app.service"]).splitlines()
+    lines = landing(worker(), UNIT).splitlines()
     assert "ExecStart=/usr/bin/python3 /opt/app/app.py" in lines
     assert [line for line in lines if line.startswith(("Environment", "LoadCredential"))] == [
         "Environment=FORTRESS_DATABASE_ADDRESS=10.100.0.1",
@@ -166,14 +170,10 @@ def test_the_unit_says_where_the_database_is() -> None:
 
 
 def test_order() -> None:
-    needed = {"packages", "database-ca.pem", "database-password", "/opt/app/app.py", "/etc/app/app.py"}
     assert waits(worker().children("fra-1")) == {
-        **{child(name): set() for name in (*needed, "firewall")},
-        "fra-1-app.service": {child(name) for name in needed},
-        "fra-1-healthy": {
-            *(child(name) for name in ("app.service", "firewall")),
-            *(child(name) for name in needed - {"packages"}),
-        },
+        "fra-1-credentials": set(),
+        "fra-1-files": {"fra-1-credentials"},
+        "fra-1-healthy": {"fra-1-credentials", "fra-1-files"},
     }
 
 
@@ -205,20 +205,20 @@ def test_ready_comes_after_the_gate() -> None:
 def test_the_password_is_secret_and_nothing_else_is() -> None:
     done = worker(private_key="PRIVATE")
     for name, found in done.children("fra-1").items():
-        secret = {"connection", "stdin"} if name == "fra-1-database-password" else {"connection"}
+        secret = {"connection", "stdin"} if name == "fra-1-credentials" else {"connection"}
         assert secret_paths(found.inputs) == secret, name
         assert "HUSH" not in repr({**found.inputs, "stdin": None}), name
-    assert isinstance(done.resources["fra-1-database-password"].inputs["stdin"], Secret)
+    assert isinstance(done.resources["fra-1-credentials"].inputs["stdin"], Secret)
 
 
-@pytest.mark.parametrize(("leaf", "file"), [("address", "app.service"), ("ca_pem", "database-ca.pem")])
-def test_what_is_unknown_of_the_database_hides_one_file(leaf: str, file: str) -> None:
+@pytest.mark.parametrize(("leaf", "file"), [("address", "files"), ("ca_pem", "credentials")])
+def test_what_is_unknown_of_the_database_hides_what_holds_it(leaf: str, file: str) -> None:
     def program() -> None:
         later = local.Command("later", create="date")
         EphemeralWorker("fra-1", args(database={**DATABASE, leaf: later.stdout}))
 
     done = run(program, preview=True)
-    unknown = {name for name, found in done.children("fra-1").items() if found.inputs.get("stdin") is UNKNOWN}
+    unknown = {name for name, found in done.children("fra-1").items() if holds_unknown(found.inputs.get("stdin"))}
     assert unknown - {"fra-1-healthy"} == {child(file)}
     assert texts(done.children("fra-1")) == texts(worker().children("fra-1"))
 
@@ -226,11 +226,9 @@ def test_what_is_unknown_of_the_database_hides_one_file(leaf: str, file: str) ->
 def test_a_workload_needs_no_files_packages_or_environment() -> None:
     least = {name: WORK[name] for name in ("name", "command", "port", "health")}
     done = worker(work=least)
-    assert {found.name for found in done.children("fra-1").values() if "/" in found.name} == set()
-    assert texts(done.children("fra-1"))["fra-1-packages"][0] == (
-        "sudo /usr/local/sbin/fortress-push packages --machine fra-1.1 python3"
-    )
-    assert "GREETING" not in sent(done.resources["fra-1-app.service"])
+    assert set(files(done.resources["fra-1-files"])) == {FRAGMENT, UNIT}
+    assert " packages --machine fra-1.1 python3'" in str(done.resources["fra-1-files"].inputs["create"])
+    assert "GREETING" not in landing(done, UNIT)
 
 
 def test_what_the_fortress_says_is_not_for_the_workload_to_change() -> None:
@@ -273,8 +271,8 @@ def test_a_machine_that_is_gone_is_left_alone() -> None:
 
 def test_a_worker_without_a_database() -> None:
     done = worker(database=None, database_password=None)
-    assert not {name for name in done.resources if "database" in name}
-    unit = sent(done.resources["fra-1-app.service"])
+    assert set(done.children("fra-1")) == {"fra-1-files", "fra-1-healthy"}
+    unit = landing(done, UNIT)
     assert "FORTRESS_HOST=fra-1" in unit
     assert "DATABASE" not in unit
     assert "LoadCredential" not in unit
@@ -282,12 +280,12 @@ def test_a_worker_without_a_database() -> None:
 
 def test_files_land_byte_for_byte() -> None:
     picture = bytes(range(256))
-    files = {"/opt/app/dos.cfg": "a\r\nb\r\n", "/opt/app/open": "no line feed"}
+    texts = {"/opt/app/dos.cfg": "a\r\nb\r\n", "/opt/app/open": "no line feed"}
     binary = {"/opt/app/logo.png": base64.b64encode(picture).decode()}
-    found = worker(work={**WORK, "files": files, "binary_files": binary}).resources
-    for path, content in files.items():
-        assert sent(found[f"fra-1{path}"]) == content
-    assert sent(found["fra-1/opt/app/logo.png"]).encode(errors="surrogateescape") == picture
+    done = worker(work={**WORK, "files": texts, "binary_files": binary})
+    for path, content in texts.items():
+        assert landing(done, path) == content
+    assert landing(done, "/opt/app/logo.png").encode(errors="surrogateescape") == picture
 
 
 @pytest.mark.parametrize(

@@ -11,17 +11,19 @@ import pytest
 from pulumi_command import local
 
 from components import HAProxyEdge, HAProxyEdgeArgs
-from fortress import activation, haproxy
+from fortress import activation, haproxy, push
 from tests.components.engine import (
     LOAD,
     REMOTE,
     check_commands,
     connection,
+    files,
     kinds,
     member,
-    put,
     sent,
+    steps,
     texts,
+    together,
     waits,
     without_commands,
 )
@@ -56,41 +58,49 @@ def edge(preview: bool = False, opts: pulumi.ResourceOptions | None = None, **mo
     return run(lambda: {"url": HAProxyEdge("edge", args(**more), opts).url}, preview=preview)
 
 
+FRAGMENT, CONFIG = "/etc/nftables.d/40-edge.nft", "/etc/haproxy/haproxy.cfg"
+DROP_IN = "/etc/systemd/system/haproxy.service.d/50-fortress.conf"
+IN_FORCE = "/usr/local/lib/fortress/in-force"
+PREPARE = (
+    f"/usr/local/sbin/fortress-push put {DROP_IN} 0644 root:root --check '{IN_FORCE} haproxy-free {CONFIG}' "
+    f"--apply 'systemctl daemon-reload' --machine {MACHINE}",
+    f"/usr/local/sbin/fortress-push packages --machine {MACHINE} haproxy openssl python3",
+)
+UNPREPARE = f"/usr/local/sbin/fortress-push remove {DROP_IN} --apply 'systemctl daemon-reload' --machine {MACHINE}"
 COMMON = {
-    "edge-sandbox": put(
-        "/etc/systemd/system/haproxy.service.d/50-fortress.conf 0644 root:root "
-        "--check '/usr/local/lib/fortress/in-force haproxy-free /etc/haproxy/haproxy.cfg'",
-        apply="'systemctl daemon-reload'",
+    "edge-files": together(
+        {FRAGMENT: LOAD.strip("'"), CONFIG: "systemctl -q disable --now haproxy"},
         machine=MACHINE,
-    ),
-    "edge-packages": (f"sudo /usr/local/sbin/fortress-push packages --machine {MACHINE} haproxy openssl python3", None),
-    "edge-haproxy.cfg": (
-        "sudo /usr/local/sbin/fortress-push put /etc/haproxy/haproxy.cfg 0640 root:haproxy "
-        "--check '/usr/local/lib/fortress/in-force haproxy-next /etc/haproxy/haproxy.cfg && haproxy -c -f \"$1\"' "
-        f"--apply '{RESET}; systemctl -q is-enabled haproxy || systemctl -q enable haproxy "
-        "&& systemctl reload-or-restart haproxy "
-        '&& /usr/local/lib/fortress/in-force haproxy "$1"\' --unit haproxy '
-        f"--machine {MACHINE}",
-        "sudo /usr/local/sbin/fortress-push remove /etc/haproxy/haproxy.cfg "
-        f"--apply 'systemctl -q disable --now haproxy' --machine {MACHINE}",
     ),
     "edge-drained": (
-        f"sudo env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/haproxy-drain 35",
+        "sudo "
+        + steps(
+            f"env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/haproxy-drain 35",
+            f"env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/edge-answers lab.fortress.example /health 30",
+        ),
         None,
-    ),
-    "edge-answers": (
-        f"sudo env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/edge-answers lab.fortress.example /health 30",
-        None,
-    ),
-    "edge-firewall": put(
-        "/etc/nftables.d/40-edge.nft 0644 root:root --check 'nft -c -f \"$1\"'",
-        apply=LOAD,
-        machine=MACHINE,
     ),
 }
 
 
-NAMES = (*("sandbox", "packages", "certificate", "haproxy.cfg", "drained", "answers", "firewall"),)
+NAMES = ("certificate", "files", "drained")
+
+
+def landing(done: Run, path: str = CONFIG) -> str:
+    """The text that lands at a path."""
+    return files(done.resources["edge-files"])[path][1]
+
+
+def test_how_each_file_is_put() -> None:
+    put = {path: put for path, (put, _) in files(edge().resources["edge-files"]).items()}
+    assert (put[CONFIG].mode, put[CONFIG].owner, put[CONFIG].unit) == ("0640", "root:haproxy", "haproxy")
+    assert put[CONFIG].check == f'{IN_FORCE} haproxy-next {CONFIG} && haproxy -c -f "$1"'
+    assert put[CONFIG].apply == (
+        f"{RESET}; systemctl -q is-enabled haproxy || systemctl -q enable haproxy "
+        f'&& systemctl reload-or-restart haproxy && {IN_FORCE} haproxy "$1"'
+    )
+    assert (put[FRAGMENT].mode, put[FRAGMENT].check) == ("0644", 'nft -c -f "$1"')
+    assert (put[FRAGMENT].apply, put[FRAGMENT].unit) == (LOAD.strip("'"), None)
 
 
 def test_children_and_their_commands_with_a_certificate_of_the_hosts_own() -> None:
@@ -103,9 +113,13 @@ def test_children_and_their_commands_with_a_certificate_of_the_hosts_own() -> No
     assert texts(done.children("edge")) == {
         **COMMON,
         "edge-certificate": (
-            f"sudo env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/edge-certificate --reload haproxy "
-            "/etc/ssl/private/site.pem 398 30 lab.fortress.example",
-            f"sudo env FORTRESS_MACHINE={MACHINE} rm -f /etc/ssl/private/site.pem",
+            "sudo "
+            + steps(
+                *PREPARE,
+                f"env FORTRESS_MACHINE={MACHINE} /usr/local/lib/fortress/edge-certificate --reload haproxy "
+                "/etc/ssl/private/site.pem 398 30 lab.fortress.example",
+            ),
+            "sudo " + steps(f"env FORTRESS_MACHINE={MACHINE} rm -f /etc/ssl/private/site.pem", UNPREPARE),
         ),
     }
 
@@ -114,12 +128,13 @@ def test_children_and_their_commands_with_a_given_certificate() -> None:
     done = edge(tls=TLS)
     assert kinds(done) == {
         "edge": ("fortress:index:HAProxyEdge", None),
-        **{f"edge-{name}": (REMOTE, "edge") for name in NAMES},
+        **{f"edge-{name}": (REMOTE, "edge") for name in ("sandbox", *NAMES)},
     }
     check_commands(done.children("edge").values(), connection())
     check = '/usr/local/lib/fortress/edge-certificate check "$1"'
     assert texts(done.children("edge")) == {
         **COMMON,
+        "edge-sandbox": ("sudo " + steps(*PREPARE), f"sudo {UNPREPARE}"),
         "edge-certificate": (
             f"sudo /usr/local/sbin/fortress-push put /etc/ssl/private/site.pem 0600 root:root --check '{check}' "
             f"--apply '{RESET}; if systemctl -q is-enabled haproxy; then systemctl reload-or-restart haproxy; fi' "
@@ -132,8 +147,8 @@ def test_children_and_their_commands_with_a_given_certificate() -> None:
 
 
 def test_what_is_sent() -> None:
-    found = edge(health_path="/up", maxconn=500, timeout_client_ms=9000, timeout_server_ms=8000).resources
-    assert sent(found["edge-haproxy.cfg"]) == haproxy.render(
+    done = edge(health_path="/up", maxconn=500, timeout_client_ms=9000, timeout_server_ms=8000)
+    assert landing(done) == haproxy.render(
         haproxy.Edge(
             server_name="lab.fortress.example",
             primary=haproxy.Backend(site="oslo", servers={"oslo-web": "10.100.0.4:80"}, maxconn=40),
@@ -146,32 +161,30 @@ def test_what_is_sent() -> None:
             health_path="/up",
         )
     )
-    rules = [line.strip() for line in sent(found["edge-firewall"]).splitlines() if "accept" in line]
+    rules = [line.strip() for line in landing(done, FRAGMENT).splitlines() if "accept" in line]
     assert rules == ["tcp dport 80 accept  # HTTP", "tcp dport 443 accept  # HTTPS"]
 
 
 def test_the_sandbox_is_there_before_the_first_start_and_restarts_nothing() -> None:
     """A restart would end the connections of an edge that stands."""
-    done = edge()
-    assert "edge-sandbox" in done.before("edge-packages")
-    assert sent(done.resources["edge-sandbox"]) == haproxy.drop_in()
-    create = str(done.resources["edge-sandbox"].inputs["create"])
-    assert activation.of_command(create).effect is activation.Effect.UNTOUCHED
-    adopted = edge(host={**HOST, "adopt": True}).resources["edge-sandbox"]
-    assert " --check true " in str(adopted.inputs["create"])
+    cases: list[tuple[str, dict[str, Any]]] = [("edge-certificate", {}), ("edge-sandbox", {"tls": TLS})]
+    for name, more in cases:
+        first = edge(**more).resources[name]
+        assert sent(first) == haproxy.drop_in()
+        (drop_in, _), (packages, _), *_rest = push.parts(str(first.inputs["create"]), None)
+        assert isinstance(packages, push.Packages)
+        assert activation.of_command(drop_in.render()).effect is activation.Effect.UNTOUCHED
+        adopted = edge(host={**HOST, "adopt": True}, **more).resources[name]
+        assert " --check true " in str(adopted.inputs["create"])
 
 
 def test_order() -> None:
     assert waits(edge().children("edge")) == {
-        "edge-sandbox": set(),
-        "edge-packages": {"edge-sandbox"},
-        "edge-firewall": set(),
-        "edge-certificate": {"edge-packages"},
-        "edge-haproxy.cfg": {"edge-certificate"},
-        "edge-drained": {"edge-haproxy.cfg"},
-        "edge-answers": {"edge-drained", "edge-firewall"},
+        "edge-certificate": set(),
+        "edge-files": {"edge-certificate"},
+        "edge-drained": {"edge-files"},
     }
-    assert waits(edge(tls=TLS).children("edge"))["edge-certificate"] == {"edge-packages"}
+    assert waits(edge(tls=TLS).children("edge"))["edge-certificate"] == {"edge-sandbox"}
 
 
 def test_children_wait_for_what_the_component_waits_for() -> None:
@@ -196,7 +209,7 @@ def test_a_url_whose_address_is_unknown_is_unknown() -> None:
 
     done = run(program, preview=True)
     assert not done.outputs["url"].known
-    assert unread(done) == {"edge-answers"}, "which waits for the drain before it"
+    assert unread(done) == {"edge-drained"}, "which waits for the files before it"
 
 
 def unread(done: Run) -> set[str]:
@@ -232,8 +245,8 @@ def test_a_worker_more_is_one_line_more_and_no_other_change() -> None:
     servers = {**FRANKFURT["servers"], "fra-3": "10.100.0.6:80"}
     before, after = edge().resources, edge(overflow={**FRANKFURT, "servers": servers}).resources
     changed = {name for name in before if before[name] != after[name]}
-    assert changed == {"edge-haproxy.cfg", "edge-drained"}, "what is under way to a server that left is waited for"
-    one, other = (sent(found["edge-haproxy.cfg"]).splitlines() for found in (before, after))
+    assert changed == {"edge-files"}, "whose answer, another each time, has those wait for it that drain and ask"
+    one, other = (sent(found["edge-files"]).splitlines() for found in (before, after))
     assert [line for line in other if line not in one] == ["    server fra-3 10.100.0.6:80 tcp-ut 2s"]
 
 
@@ -257,8 +270,8 @@ def test_a_machine_that_is_gone_is_left_alone() -> None:
 
 def test_without_another_site_or_checks_the_defaults_hold() -> None:
     alone = HAProxyEdgeArgs(host=HOST, server_name="www.example.org", primary=OSLO)  # type: ignore[typeddict-item]
-    found = run(lambda: {"url": HAProxyEdge("edge", alone).url}).resources
-    assert sent(found["edge-haproxy.cfg"]) == haproxy.render(
+    done = run(lambda: {"url": HAProxyEdge("edge", alone).url})
+    assert landing(done) == haproxy.render(
         haproxy.Edge(
             server_name="www.example.org",
             primary=haproxy.Backend(site="oslo", servers={"oslo-web": "10.100.0.4:80"}, maxconn=40),
@@ -274,30 +287,31 @@ def test_a_server_may_be_another_resources_output() -> None:
         HAProxyEdge("edge", args(primary={**OSLO, "servers": servers}))
 
     done = run(program, stdout=lambda name: "192.0.2.21" if name == "machine" else "")
-    assert "    server web-2 192.0.2.21:80 tcp-ut 2s\n" in sent(done.resources["edge-haproxy.cfg"])
+    assert "    server web-2 192.0.2.21:80 tcp-ut 2s\n" in landing(done)
     new = run(program, preview=True)
-    assert unread(new) == {"edge-haproxy.cfg", "edge-drained", "edge-answers"}
+    assert unread(new) == {"edge-files", "edge-drained"}
 
 
-def test_the_edge_is_asked_after_each_drain_and_for_each_certificate() -> None:
-    def asked(stdout: str = "drained: 1", **more: Any) -> object:
+def test_the_edge_is_drained_and_asked_after_each_put_and_for_each_certificate() -> None:
+    def asked(stdout: str = "put 1", **more: Any) -> object:
         done = run(lambda: {"url": HAProxyEdge("edge", args(**more)).url}, stdout=lambda _: stdout)
-        return done.resources["edge-answers"].inputs["stdin"]
+        return done.resources["edge-drained"].inputs["stdin"]
 
     assert asked() == asked()
-    assert len({str(found) for found in (asked(), asked("drained: 2"), asked(tls=TLS))}) == 3
+    assert len({str(found) for found in (asked(), asked("put 2"), asked(tls=TLS))}) == 3
     assert asked(tls=TLS) != asked(tls={**TLS, "certificate": "RENEWED"})
 
 
 def test_the_edge_is_asked_for_as_long_as_is_set_or_not_at_all() -> None:
-    assert not {"edge-answers"} & set(edge(answers_within_s=0).children("edge"))
-    asked = texts(edge(answers_within_s=90, health_path="/up").children("edge"))["edge-answers"]
-    assert str(asked[0]).endswith("/edge-answers lab.fortress.example /up 90")
+    silent = texts(edge(answers_within_s=0).children("edge"))["edge-drained"]
+    assert str(silent[0]).endswith("/haproxy-drain 35")
+    asked = texts(edge(answers_within_s=90, health_path="/up").children("edge"))["edge-drained"]
+    assert str(asked[0]).endswith("/edge-answers lab.fortress.example /up 90'")
 
 
 def test_browsers_are_told_to_use_https_with_a_certificate_from_elsewhere_only() -> None:
     def told(**more: Any) -> list[str]:
-        lines = sent(edge(**more).resources["edge-haproxy.cfg"]).splitlines()
+        lines = landing(edge(**more)).splitlines()
         return [line.split()[-1] for line in lines if "Strict-Transport-Security" in line]
 
     assert (told(), told(tls=TLS)) == ([], ["max-age=31536000"])
@@ -309,9 +323,11 @@ def test_browsers_are_told_to_use_https_with_a_certificate_from_elsewhere_only()
 
 
 def test_a_self_signed_certificate_is_for_the_other_names_too() -> None:
-    found = edge(other_names=["www.fortress.example"]).children("edge")
-    assert str(texts(found)["edge-certificate"][0]).endswith(" lab.fortress.example www.fortress.example")
-    assert "redirect prefix https://www.fortress.example code 308 if" in sent(found["edge-haproxy.cfg"])
+    done = edge(other_names=["www.fortress.example"])
+    assert str(texts(done.children("edge"))["edge-certificate"][0]).endswith(
+        " lab.fortress.example www.fortress.example'"
+    )
+    assert "redirect prefix https://www.fortress.example code 308 if" in landing(done)
 
 
 @pytest.mark.parametrize(
@@ -321,6 +337,9 @@ def test_a_self_signed_certificate_is_for_the_other_names_too() -> None:
         ({"other_names": ["a.example", "a.example"]}, "other_names: "),
         ({"other_names": ["lab.fortress.example"]}, "other_names: 'lab.fortress.example' is server_name already"),
         ({"other_names": ["x } evil"]}, "other_names[0]: 'x } evil' must be a DNS name"),
+        ({"home_paths": ["/a", "/a"]}, "home_paths: "),
+        ({"home_paths": ["/a/"]}, "home_paths[0]: '/a/' must be the beginning of a URL's path"),
+        ({"home_methods": ["post"]}, "home_methods[0]: 'post' must be a method of HTTP in capital letters"),
         ({"hsts_s": -1}, "hsts_s: -1 must be at least 0"),
         ({"timeout_tunnel_ms": 1}, "timeout_tunnel_ms: 1 must be at least 100"),
         ({"answers_within_s": 601}, "answers_within_s: 601 must be at most 600"),

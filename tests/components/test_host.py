@@ -25,7 +25,9 @@ from tests.components.engine import (
     check_commands,
     connection,
     kinds,
+    landing,
     sent,
+    steps,
     texts,
     waits,
     without_commands,
@@ -39,13 +41,17 @@ QUESTIONS = ("db-key", "db-facts")
 """What others read from."""
 HELD = ("connection", "create", "delete", "stdin")
 INSTALL = (
-    "umask 077; cat >/usr/local/sbin/fortress-push.new && tail -n 1 /usr/local/sbin/fortress-push.new | "
+    "umask 077; sed -u '/^# fortress-push: end of file$/q' >/usr/local/sbin/fortress-push.new && "
+    "tail -n 1 /usr/local/sbin/fortress-push.new | "
     "grep -qxF '# fortress-push: end of file' && chmod 755 /usr/local/sbin/fortress-push.new && "
     'sync /usr/local/sbin/fortress-push.new && /usr/local/sbin/fortress-push.new mine "$@" && '
     "/usr/local/sbin/fortress-push.new tools && "
     "mv /usr/local/sbin/fortress-push.new /usr/local/sbin/fortress-push || "
     "{ rm -f /usr/local/sbin/fortress-push.new; exit 1; }"
 )
+
+
+UNINSTALL = "/usr/local/sbin/fortress-push uninstall --stack data-fortress/lab --machine db.1"
 
 
 def answers(name: str) -> str:
@@ -75,17 +81,18 @@ def commands(done: Run) -> dict[str, Registration]:
     return {name: found for name, found in done.children("db").items() if found.type == REMOTE}
 
 
-def base(machine: str) -> str:
+def confirmed(machine: str) -> str:
+    """The command that confirms the base firewall."""
     rules = firewall.render_base(BASE)
     return (
-        f"sudo /usr/local/sbin/fortress-push confirm /etc/nftables.conf {hashlib.sha256(rules.encode()).hexdigest()} "
+        f"/usr/local/sbin/fortress-push confirm /etc/nftables.conf {hashlib.sha256(rules.encode()).hexdigest()} "
         f"--machine {machine}"
     )
 
 
 def test_children_and_their_commands() -> None:
     done = host()
-    names = ("push", "packages", "firewall", "firewall-confirmed", "wg0.conf", "key", "facts")
+    names = ("push", "wg0.conf", "key", "facts")
     assert kinds(done) == {
         "db": ("fortress:index:Host", None),
         "db-host-key": (LOCAL, "db"),
@@ -93,24 +100,32 @@ def test_children_and_their_commands() -> None:
     }
     assert texts(commands(done)) == {
         "db-push": (
-            f"sudo {shlex.join(['sh', '-c', INSTALL, 'db.1', '--stack', 'data-fortress/lab'])}",
-            "sudo /usr/local/sbin/fortress-push uninstall --stack data-fortress/lab --machine db.1",
+            "sudo "
+            + steps(
+                shlex.join(["sh", "-c", INSTALL, "db.1", "--stack", "data-fortress/lab"]),
+                "/usr/local/sbin/fortress-push packages --machine db.1 nftables wireguard-tools",
+                "/usr/local/sbin/fortress-push put /etc/nftables.conf 0755 root:root "
+                "--check '/usr/local/lib/fortress/wireguard free wg0 && "
+                '/usr/local/lib/fortress/in-force nftables-free /etc/nftables.conf && nft -c -f "$1"\' '
+                f"--apply {LOAD[:-1]} "
+                "&& systemctl -q enable nftables' --confirm 45 --machine db.1",
+                undo=UNINSTALL,
+            ),
+            "sudo "
+            + steps(
+                "/usr/local/sbin/fortress-push remove /etc/nftables.conf "
+                "--apply 'nft delete table inet fortress; systemctl -q disable nftables; "
+                '[ -n "$(nft list ruleset)" ] || systemctl stop nftables\' --machine db.1',
+                UNINSTALL,
+            ),
         ),
-        "db-packages": ("sudo /usr/local/sbin/fortress-push packages --machine db.1 nftables wireguard-tools", None),
-        "db-firewall": (
-            "sudo /usr/local/sbin/fortress-push put /etc/nftables.conf 0755 root:root "
-            "--check '/usr/local/lib/fortress/wireguard free wg0 && "
-            '/usr/local/lib/fortress/in-force nftables-free /etc/nftables.conf && nft -c -f "$1"\' '
-            f"--apply {LOAD[:-1]} "
-            "&& systemctl -q enable nftables' --confirm 45 --machine db.1",
-            "sudo /usr/local/sbin/fortress-push remove /etc/nftables.conf "
-            "--apply 'nft delete table inet fortress; systemctl -q disable nftables; "
-            '[ -n "$(nft list ruleset)" ] || systemctl stop nftables\' --machine db.1',
-        ),
-        "db-firewall-confirmed": (base("db.1"), None),
         "db-wg0.conf": (
-            "sudo /usr/local/sbin/fortress-push put /etc/wireguard/wg0.conf 0600 root:root "
-            "--apply '/usr/local/lib/fortress/wireguard reload wg0' --machine db.1",
+            "sudo "
+            + steps(
+                confirmed("db.1"),
+                "/usr/local/sbin/fortress-push put /etc/wireguard/wg0.conf 0600 root:root "
+                "--apply '/usr/local/lib/fortress/wireguard reload wg0' --machine db.1",
+            ),
             "sudo /usr/local/sbin/fortress-push remove /etc/wireguard/wg0.conf "
             "--before '/usr/local/lib/fortress/wireguard end wg0' --apply true --machine db.1",
         ),
@@ -126,12 +141,11 @@ def test_children_and_their_commands() -> None:
 
 
 def test_a_firewall_of_another_tool_is_known_or_adopted() -> None:
-    found = str(host(firewall_tables=["ip nat", "inet f2b-table"]).resources["db-firewall"].inputs["create"])
-    (check,) = re.findall(
-        r"in-force nftables-free (.*?) && nft -c", shlex.split(found)[shlex.split(found).index("--check") + 1]
-    )
+    found = str(host(firewall_tables=["ip nat", "inet f2b-table"]).resources["db-push"].inputs["create"])
+    (put,) = [command for command, _ in push.parts(found, None) if isinstance(command, push.Put)]
+    (check,) = re.findall(r"in-force nftables-free (.*?) && nft -c", str(put.check))
     assert shlex.split(check) == [firewall.BASE, "ip nat", "inet f2b-table"]
-    adopted = str(host(adopt=True).resources["db-firewall"].inputs["create"])
+    adopted = str(host(adopt=True).resources["db-push"].inputs["create"])
     assert "wireguard free wg0 && true && nft -c" in adopted
     with pytest.raises(ValueError, match=r"firewall_tables\[0\]: 'ip nat; x' must be the family and name"):
         host(firewall_tables=["ip nat; x"])
@@ -139,13 +153,25 @@ def test_a_firewall_of_another_tool_is_known_or_adopted() -> None:
 
 def test_what_is_sent() -> None:
     found = host().resources
-    assert sent(found["db-push"]) == text.push_script()
-    assert sent(found["db-firewall"]) == firewall.render_base(BASE)
-    tools = push.installed(push.content(sent(found["db-push"])))
+    (script, own), *_ = push.parts(str(found["db-push"].inputs["create"]), str(found["db-push"].inputs["stdin"]))
+    assert isinstance(script, push.Install)
+    assert own == push.content(text.push_script())
+    assert landing(found["db-push"], firewall.BASE) == firewall.render_base(BASE)
+    tools = push.installed(own)
     assert tools["/usr/local/lib/fortress/wireguard"] == text.script("wireguard")
     assert "Address = 10.100.0.1/24\nListenPort = 51820\n" in sent(found["db-wg0.conf"])
-    silent = ("packages", "firewall-confirmed", "key", "facts")
+    silent = ("key", "facts")
     assert not any("stdin" in found[f"db-{name}"].inputs for name in silent)
+
+
+def test_what_services_need_is_installed_with_its_own_packages() -> None:
+    create = str(host(packages=["python3", "jq"]).resources["db-push"].inputs["create"])
+    assert push.parts(create, None)[1] == (
+        push.Packages(machine="db.1", names=("nftables", "wireguard-tools", "python3", "jq")),
+        None,
+    )
+    with pytest.raises(ValueError, match=r"^Host \"db\": packages\[0\]: 'jq; x' must be the name of a Debian package"):
+        host(packages=["jq; x"])
 
 
 def reached_by(*operators: pulumi.Input[str]) -> HostArgs:
@@ -167,11 +193,11 @@ def test_an_operator_may_come_from_another_resource() -> None:
         return "2001:db8::/64" if name == "gateway" else answers(name)
 
     found = run(program, stdout=told).resources
-    assert sent(found["db-firewall"]) == firewall.render_base(BASE)
-    assert found["db-firewall-confirmed"].inputs["create"] == base("db.1")
+    assert landing(found["db-push"], firewall.BASE) == firewall.render_base(BASE)
+    assert shlex.quote(confirmed("db.1")) in str(found["db-wg0.conf"].inputs["create"])
     first = run(program, preview=True, stdout=told).children("db")
     unknown = {name for name in first if any(holds_unknown(first[name].inputs.get(key)) for key in ("create", "stdin"))}
-    assert unknown == {"db-firewall", "db-firewall-confirmed"}
+    assert unknown == {"db-push", "db-wg0.conf"}, "which confirms it"
 
 
 @pytest.mark.parametrize("known", [True, False])
@@ -202,10 +228,7 @@ def test_each_step_waits_for_the_one_before() -> None:
         "db-host-key": set(),
         "db-push": {key},
         "db-facts": {key, "db-push"},
-        "db-packages": {key, "db-push"},
-        "db-firewall": {key, "db-packages"},
-        "db-firewall-confirmed": {key, "db-firewall"},
-        "db-wg0.conf": {key, "db-firewall-confirmed"},
+        "db-wg0.conf": {key, "db-push"},
         "db-key": {key, "db-wg0.conf"},
     }
 
@@ -280,7 +303,7 @@ def test_at_first_preview_what_is_unknown_stays_unknown() -> None:
 
 def test_a_given_key_is_known_at_first_preview() -> None:
     done = host(preview=True, host_key=HOST_KEY)
-    assert plain(done.resources["db-packages"].inputs["connection"]) == connection()
+    assert plain(done.resources["db-wg0.conf"].inputs["connection"]) == connection()
 
 
 def test_nothing_but_the_connection_is_secret() -> None:

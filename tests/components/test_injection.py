@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 import components
 from fortress import push
-from tests.components.engine import BASTION_KEY, HOST_KEY, WIREGUARD_KEY, member, sent
+from tests.components.engine import BASTION_KEY, HOST_KEY, WIREGUARD_KEY, member
 from tests.components.test_wireguard_mesh import FLOWS, members
 from tests.doubles.pulumi_mocks import Run, plain, run
 
@@ -186,16 +186,23 @@ def check_shape(done: Run, usual: Run) -> None:
             line, meant = str(one.inputs.get(verb)), str(other.inputs.get(verb))
             assert subprocess.run(["sh", "-n", "-c", line], capture_output=True, check=False).returncode == 0, line
             assert len(shlex.split(line)) == len(shlex.split(meant)), name
-            command, usual_command = push.parse(line), push.parse(meant)
-            if isinstance(command, push.Push) and isinstance(usual_command, push.Push):
-                folder, meant_folder = (each.path.rpartition("/")[0] for each in (command, usual_command))
-                assert folder == meant_folder or usual_command.path in CHOSEN, name
-                assert shape(command.apply or "") == shape(usual_command.apply or ""), name
-        if "stdin" in one.inputs:
-            text, meant = (str(plain(made.inputs["stdin"])) for made in (one, other))
-            assert text == meant or shape(text) == shape(meant), name
-        if ".nft" in str(one.inputs["create"]):
-            check_rules(sent(one))
+            text, usual_text = (plain(made.inputs.get("stdin")) if verb == "create" else None for made in (one, other))
+            parts, usual_parts = push.parts(line, text), push.parts(meant, usual_text)
+            for (command, sent), (usual_command, usual_sent) in zip(parts, usual_parts, strict=True):
+                check_part(name, command, usual_command)
+                assert sent == usual_sent or shape(str(sent)) == shape(str(usual_sent)), name
+                if ".nft" in command.render() and isinstance(command, push.Put):
+                    check_rules(push.received(str(sent)))
+
+
+def check_part(name: str, command: push.Command, usual_command: push.Command) -> None:
+    """One thing that a resource does on a host."""
+    assert len(shlex.split(command.render())) == len(shlex.split(usual_command.render())), name
+    for path, usual_path in zip(push.paths(command), push.paths(usual_command), strict=True):
+        folder, usual_folder = (each.rpartition("/")[0] for each in (path, usual_path))
+        assert folder == usual_folder or usual_path in CHOSEN, name
+    if isinstance(command, push.Push) and isinstance(usual_command, push.Push):
+        assert shape(command.apply or "") == shape(usual_command.apply or ""), name
 
 
 def check_rules(text: str) -> None:

@@ -45,6 +45,26 @@ MADE: dict[str, tuple[type[pulumi.ComponentResource], Mapping[str, Any]]] = {
             "volume": {"openstack": {"size_gb": 10, "instance_id": "instance-1"}},
         },
     ),
+    "rotation": (components.PasswordRotation, {"host": member(), "accounts": "accounts 1"}),
+    "replica": (
+        components.DatabaseReplica,
+        {
+            "host": member(),
+            "servers": {"oslo-db": {"address": "10.100.0.1", "ca_pem": "CA"}},
+            "network": "10.100.0.0/24",
+            "password": "p",
+            "first": True,
+            "endpoint": "10.100.0.1:3306",
+        },
+    ),
+    "witness": (
+        components.DatabaseWitness,
+        {
+            "host": member(),
+            "servers": {"oslo-db2": {"address": "10.100.0.6", "ca_pem": "CA"}},
+            "members": ["10.100.0.1", "10.100.0.6", "10.100.0.7"],
+        },
+    ),
     "worker": (
         components.EphemeralWorker,
         {
@@ -63,6 +83,7 @@ MADE: dict[str, tuple[type[pulumi.ComponentResource], Mapping[str, Any]]] = {
             "primary": {"site": "oslo", "servers": {"web": "10.100.0.4:80"}, "maxconn": 40},
         },
     ),
+    "exporters": (components.HostExporters, {"host": member(), "scrapers": ["10.100.0.6"], "database": True}),
     "openstack machine": (components.OpenStackMachine, {**MACHINE, "floating_pool": "public"}),
     "openstack site": (
         components.OpenStackSite,

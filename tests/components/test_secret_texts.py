@@ -99,3 +99,22 @@ def test_no_line_has_a_secret_in_it(tmp_path: Path) -> None:
     assert not any(part in line for line in lines for part in key_of(OTHER).splitlines())
     (line,) = whole_stack.stopped(changed({}), {"database_password": "hush\nhush"})
     assert "hush" not in line
+
+
+@pytest.mark.parametrize(
+    ("secrets", "said"),
+    [
+        ({}, ["backup_password: missing; database.backup is set", "backup_sftp_key: missing; database.backup.sftp"]),
+        ({"backup_password": "short", "backup_sftp_key": key_of(OTHER)}, ["backup_password: is shorter than 20"]),
+        (
+            {"backup_password": "a key of more than 20", "backup_sftp_key": "x"},
+            ["backup_sftp_key: is not a private key"],
+        ),
+    ],
+)
+def test_backups_need_their_key_and_what_their_target_asks_for(secrets: dict[str, str], said: list[str]) -> None:
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAINunBNtxzuN4QNytbTPYsxqmhpVwk8TOLiJ/onl+Uy9r"
+    sftp = {"address": "192.0.2.40", "user": "keeper", "path": "/srv/vault", "host_key": key}
+    settings = changed({"database/backup": {"site": "oslo", "sftp": sftp}})
+    found = whole_stack.stopped(settings, {"database_password": PASSWORD, **secrets})
+    assert [line.removeprefix("data-fortress:")[: len(start)] for line, start in zip(found, said, strict=True)] == said

@@ -23,7 +23,7 @@ from program.load import load
 from tests.components import whole_stack
 from tests.components.catalogue import DEBIAN_12, DEBIAN_13, Catalogue
 from tests.components.engine import REMOTE, sent, ssh_key
-from tests.components.whole_stack import PASSWORD, PEM, PRIVATE, commands, known_by, made_of, serving
+from tests.components.whole_stack import PASSWORD, PEM, PRIVATE, commands, known_by, made_of, part_of_mesh, serving
 from tests.doubles.pulumi_mocks import Answers, Registration, Run, address_of, holds_unknown, plain, run, secret_paths
 from tests.keys import wireguard_key
 from tests.unit.stack_file import GONE, KEY, ROOT, changed, oslo, with_key_files
@@ -115,8 +115,8 @@ def site_of(done: Run, name: str) -> str:
 
 def of_member(done: Run, member: str) -> set[str]:
     """All that a member has: its machine and its own, its part of the mesh, its service, its peer at each hub."""
-    tops = {member, f"mesh-{member}", f"app-{member}"}
-    own = tops | {name for top in tops for name in done.below(top)}
+    tops = {member, f"app-{member}"}
+    own = tops | part_of_mesh(done, member) | {name for top in tops for name in done.below(top)}
     return own | {name for name in done.resources if name.endswith(f"-peer-{member}")}
 
 
@@ -146,6 +146,7 @@ def test_the_components() -> None:
         "mesh": "fortress:index:WireGuardMesh",
         "db": "fortress:index:DataFortress",
         **{f"app-{name}": "fortress:index:EphemeralWorker" for name in WORKERS},
+        "db-passwords": "fortress:index:PasswordRotation",
         "edge": "fortress:index:HAProxyEdge",
     }
     for name, site in MEMBERS.items():
@@ -188,7 +189,7 @@ def test_the_machines_of_the_article() -> None:
         "flavorName": "v2-highcpu-nvme",
         "imageId": DEBIAN_13,
         "keyPair": "deploy_key_2020",
-        "metadata": {"role": "primary-db"},
+        "metadata": {"role": "primary-db", "data-class": "personal"},
         "networks": [{"port": "oslo-db-machine-port-id"}],
         "userData": first_boot.format("oslo-db"),
         "stopBeforeDestroy": True,
@@ -202,7 +203,7 @@ def test_the_machines_of_the_article() -> None:
         "ami-debian-13",
         "c5.large",
         "deploy_key_2020",
-        {"Name": "worker-node-dr"},
+        {"Name": "worker-node-dr", "data-class": "none"},
         "frankfurt-subnet-eu-central-1a-id",
     )
     assert inputs(done, "fra-2.1-machine-instance")["subnetId"] == "frankfurt-subnet-eu-central-1b-id"
@@ -375,8 +376,8 @@ def test_the_volume_is_there_before_mariadb() -> None:
     """Its installation makes the data folder; and before a volume is mounted it is attached, and there is a tool."""
     done = as_it_stands()
     assert {"db-data", "db-data-attached", "db-volume-tool"} <= done.before("db-data-mounted")
-    assert "oslo-db-firewall-confirmed" in done.before("db-data-mounted")
-    for name in ("db-packages", "db-authority", "db-90-fortress.cnf", "db-account"):
+    assert "oslo-db-wg0.conf" in done.before("db-data-mounted")
+    for name in ("db-prepared", "db-authority", "db-90-fortress.cnf", "db-account"):
         assert "db-data-mounted" in done.before(name), name
 
 
@@ -387,16 +388,16 @@ def test_the_edge_is_last() -> None:
         if name in serving():
             assert {f"app-{worker}-healthy" for worker in WORKERS} <= done.before(name), name
         assert not any(name in done.before(other) for other in rest), name
-    assert "edge-haproxy.cfg" in done.before("edge-drained")
+    assert "edge-files" in done.before("edge-drained")
 
 
 def test_services_come_after_their_host_and_their_part_of_the_mesh() -> None:
     done = as_it_stands()
     for component, host in PLACES.items():
         for name in {one for one, found in done.children(component).items() if found.type == REMOTE}:
-            assert {f"{host}-firewall-confirmed", f"{host}-key"} <= done.before(name), name
+            assert {f"{host}-wg0.conf", f"{host}-key"} <= done.before(name), name
             if name in serving().union(*map(serving, WORKERS)):
-                assert set(done.children(f"mesh-{host}")) <= done.before(name), name
+                assert part_of_mesh(done, host) <= done.before(name), name
 
 
 # --- the next generation ---
@@ -413,20 +414,20 @@ def test_a_next_generation_stands_beside_the_one_before() -> None:
     assert not any("fra-1.1" in repr(found) for found in after.resources.values())
     assert "fra-1.1" not in repr(after.outputs["fortress"].value)
 
-    assert changed_inputs(before, after) == {"edge-haproxy.cfg", "edge-drained"}
-    assert "server fra-1.1 10.100.0.2:80 tcp-ut 2s\n" in sent(before.resources["edge-haproxy.cfg"])
-    assert "server fra-1.2 10.100.0.130:80 tcp-ut 2s\n" in sent(after.resources["edge-haproxy.cfg"])
+    assert changed_inputs(before, after) == {"edge-files"}
+    assert "server fra-1.1 10.100.0.2:80 tcp-ut 2s\n" in sent(before.resources["edge-files"])
+    assert "server fra-1.2 10.100.0.130:80 tcp-ut 2s\n" in sent(after.resources["edge-files"])
     assert "Address = 10.100.0.130/24\n" in sent(after.resources["fra-1.2-wg0.conf"])
     assert "AllowedIPs = 10.100.0.130/32\n" in sent(after.resources["mesh-oslo-db-peer-fra-1.2"])
     assert after.outputs["fortress"].value["hosts"]["fra-1.2"]["mesh_address"] == "10.100.0.130"
-    assert "app-fra-1.2-healthy" in after.before("edge-haproxy.cfg")
+    assert "app-fra-1.2-healthy" in after.before("edge-files")
 
 
 def test_a_next_generation_of_a_worker_on_openstack() -> None:
     before, after = as_it_stands(), second_generation("oslo-web")
     assert set(before.resources) - set(after.resources) == of_member(before, "oslo-web.1")
     assert set(after.resources) - set(before.resources) == of_member(after, "oslo-web.2")
-    assert changed_inputs(before, after) == {"edge-haproxy.cfg", "edge-drained"}
+    assert changed_inputs(before, after) == {"edge-files"}
     names = {"hosts/oslo-web/openstack/name": "web01", "hosts/oslo-web/generation": 2}
     assert inputs(fortress(names), "oslo-web.2-machine-instance")["name"] == "web01-2"
     assert inputs(after, "oslo-web.2-machine-instance")["name"] == "oslo-web-2"
@@ -435,7 +436,7 @@ def test_a_next_generation_of_a_worker_on_openstack() -> None:
 def test_one_worker_more_touches_the_edge_and_the_zone_it_opens() -> None:
     fra_3 = {"site": "frankfurt", "role": "worker", "slot": 6, "aws": {"zone": "eu-central-1c"}}
     before, after = as_it_stands(), fortress({"hosts/fra-3": fra_3})
-    assert changed_inputs(before, after) == {"edge-haproxy.cfg", "edge-drained"}
+    assert changed_inputs(before, after) == {"edge-files"}
     assert set(after.resources) - set(before.resources) == of_member(after, "fra-3.1") | {
         "frankfurt-subnet-eu-central-1c",
         "frankfurt-routes-eu-central-1c",
@@ -455,7 +456,8 @@ def test_at_first_preview_everything_shows_and_what_is_unknown_stays_unknown() -
             if not holds_unknown(value):
                 assert value == made.resources[name].inputs[key], f"{name}.{key}"
         assert done.before(name) == made.before(name), name
-    assert not any(seen.known for seen in done.outputs.values()), "they name addresses that no cloud has given yet"
+    known = {name for name, seen in done.outputs.items() if seen.known}
+    assert known == {"sovereignty"}, "the others name addresses that no cloud has given yet"
 
 
 def test_at_first_preview_every_file_shows_but_for_keys_that_are_born_on_hosts() -> None:
@@ -463,10 +465,12 @@ def test_at_first_preview_every_file_shows_but_for_keys_that_are_born_on_hosts()
     unknown = {name for name, found in done.resources.items() if holds_unknown(found.inputs.get("stdin"))}
     assert unknown == {
         *(name for name in done.resources if "-peer-" in name),
-        *(f"app-{worker}-database-ca.pem" for worker in WORKERS),
+        *(f"mesh-{worker}-files" for worker in WORKERS),  # with the keys of the hubs
+        *(f"app-{worker}-credentials" for worker in WORKERS),
         *(f"app-{worker}-healthy" for worker in WORKERS),
         "db-90-fortress.cnf",  # sized by the machine's memory
-        "edge-answers",  # asked after the drain has said that it ran
+        "edge-drained",  # after each put of what HAProxy reads
+        "db-passwords-ended",  # after each look at the accounts
     }
     given = fortress({"hosts/oslo-db/memory_mb": 8192}, preview=True)
     assert "innodb_buffer_pool_size = 5728M\n" in sent(given.resources["db-90-fortress.cnf"])
@@ -474,8 +478,8 @@ def test_at_first_preview_every_file_shows_but_for_keys_that_are_born_on_hosts()
 
 def test_at_first_preview_the_edges_servers_show() -> None:
     """They are mesh addresses: no cloud's address stands in a text that others share."""
-    text = sent(first_preview().resources["edge-haproxy.cfg"])
-    assert text == sent(as_it_stands().resources["edge-haproxy.cfg"])
+    text = sent(first_preview().resources["edge-files"])
+    assert text == sent(as_it_stands().resources["edge-files"])
     for server in ("oslo-web.1 10.100.0.4:80", "fra-1.1 10.100.0.2:80", "fra-2.1 10.100.0.5:80"):
         assert f"server {server} " in text
 
@@ -516,7 +520,7 @@ def test_peers_at_hubs_do_not_hang_on_the_addresses_of_workers() -> None:
                 standing.resources[f"mesh-{hub}-peer-{worker}"]
             )
     without_hubs = fortress(preview=True, standing=set(standing.resources) - moving)
-    assert holds_unknown(without_hubs.resources["mesh-fra-1.1-peer-oslo-db"].inputs["stdin"]), "it dials that address"
+    assert holds_unknown(without_hubs.resources["mesh-fra-1.1-files"].inputs["stdin"]), "it dials that address"
 
 
 def test_another_machine_behind_a_hub_keeps_its_address() -> None:
@@ -525,9 +529,7 @@ def test_another_machine_behind_a_hub_keeps_its_address() -> None:
     done = fortress(preview=True, standing=set(standing.resources) - {"oslo-db-machine-instance"})
     assert plain(done.resources["oslo-db-push"].inputs["connection"])["host"] == address_of("oslo-db-machine-address")
     for worker in WORKERS:
-        assert done.resources[f"mesh-{worker}-peer-oslo-db"].inputs == (
-            standing.resources[f"mesh-{worker}-peer-oslo-db"].inputs
-        )
+        assert done.resources[f"mesh-{worker}-files"].inputs == standing.resources[f"mesh-{worker}-files"].inputs
     assert holds_unknown(done.resources["oslo-db-push"].inputs["create"]), "it names the machine"
 
 
@@ -536,11 +538,15 @@ def test_another_machine_behind_a_hub_keeps_its_address() -> None:
 
 def test_outputs() -> None:
     done = as_it_stands()
-    assert {name: seen.secret for name, seen in done.outputs.items()} == {"url": False, "fortress": False}
+    assert {name: seen.secret for name, seen in done.outputs.items()} == {
+        "url": False,
+        "fortress": False,
+        "sovereignty": False,
+    }
     assert done.outputs["url"].value == f"https://{address_of('oslo-edge-machine-address')}"
     facts = done.outputs["fortress"].value
     assert json.loads(json.dumps(facts)) == facts, "other stacks read it as JSON"
-    assert parse_output(facts).model_dump(mode="json") == facts, "and the command as its model"
+    assert parse_output(facts).model_dump(mode="json", exclude_unset=True) == facts, "and the command as its model"
     assert list(facts["hosts"]) == list(MEMBERS)
     assert facts["hosts"]["fra-1.1"] == {
         "address": address_of("fra-1.1-machine-instance"),
@@ -552,6 +558,9 @@ def test_outputs() -> None:
         "site": "frankfurt",
         "role": "worker",
         "peers": ["oslo-db", "oslo-edge"],
+        "egress": "closed",
+        "exporters": {},
+        "listens": ["tcp/22", "tcp/80", "udp/51820"],
         "open_tcp": [22],
     }
     assert facts["hosts"]["oslo-edge"]["peers"] == ["fra-1.1", "fra-2.1", "oslo-web.1"]
@@ -576,7 +585,7 @@ def test_secrets_stand_where_they_are_needed_and_nowhere_else(no_logins: pytest.
         "login frankfurt": {"accessKey", "secretKey"},
         **{name: {"connection"} for name in commands(done)},
         **{name: {"connection", "stdin"} for name in ("db-account", "db-data-mounted")},
-        **{f"app-{worker}-database-password": {"connection", "stdin"} for worker in WORKERS},
+        **{f"app-{worker}-credentials": {"connection", "stdin"} for worker in WORKERS},
     }
     for name, one in done.resources.items():
         open_to_read = {key: value for key, value in one.inputs.items() if key not in found.get(name, ())}
@@ -610,7 +619,7 @@ REACHED: dict[str, tuple[dict[str, Any], str, str, Any]] = {
         {"hosts/oslo-edge/openstack/metadata": {"a": "b"}},
         "oslo-edge-machine-instance",
         "metadata",
-        {"a": "b"},
+        {"a": "b", "data-class": "personal"},
     ),
     "an OpenStack zone": (
         {"hosts/oslo-db/openstack/availability_zone": "nova"},
@@ -625,7 +634,24 @@ REACHED: dict[str, tuple[dict[str, Any], str, str, Any]] = {
         "nova",
     ),
     "the volume's size": ({"database/volume/size_gb": 200}, "db-data", "size", 200),
-    "the volume's type": ({"database/volume/type": "hdd"}, "db-data", "volumeType", "hdd"),
+    "the volume's type": (
+        {"database/volume/type": "hdd", "sovereignty/operators/CoolVDS/encrypted_volume_types": ["hdd"]},
+        "db-data",
+        "volumeType",
+        "hdd",
+    ),
+    "a host's data class": (
+        {"hosts/oslo-web/data_class": "personal"},
+        "oslo-web.1-machine-instance",
+        "metadata",
+        {"data-class": "personal"},
+    ),
+    "a container's data class": (
+        {"sites/oslo/openstack/containers/fortress-personal/data_class": "ciphertext"},
+        "oslo-fortress-personal-container",
+        "metadata",
+        {"data-class": "ciphertext"},
+    ),
     "where floating addresses come from": ({}, "oslo-db-machine-address", "pool", "public"),
     "where the router leads": ({}, "oslo-router", "externalNetworkId", "ID of public"),
     "a network's range": (
@@ -649,7 +675,12 @@ REACHED: dict[str, tuple[dict[str, Any], str, str, Any]] = {
         "198.51.100.0/24",
     ),
     "the mesh's port": ({"mesh/port": 51821}, "oslo-hub-mesh-ipv4", "portRangeMax", 51821),
-    "a container's expiry": ({}, "oslo-fortress-backups-container", "metadata", {"expire-days": "90"}),
+    "a container's expiry": (
+        {},
+        "oslo-fortress-backups-container",
+        "metadata",
+        {"expire-days": "90", "data-class": "personal"},
+    ),
     "a container's versions": (
         {"sites/oslo/openstack/containers/fortress-personal/versioning": False},
         "oslo-fortress-personal-container",
@@ -679,12 +710,13 @@ REACHED: dict[str, tuple[dict[str, Any], str, str, Any]] = {
         {"hosts/fra-1/aws/tags": {"Team": "x"}},
         "fra-1.1-machine-instance",
         "tags",
-        {"Name": "fra-1.1", "Team": "x"},
+        {"Name": "fra-1.1", "Team": "x", "data-class": "none"},
     ),
     "an image by id": ({"hosts/oslo-db/openstack/image": DEBIAN_12}, "oslo-db-machine-instance", "imageId", DEBIAN_12),
     "a region": (
         {
             "sites/frankfurt/aws/region": "eu-west-1",
+            "sovereignty/operators/Amazon Web Services/regions": ["eu-west-1"],
             **{f"hosts/fra-{number}/aws/zone": "eu-west-1a" for number in (1, 2)},
         },
         "login frankfurt",
@@ -784,7 +816,7 @@ def test_a_stack_may_mix_where_machines_come_from() -> None:
     assert all(done.before(name) <= hosts for name in done.below("fra-2")), "it waits for no site"
     untouched = set(standing.resources) - of_member(standing, "fra-2.1")
     untouched -= {
-        "edge-haproxy.cfg",
+        "edge-files",
         "edge-drained",
         "frankfurt-subnet-eu-central-1b",
         "frankfurt-routes-eu-central-1b",
@@ -814,15 +846,20 @@ def test_what_clouds_are_told_reaches_no_host_and_no_first_boot(text: str) -> No
         "sites/frankfurt/aws/tags": {"Team": hostile},
         "sites/frankfurt/aws/image/name": hostile,
         "database/volume/type": hostile,
+        "sovereignty/operators/CoolVDS/encrypted_volume_types": [hostile],
     }
     catalogue = Catalogue()
     catalogue.flavors[hostile], catalogue.images[hostile] = (4, 8192), "its-id"
     catalogue.amis["136693071363", hostile] = "ami-hostile"
     done, standing = fortress(changes, answers=catalogue.answers), as_it_stands()
     machine = inputs(done, "oslo-db-machine-instance")
-    assert (machine["name"], machine["flavorName"], machine["metadata"]) == (hostile, hostile, {"role": hostile})
+    assert (machine["name"], machine["flavorName"], machine["metadata"]) == (
+        hostile,
+        hostile,
+        {"role": hostile, "data-class": "personal"},
+    )
     assert machine["imageId"] == "its-id"
-    assert inputs(done, "fra-1.1-machine-instance")["tags"] == {"Name": hostile}
+    assert inputs(done, "fra-1.1-machine-instance")["tags"] == {"Name": hostile, "data-class": "none"}
     assert inputs(done, "db-data")["volumeType"] == hostile
     assert changed_inputs(standing, done) == {
         *("oslo-db-machine-instance", "oslo-db-machine-port", "oslo-db-machine-address", "login frankfurt"),

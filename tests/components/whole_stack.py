@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import runpy
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
@@ -34,7 +35,8 @@ PRIVATE = (
 def config(settings: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:
     """The settings as the engine hands them to a program."""
     plain = {key: json.dumps(value) for key, value in settings.items()}
-    return {f"{PROJECT}:{key}": value for key, value in {**plain, **secrets}.items()}
+    own = {f"{PROJECT}:{key}": value for key, value in {**plain, **secrets}.items()}
+    return {"pulumi:disable-default-providers": '["aws", "openstack"]', **own}
 
 
 def stdout(name: str) -> str:
@@ -43,7 +45,9 @@ def stdout(name: str) -> str:
         return f"{ssh_key(len(name))}\n"
     if name.endswith("-facts"):
         return "8192\n"
-    return {"db-authority": PEM}.get(name, f"{wireguard_key(name.removesuffix('-key'))}\n")
+    if name.startswith(("db-", "witness-")) and name.endswith("-authority"):
+        return PEM
+    return f"{wireguard_key(name.removesuffix('-key'))}\n"
 
 
 def known_by(type_: str, name: str) -> str:
@@ -54,7 +58,8 @@ def known_by(type_: str, name: str) -> str:
 
 
 def program() -> None:
-    """The whole of it."""
+    """The whole of it, with its state in a folder."""
+    os.environ.setdefault("PULUMI_BACKEND_URL", "file:///var/lib/pulumi")
     runpy.run_path(str(ROOT / "__main__.py"))
 
 
@@ -123,13 +128,18 @@ def commands(done: Run) -> dict[str, Registration]:
 
 
 DATABASE = ("90-fortress.cnf", "account")
-WORKER = ("/opt/app/app.py", "-database-ca.pem", "-database-password", "-firewall", "-app.service", "-healthy")
-EDGE = ("haproxy.cfg", "drained", "answers")
+WORKER = ("credentials", "files", "healthy")
+EDGE = ("files", "drained")
 """What serves, or changes what does; all else of a service only prepares for it, and waits for its host alone."""
+
+
+def part_of_mesh(done: Run, host: str) -> set[str]:
+    """Names of what a host has of the mesh."""
+    return {name for name in done.children("mesh") if name.startswith(f"mesh-{host}-")}
 
 
 def serving(worker: str = "") -> set[str]:
     """Names of what serves: on a worker, or on the database's and the edge's hosts."""
     if worker:
-        return {f"app-{worker}{part}" for part in WORKER}
+        return {f"app-{worker}-{part}" for part in WORKER}
     return {*(f"db-{part}" for part in DATABASE), *(f"edge-{part}" for part in EDGE)}

@@ -19,7 +19,8 @@ from typing import Any
 import grpc  # type: ignore[import-untyped]
 import pulumi
 from google.protobuf import empty_pb2, struct_pb2  # type: ignore[import-untyped]
-from pulumi.runtime import mocks, proto, set_all_config, set_mocks
+from pulumi.resource import DependencyProviderResource, DependencyResource
+from pulumi.runtime import mocks, proto, rpc, set_all_config, set_mocks
 from pulumi.runtime.settings import SETTINGS, get_root_resource
 from pulumi.runtime.stack import Stack, run_pulumi_func
 
@@ -54,6 +55,8 @@ class Registration:
     """Values whose change alone replaces it: its `replacement_trigger`, of which every one here is a list."""
     deleted_with: str | None
     """The resource whose end is its own: its URN where no resource of the program has it."""
+    aliases: tuple[str, ...]
+    """What tells it in earlier states: its URN or name, or that of its parent."""
     options: Sequence[str]
     """Names of the options that the program set on it, but for the two above `hooks` and the hooks."""
 
@@ -173,11 +176,38 @@ class _Hooks:
     """Takes the place of the SDK's callback server."""
 
     def __init__(self, run: Run) -> None:
-        self._run = run
+        self._run, self._loop = run, asyncio.get_running_loop()
+        self._transforms: list[Any] = []
+
+    def register_stack_transform(self, transform: Any) -> None:
+        self._transforms.append(transform)
+
+    def show(self, request: Any) -> None:
+        """Call the program's transforms as the SDK does when the engine asks; they may look, and change nothing."""
+        for transform in self._transforms:
+            asked = _asked(transform, request)
+            assert asyncio.run_coroutine_threadsafe(asked, self._loop).result(60) is None
 
     def register_resource_hook(self, hook: pulumi.ResourceHook) -> None:
         assert hook.name not in self._run.hooks, f"the engine refuses a second hook {hook.name}"
         self._run.hooks[hook.name] = hook
+
+
+async def _asked(transform: Any, request: Any) -> Any:
+    """A transform's answer about a registration; an error is one of the engine's."""
+    options = pulumi.ResourceOptions(
+        parent=DependencyResource(request.parent) if request.parent else None,
+        provider=DependencyProviderResource(request.provider) if request.provider else None,
+        protect=request.protect,
+    )
+    props = rpc.deserialize_properties(request.object)
+    args = pulumi.ResourceTransformArgs(
+        custom=request.custom, type_=request.type, name=request.name, props=props, opts=options
+    )
+    try:
+        return await transform(args)
+    except Exception as error:
+        raise _Failed(f"Invoke callback error: {error}") from error
 
 
 class _Monitor(mocks.MockMonitor):
@@ -224,6 +254,9 @@ class _Monitor(mocks.MockMonitor):
         if request.type == "pulumi:pulumi:Stack":
             return proto.resource_pb2.RegisterResourceResponse(urn=urn)
         assert urn not in self._names, f"duplicate URN: {urn}"
+        hooks = SETTINGS.callbacks
+        assert isinstance(hooks, _Hooks)
+        hooks.show(request)
         known_by = self._known_by(request.type, request.name)
         assert known_by not in self._run.resources, f"two resources are known by {known_by}"
         self._names[urn] = known_by
@@ -244,6 +277,7 @@ class _Monitor(mocks.MockMonitor):
             provider=self._provider(request),
             asked_again_on=_trigger(request),
             deleted_with=self._names.get(request.deletedWith, request.deletedWith) or None,
+            aliases=tuple(alias.urn or alias.spec.parentUrn or alias.spec.name for alias in request.aliases),
             options=_options(request),
         )
         state, unknown = dict(inputs), self._unknown(known_by)
@@ -274,7 +308,7 @@ _ORDINARY = {
     *("type", "name", "parent", "custom", "object", "dependencies", "propertyDependencies", "acceptSecrets"),
     *("acceptResources", "supportsPartialValues", "sourcePosition", "supportsResultReporting", "version", "hooks"),
     *("ignoreChanges", "retainOnDelete", "stackTrace", "packageRef", "deleteBeforeReplaceDefined", "remote"),
-    "replacement_trigger",
+    *("replacement_trigger", "aliases"),
 }
 
 

@@ -21,6 +21,7 @@ from tests.doubles.certificates import issue
 from tests.doubles.edge_server import edge_server
 from tests.doubles.mariadb_server import mariadb_server
 from tests.doubles.ssh_server import Behaviour, SshServer, programs, ssh_server, write_key
+from tests.ports import closed_port
 
 RECORDED = Path(__file__).parents[1] / "unit" / "recorded"
 SERVER_NAME = "lab.fortress.example"
@@ -90,9 +91,17 @@ def host_programs(name: str) -> dict[str, str]:
         "cat": 'case "$*" in /sys/class/net/wg0/mtu) echo 1360 ;; *) exec /bin/cat "$@" ;; esac',
         "ip": 'echo "$3 dev lo src 127.0.0.1 uid 0"',
         "stat": (
-            'case "$*" in *"/etc/wireguard/wg0.key") echo "key $(($(date +%s) - 864000))" ;;\n'
+            'case "$*" in\n'
+            "--file-system*) shift 2; for each; do echo 4096 2621440 1524288 1390000 655360 600000; done ;;\n"
+            '*"/etc/wireguard/wg0.key") echo "key $(($(date +%s) - 864000))" ;;\n'
             '*) exec /usr/bin/stat "$@" ;;\nesac'
         ),
+        "ss": (
+            '[ "$*" = -Hltunp ] || exit 9\n'
+            "echo 'tcp LISTEN 0 128 0.0.0.0:22 0.0.0.0:* users:((\"sshd\",pid=72,fd=6))'\n"
+            "echo 'udp UNCONN 0 0 0.0.0.0:51820 0.0.0.0:*'"
+        ),
+        "sleep": '[ "$1" = 1 ] || exec /bin/sleep "$@"',  # between two looks
         "systemd-analyze": (
             '[ "$1 $2" = "security --no-pager" ] || exit 9\n'
             """printf '\\n→ Overall exposure level for %s.service: 2.7 OK :-)\\n' "$3\""""
@@ -101,12 +110,19 @@ def host_programs(name: str) -> dict[str, str]:
         "sed": 'case "$*" in *NoNewPrivs*" /proc/1/status") echo "confined 1" ;; *) exec /bin/sed "$@" ;; esac',
         "mariadb": (
             'case "$*" in\n'
-            '*"select @@global.require_secure_transport") echo 1 ;;\n'
+            "*'select @@global.require_secure_transport, @@global.tls_version') printf '1\\tTLSv1.2,TLSv1.3\\n' ;;\n"
             '*"show all slaves status"*) ;;\n'
             "*) exit 9 ;;\nesac"
         ),
+        "mariadb-upgrade": "echo 'This installation of MariaDB is already upgraded to 11.8.9-MariaDB.'; exit 1",
         # This machine has no database's folder.
-        "python3": (f'[ "$3" != /var/lib/mysql ] || set -- -I - / "$4"\nexec {shlex.quote(sys.executable)} "$@"'),
+        "python3": (
+            # Nor the tunnel that packets would be looked at.
+            """[ "$3" != wg0 ] || { shift 3; for each; do """
+            """echo '{"inside": 5, "sealed": 5, "clear": [], "error": ""}'; """
+            "done; exit; }\n"
+            f'[ "$3" != /var/lib/mysql ] || set -- -I - / "$4"\nexec {shlex.quote(sys.executable)} "$@"'
+        ),
     }
 
 
@@ -149,6 +165,7 @@ def standing_fortress(
                     "role": roles[name],
                     "peers": PEERS[name],
                     "open_tcp": [server.port, *([http, https] if name == "oslo-edge" else [])],
+                    "listens": ["tcp/22", "udp/51820"],
                 }
                 for index, (name, server) in enumerate(hosts.items(), 1)
             },
@@ -184,7 +201,7 @@ def standing_fortress(
                 **Limits().model_dump(),
                 "rtt_ms": {"frankfurt-oslo": [20.0, 30.0]},
                 "iowait_percent": 100.0,
-                "ports": [_closed_port()],
+                "ports": [closed_port()],
             },
         }
         yield Fortress({"fortress": facts, "url": f"https://{edge}"}, key, hosts, http, asked)
@@ -211,9 +228,3 @@ def _statistics(path: Path) -> Iterator[str]:
         threading.Thread(target=serve, daemon=True).start()
         yield str(path)
         listener.shutdown(socket.SHUT_RDWR)
-
-
-def _closed_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port: int = free.getsockname()[1]
-    return port

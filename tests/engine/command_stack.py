@@ -14,17 +14,10 @@ ROOT = Path(__file__).parents[2]
 DOUBLES = ROOT / "tests" / "doubles" / "bin"
 _LIMIT = 180  # seconds for one run of the engine
 
-_PROGRAM = """
-import json
+ENDS_WITH_ITS_HOST = """
 import os
 import threading
 import time
-from pathlib import Path
-
-import pulumi
-import pulumi_command as command
-
-made = {}
 
 
 def leave_with(host):
@@ -35,6 +28,19 @@ def leave_with(host):
 
 # the language host built from modules leaves us waiting when an update failed, and the engine for us, 5 s each time
 threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
+"""
+"""What a program of a test begins with."""
+
+_PROGRAM = (
+    ENDS_WITH_ITS_HOST
+    + """
+import json
+from pathlib import Path
+
+import pulumi
+import pulumi_command as command
+
+made = {}
 
 
 def value(given):
@@ -55,6 +61,7 @@ for resource in json.loads(Path("resources.json").read_text()):
     options = pulumi.ResourceOptions(**resource["options"])
     made[resource["name"]] = kind(resource["name"], opts=options, **value(resource["args"]))
 """
+)
 
 
 def secret(text: str) -> dict[str, object]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from tests.ports import free_port
 
-_START_SECONDS = 10.0
+_START_SECONDS = 60.0
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def sshd(folder: Path, accept_env: str = "PULUMI_COMMAND_* GREETING") -> Iterato
         yield Server("127.0.0.1", port, getpass.getuser(), host_key, folder / "user", log)
     finally:
         process.terminate()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 def _wait_for(port: int, process: subprocess.Popen[bytes], log: Path) -> None:

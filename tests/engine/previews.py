@@ -15,7 +15,7 @@ _PLUGINS = (
 )
 _VERSIONS = (
     (r"\b[0-9a-f]{64}\b", "<sha256>"),
-    (r"(haproxy\.cfg|workload|edge) [0-9a-f]{16}\b", r"\1 <version>"),
+    (r"(haproxy\.cfg|workload|edge|passwords) [0-9a-f]{16}\b", r"\1 <version>"),
 )
 _MASKS = (
     (r"(--machine |FORTRESS_MACHINE=)[^\s\"']+", r"\1<machine>"),

@@ -12,29 +12,18 @@ import pytest
 
 from tests.doubles.pulumi_resource_aws.cloud import client
 from tests.doubles.pulumi_resource_aws.trial import standing
-from tests.engine.command_stack import Stack
+from tests.engine.command_stack import ENDS_WITH_ITS_HOST, Stack
 
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "fortress", "AWS_SECRET_ACCESS_KEY": "lab"}
 
-PROGRAM = """
+PROGRAM = (
+    ENDS_WITH_ITS_HOST
+    + """
 import json
-import os
-import threading
-import time
 from pathlib import Path
 
 import pulumi
 import pulumi_aws as aws
-
-
-def leave_with(host):
-    while os.getppid() == host:
-        time.sleep(0.1)
-    os._exit(1)
-
-
-# the language host built from modules leaves us waiting when an update failed, and the engine for us, 5 s each time
-threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
 
 given = json.loads(Path("settings.json").read_text())
 asked = {"region": "eu-central-1", "default_tags": {"tags": {"stack": "dev"}}, **given["provider"]}
@@ -79,6 +68,7 @@ if given["worker"]:
     pulumi.export("image", image.name)
     pulumi.export("type", worker.instance_type)
 """
+)
 
 SETTINGS: dict[str, Any] = {
     "provider": {},

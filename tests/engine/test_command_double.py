@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import socket
-import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from tests.engine.command_stack import DOUBLES, Command, Stack, output, secret
 from tests.engine.openssh import Server, generate_key, sshd
+from tests.ports import closed_port
+from tests.ssh_agent import ssh_agent
 
 PASSWORD = "hunter2-and-a-half"
 
@@ -183,8 +181,7 @@ def test_errors_have_the_real_ones_words(stack: Stack, server: Server, tmp_path:
     impostor = generate_key(tmp_path / "impostor")
     stranger = tmp_path / "stranger"
     generate_key(stranger)
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        closed = free.getsockname()[1]
+    closed = closed_port()
     big = "head -c 200000 /dev/zero | tr '\\0' x; exit 9"
     stack.program(
         remote("impostor", server.connection(host_key=impostor), create="true"),
@@ -243,25 +240,11 @@ def test_inputs_are_checked_before_anything_runs(stack: Stack, tmp_path: Path) -
     assert not marker.exists()
 
 
-@contextmanager
-def agent(folder: Path, key: Path) -> Iterator[Path]:
-    socket_path = folder / "agent"
-    process = subprocess.Popen(["ssh-agent", "-D", "-a", str(socket_path)], stdout=subprocess.DEVNULL)
-    try:
-        wait_for(socket_path.exists)
-        environment = os.environ | {"SSH_AUTH_SOCK": str(socket_path)}
-        subprocess.run(["ssh-add", "-q", str(key)], env=environment, check=True)
-        yield socket_path
-    finally:
-        process.terminate()
-        process.wait(timeout=10)
-
-
 def test_the_agent_is_used_and_a_dead_one_fails_even_with_a_key(server: Server, tmp_path: Path) -> None:
     stranger = tmp_path / "stranger"
     generate_key(stranger)
     without_key = {name: value for name, value in server.connection().items() if name != "private_key"}
-    with agent(tmp_path, server.private_key) as path:
+    with ssh_agent(tmp_path / "agent", server.private_key) as path:
         stack = Stack(tmp_path / "stack", SSH_AUTH_SOCK=str(path))
         stack.program(
             remote("environment", without_key, create="echo by agent"),
@@ -282,8 +265,7 @@ def test_a_bastion_has_a_host_key_and_a_limit_of_its_own(
     stack: Stack, server: Server, second: Server, tmp_path: Path
 ) -> None:
     impostor = generate_key(tmp_path / "impostor")
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        closed = free.getsockname()[1]
+    closed = closed_port()
     stack.program(
         remote("through", server.connection(proxy=second.connection()), create=f"echo {port_of_login()}"),
         remote("bastion", server.connection(proxy=second.connection(host_key=impostor)), create="true"),
@@ -409,12 +391,11 @@ def test_it_ends_with_the_engine(stack: Stack, tmp_path: Path) -> None:
     finally:
         engine.kill()
         engine.wait()
-    wait_for(lambda: not any(map(running, plugins)), seconds=5)
+    wait_for(lambda: not any(map(running, plugins)), seconds=60)
 
 
 def test_an_interrupt_ends_waiting_for_a_host(stack: Stack, server: Server) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        closed = free.getsockname()[1]
+    closed = closed_port()
     stack.program(remote("waits", server.connection(port=closed, dial_error_limit=-1), create="true"))
     engine = stack.start("up", "--yes", "--skip-preview")
     wait_for(lambda: "Dial 3/inf failed: retrying" in engine.text())

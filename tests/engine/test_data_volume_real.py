@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from fortress import push
+from fortress.cli.probes import volume as probe
 from tests.engine.mariadb_host import LIBRARY, SCRIPTS, Host, host
 from tests.unit.volume_host import DOUBLES, Disk, disk
 
@@ -112,6 +113,8 @@ def test_the_volume_is_real_luks2(db: Host, volume: Disk) -> None:
         dump = db.check(CRYPTSETUP, "luksDump", volume.device)
         assert "Version:       \t2" in dump
         assert "PBKDF:      argon2id" in dump
+        with Path(volume.device).open("rb") as lies:
+            assert f"offset: {probe.data_offset(lies.read(1 << 15))} [bytes]" in dump
         key_file = "/etc/fortress/data-volume.key"
         opens = ("open", "--test-passphrase", "--key-file", key_file, volume.device)
         assert db.run(CRYPTSETUP, *opens).returncode == 0

@@ -467,7 +467,7 @@ def test_the_overflow_site_takes_over_within_the_bound(haproxy: Program, folder:
                     await asyncio.sleep(SLACK_S + 0.5)  # failed tries may have marked it down at once
                     revived = time.monotonic()
                     await oslo.start()
-                    back = await edge.until(lambda states: states["oslo-web"] == "UP", 10)
+                    back = await edge.until(lambda states: states["oslo-web"] == "UP", 60)
                     home = time.monotonic() + SLACK_S
                     await asyncio.sleep(SLACK_S + 0.4)
             answers = sorted(kept.answers + fresh.answers + later.answers)
@@ -618,6 +618,88 @@ def test_a_spike_stays_at_home_when_the_overflow_site_is_dead(haproxy: Program, 
                 await asyncio.sleep(1)
             assert not load.failed()
             assert load.share("oslo") == 1
+
+    measure(scenario())
+
+
+HOME: dict[str, Any] = {"home_paths": ("/account", "/api/orders"), "home_methods": ("POST",)}
+AT_HOME = (
+    *("/account", "/account/7?x=1", "/Account", "/accounts", "/api/orders/7"),
+    # As applications may read them.
+    *("/%61ccount", "/%2561ccount", "//account", "/x/../account", "/./account", "/x/%2e%2E/account", "/a;b/../account"),
+    *("/x/..", "/account%", "/%zz/account", "/x%5C..%5Caccount"),
+)
+"""Targets that never leave with HOME."""
+ABROAD = ("/", "/notes?next=/account", "/my/account", "/a%20b", "/api", "/.well-known/x", "/a..b", "/%C3%B8")
+"""Targets that leave when home is full."""
+OVERRIDE = "X-HTTP-Method-Override: POST\r\n"
+
+
+async def statuses(edge: RunningEdge, targets: Sequence[str], method: str = "GET", headers: str = "") -> dict[str, int]:
+    answers = await asyncio.gather(*(edge.get(target, method, headers) for target in targets))
+    return {target: status for target, (status, _) in zip(targets, answers, strict=True)}
+
+
+@contextlib.asynccontextmanager
+async def full(edge: RunningEdge, server: Server) -> AsyncIterator[None]:
+    """A server of one slot at work on a long request."""
+    task = asyncio.create_task(edge.get("/long?ms=2500"))
+    while not server.in_flight:
+        await asyncio.sleep(0.01)
+    yield
+    assert not task.done(), "the server had room again before the test was over"
+    assert await task == (200, server.name)
+
+
+def asked(server: Server) -> set[str]:
+    """What came to a server, but for health checks."""
+    return {what for what in server.seen if what != "GET /health"}
+
+
+def test_what_stays_at_home_waits_there_while_the_rest_overflows(haproxy: Program, folder: Path) -> None:
+    async def scenario() -> None:
+        oslo, frankfurt = Server("oslo-web"), Server("fra-1")
+        briefly = Timeouts(queue_ms=500)
+        async with running(haproxy, folder, [oslo], [frankfurt], 1, briefly, **HOME) as edge:
+            assert haproxy.check(edge.config).returncode == 0
+            for target in AT_HOME:
+                assert await edge.get(target) == (200, "oslo-web"), target
+            async with full(edge, oslo):
+                assert await statuses(edge, AT_HOME) == dict.fromkeys(AT_HOME, 503)
+                assert await statuses(edge, ["/", "/notes"], "POST") == {"/": 503, "/notes": 503}
+                assert await statuses(edge, ["/"], headers=OVERRIDE) == {"/": 503}
+                for target in ABROAD:
+                    assert await edge.get(target) == (200, "fra-1"), target
+            async with asking(edge, clients=4, target="/account/slow?ms=20", pause=0) as load:
+                await asyncio.sleep(0.5)
+            assert load.share("oslo") == 1
+            assert not load.failed()
+        assert asked(frankfurt) == {f"GET {target}" for target in ABROAD}
+
+    measure(scenario())
+
+
+@pytest.mark.parametrize("death", ["refuse", "vanish", "hang"])
+def test_what_stays_at_home_is_refused_while_no_server_lives_there(haproxy: Program, folder: Path, death: str) -> None:
+    async def scenario() -> None:
+        oslo, frankfurt = Server("oslo-web"), Server("fra-1")
+        async with running(haproxy, folder, [oslo], [frankfurt], **HOME) as edge:
+            async with (
+                asking(edge, clients=4, target="/account") as kept,
+                asking(edge, 4, "/account", 0.02, False) as new,
+            ):
+                await asyncio.sleep(0.3)
+                await getattr(oslo, death)()
+                await edge.until(lambda states: states["oslo-web"].startswith("DOWN"), 10)
+                assert await edge.get("/") == (200, "fra-1")
+                assert await statuses(edge, AT_HOME) == dict.fromkeys(AT_HOME, 503)
+                assert await statuses(edge, ["/", "/notes"], "POST") == {"/": 503, "/notes": 503}
+                await oslo.start()
+                await edge.until(lambda states: states["oslo-web"] == "UP", 60)
+                await asyncio.sleep(0.3)
+            assert await edge.get("/account") == (200, "oslo-web")
+            assert {host for _, status, host in kept.answers + new.answers if status == 200} == {"oslo-web"}
+        assert asked(frankfurt) == {"GET /"}
 
     measure(scenario())
 

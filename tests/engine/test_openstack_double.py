@@ -8,25 +8,13 @@ from pathlib import Path
 import pytest
 
 from tests.doubles.pulumi_resource_openstack import catalogue
-from tests.engine.command_stack import Stack
+from tests.engine.command_stack import ENDS_WITH_ITS_HOST, Stack
 
-PROGRAM = """
-import os
-import threading
-import time
-
+PROGRAM = (
+    ENDS_WITH_ITS_HOST
+    + """
 import pulumi
 import pulumi_openstack as openstack
-
-
-def leave_with(host):
-    while os.getppid() == host:
-        time.sleep(0.1)
-    os._exit(1)
-
-
-# the language host built from modules leaves us waiting when an update failed, and the engine for us, 5 s each time
-threading.Thread(target=leave_with, args=(os.getppid(),), daemon=True).start()
 
 config = pulumi.Config()
 provider = openstack.Provider(
@@ -65,6 +53,7 @@ if config.get_bool("machine"):
 pulumi.export("vcpus", flavor.vcpus)
 pulumi.export("address", address.address)
 """
+)
 
 
 @pytest.fixture

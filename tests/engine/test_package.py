@@ -137,15 +137,15 @@ def test_a_program_in_go_previews_a_mesh(go_program: Path, tmp_path: Path) -> No
         block.split("]")[0].split("::")[-1]: block for block in done.stdout.split("[urn=urn:pulumi:dev::other::")[1:]
     }
     assert {name for name in blocks if name.startswith(("mesh", "motd")) or name in "ab"} == {
-        *("a", "b", "mesh", "mesh-a", "mesh-b", "motd", "motd-push"),
-        *("mesh-a-mtu", "mesh-a-firewall", "mesh-a-peer-b", "mesh-b-mtu", "mesh-b-peer-a"),
+        *("a", "b", "mesh", "motd", "motd-push"),
+        *("mesh-a-files", "mesh-a-peer-b", "mesh-b-files"),
     }
-    assert "index:WireGuardMesh$fortress:index:WireGuardMember$command:remote:Command::mesh-a-mtu" in done.stdout
+    assert "index:WireGuardMesh$command:remote:Command::mesh-a-files" in done.stdout
     # Numbers reach a host whole, and what is not known yet is neither empty nor missing.
-    assert 'stdin                 : "mtu = 1380\\n' in blocks["mesh-a-mtu"]
+    assert "mtu = 1380" in blocks["mesh-a-files"]
     assert "stdin                 : [unknown]" in blocks["mesh-a-peer-b"]
     assert "--machine a.1" in blocks["motd-push"]
-    assert "+ 29 to create" in done.stdout
+    assert "+ 19 to create" in done.stdout
     # The program's `protect` is the child's.
     assert "command:remote:Command: (create) 🔒" in blocks["motd"]
 
@@ -238,10 +238,10 @@ def test_arguments_of_every_shape_arrive(tmp_path: Path) -> None:
     assert instance["inputs"]["rootBlockDevice"]["volumeSize"] == 30
     assert instance["inputs"]["tags"] == {"Name": "worker"}
     assert instance["provider"].startswith("urn:pulumi:dev::double::pulumi:providers:aws::frankfurt::")
-    assert "inter 1500ms fastinter 100ms" in made["edge-haproxy.cfg"]["inputs"]["stdin"]
-    assert "server web 192.0.2.21:8080" in made["edge-haproxy.cfg"]["inputs"]["stdin"]
+    assert "inter 1500ms fastinter 100ms" in made["edge-files"]["inputs"]["stdin"]
+    assert "server web 192.0.2.21:8080" in made["edge-files"]["inputs"]["stdin"]
     # An operator that comes from another resource is not known before that is made.
-    assert made["office-firewall"]["inputs"]["stdin"] == UNKNOWN
+    assert made["office-push"]["inputs"]["stdin"] == UNKNOWN
     assert "Address = 10.9.0.2/24" in made["office-wg0.conf"]["inputs"]["stdin"]
     # A secret number stays one, and so does what is made of it.
     assert "2048" not in json.dumps(made)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -12,9 +13,16 @@ import pytest
 from tests.engine.command_stack import DOUBLES, ROOT
 
 
-def offered(folder: str) -> set[str]:
-    """The plugins in the folder that was named."""
-    return {path.name.removeprefix("pulumi-resource-") for path in Path(folder.strip()).iterdir()} if folder else set()
+def offered(home: str) -> set[str]:
+    """The stand-ins in the PULUMI_HOME that was named, where the engine looks for the versions of the SDKs."""
+    found = set()
+    for link in Path(home.strip()).glob("plugins/*/*") if home else ():
+        plugin = link.name.removeprefix("pulumi-resource-")
+        assert link.parent.name == f"resource-{plugin}-v{version(f'pulumi-{plugin}')}"
+        assert link.exists()
+        if link.resolve().parent == DOUBLES:
+            found.add(plugin)
+    return found
 
 
 def choose(folder: Path, path: str, *arguments: Path) -> subprocess.CompletedProcess[str]:

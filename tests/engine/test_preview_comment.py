@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from fortress import push
+from fortress import access, activation, answers, push
 from fortress.cli.base.masking import SECRET
 from tests import recorded
 from tests.engine.previews import UNKNOWN, masked
@@ -68,7 +68,7 @@ def oslo(tmp_path_factory: pytest.TempPathFactory) -> ProjectStack:
         steps = [step for step in stack.planned() if step["op"] != "same"]
         assert {step["op"] for step in steps} <= {"update", "create"}
         add(state, [step for step in steps if step["op"] == "create"])
-        wanted = {step["urn"]: step["newState"]["inputs"] for step in steps}
+        wanted = {step["urn"]: step["newState"].get("inputs", {}) for step in steps}
         settle(state, wanted, password)
         if UNKNOWN not in json.dumps(wanted):
             bring_in(stack, state)
@@ -77,19 +77,38 @@ def oslo(tmp_path_factory: pytest.TempPathFactory) -> ProjectStack:
 
 
 def add(state: dict[str, Any], created: list[dict[str, Any]]) -> None:
-    """Give a state the commands that the program has had since it was recorded, each like another of its component."""
+    """Give a state what the program has had since it was recorded, each command like another one on its host."""
     resources = state["deployment"]["resources"]
     for step in created:
         new = step["newState"]
+        if not new["custom"]:
+            resources.append({**new, "outputs": {}})
+            continue
+        machine = push.machine_of(str(new["inputs"]["create"]))
         beside = next(
             one
             for one in resources
-            if (one["type"], one.get("parent")) == (new["type"], new["parent"])
+            if one["type"] == new["type"]
+            and push.machine_of(str(one["inputs"].get("create"))) == machine
             and not one["urn"].endswith(("-push", "-facts"))  # which are dialled more often
         )
         inputs = {name: beside["inputs"][name] if value == SECRET else value for name, value in new["inputs"].items()}
         inputs = {name: "" if UNKNOWN in json.dumps(value) else value for name, value in inputs.items()}
         resources.append({**new, "id": f"new-{len(resources)}", "inputs": inputs, "outputs": {**inputs, "stdout": ""}})
+
+
+def credentials(state: dict[str, Any], password: str) -> str:
+    """What each worker is sent, none of which a preview shows."""
+    (authority,) = (each for each in state["deployment"]["resources"] if each["urn"].endswith("::db-authority"))
+    texts = {
+        "database-ca.pem": ("0644", answers.certificate("oslo-db", authority["outputs"]["stdout"])),
+        "database-password": ("0400", password),
+    }
+    apply = activation.restart_at_the_gate("app")
+    return push.together(
+        (push.Put(f"/etc/fortress/app/{name}", machine="", resource="", mode=mode, apply=apply), push.content(text))
+        for name, (mode, text) in texts.items()
+    )
 
 
 def settle(state: dict[str, Any], wanted: dict[str, dict[str, Any]], password: str) -> None:
@@ -102,7 +121,8 @@ def settle(state: dict[str, Any], wanted: dict[str, dict[str, Any]], password: s
             if value == SECRET:
                 if name != "stdin":
                     continue
-                text = password if resource["urn"].endswith("::db-account") else push.content(password)
+                is_account = resource["urn"].endswith("::db-account")
+                text = access.passwords({"app": password}) if is_account else credentials(state, password)
                 kept = {**resource["inputs"][name], "plaintext": json.dumps(text)}
             resource["inputs"][name] = kept
             resource["outputs"][name] = kept

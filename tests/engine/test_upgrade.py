@@ -14,20 +14,24 @@ from tests import recorded
 from tests.engine.project_stack import ProjectStack
 
 STACKS = ("lab", "oslo")
-EARLIER = "lab-0019"
-"""The lab's state before decision 0020."""
+EARLIER = ("lab-0019", "lab-0021", "lab-0026")
+"""The lab's states before decisions 0020 and 0022, and before 0026 was one."""
 LOSSES = {"delete", "replace", "create-replacement", "delete-replaced", "discard", "discard-replaced"}
 
 
 class Standing(ProjectStack):
     """The project as it stands, on a backend that holds a recorded state."""
 
-    def plan(self, state: dict[str, Any]) -> dict[str, str]:
-        """What the engine would do with each resource of a state, by URN."""
+    def steps(self, state: dict[str, Any]) -> list[dict[str, Any]]:
+        """What the engine would do with each resource of a state."""
         file = self.home / "state.json"
         file.write_text(json.dumps(state))
         self.run("stack", "import", "--file", str(file))
-        return {step["urn"]: step["op"] for step in self.planned()}
+        return self.planned()
+
+    def plan(self, state: dict[str, Any]) -> dict[str, str]:
+        """The same, what it is by URN."""
+        return {step["urn"]: step["op"] for step in self.steps(state)}
 
 
 def losses(plan: dict[str, str]) -> dict[str, str]:
@@ -44,7 +48,7 @@ def test_nothing_that_stands_is_replaced_or_deleted(standing: Standing) -> None:
     plan = standing.plan(state)
     stood = {resource["urn"] for resource in state["deployment"]["resources"]}
     assert losses(plan) == {}
-    assert len(stood & set(plan)) > 90, "the plan is about what stood"
+    assert len(stood & set(plan)) > 45, "the plan is about what stood"
 
 
 def test_a_resource_under_another_name_would_be_seen(standing: Standing) -> None:
@@ -52,21 +56,43 @@ def test_a_resource_under_another_name_would_be_seen(standing: Standing) -> None
     assert losses(standing.plan(json.loads(text))) == {"db-login": "delete"}
 
 
-def test_what_has_no_resource_any_more_is_let_go_and_nothing_on_a_host_ends_by_it(tmp_path: Path) -> None:
-    """Host scripts come with push.sh since decision 0020, so their removal finds no record, and changes nothing."""
-    state = recorded.read(EARLIER)
+@pytest.mark.parametrize("earlier", EARLIER)
+def test_what_has_no_resource_any_more_is_let_go_and_nothing_on_a_host_ends_by_it(earlier: str, tmp_path: Path) -> None:
+    """Host scripts come with push.sh since decision 0020, files are put together since 0022, the firewall with push.sh
+    since 0026, when a host's part of the mesh had no component any more.
+
+    So the removal of a script finds no record, and that of a file one in another resource's name; both change nothing.
+    """
+    state = recorded.read(earlier)
     deletes = {each["urn"]: (each.get("inputs") or {}).get("delete") for each in state["deployment"]["resources"]}
-    plan = Standing(tmp_path, "lab").plan(state)
+    steps = Standing(tmp_path, "lab").steps(state)
+    plan = {step["urn"]: step["op"] for step in steps}
     assert set(losses(plan).values()) == {"delete"}
-    gone = Counter(_removal(deletes[urn]) for urn, op in plan.items() if op == "delete")
-    assert gone == {
-        "nothing": 5,  # the readiness gates
-        "wireguard stop wg0": 5,
-        **{f"remove {name}": 5 for name in ("in-force", "wireguard")},
-        "remove wait-healthy": 3,
-        **{f"remove {name}": 1 for name in ("edge-certificate", "haproxy-drain", "edge-answers")},
+    gone = [deletes[urn] for urn, op in plan.items() if op == "delete"]
+    put = {
+        (command.machine, path)
+        for step in steps
+        if step["op"] in ("create", "update")
+        for command, _ in push.parts(str(step["newState"].get("inputs", {}).get("create", "")), None)
+        for path in push.paths(command)
     }
-    assert {name.removeprefix("remove ") for name in gone if name.startswith("remove ")} == set(push.TOOLS)
+    removed = [command for line in gone if isinstance(command := push.parse(line or ""), push.Remove)]
+    scripts = [each for each in removed if each.path in {f"{push.LIBRARY}/{name}" for name in push.TOOLS}]
+    assert {(each.machine, each.path) for each in removed if each not in scripts} <= put
+    others = Counter(_removal(line) for line in gone if not isinstance(push.parse(line or ""), push.Remove))
+    assert others.pop("sh -s") == 5, "a look at each host, which ends nothing"
+    if earlier == "lab-0019":
+        assert {each.path.removeprefix(f"{push.LIBRARY}/") for each in scripts} == set(push.TOOLS)
+        assert others.pop("wireguard stop wg0") == 5
+        assert others.pop("nothing") == 5 + 15 + 6, "the readiness gates, and what 0021 and 0026 have too"
+    else:
+        assert not scripts
+        # Packages of hosts, workers and the edge, confirmations of firewalls, and what asked the edge.
+        before_0022 = (5 + 3 + 1) + 5 + 1 if earlier == "lab-0021" else 0
+        assert others.pop("nothing") == before_0022 + 5 + 1, (
+            "the components of the mesh's hosts, and the database's packages"
+        )
+    assert not others
 
 
 def _removal(line: str | None) -> str:
@@ -79,7 +105,7 @@ def _removal(line: str | None) -> str:
     return line or "nothing"
 
 
-@pytest.mark.parametrize("stack", [*STACKS, EARLIER])
+@pytest.mark.parametrize("stack", [*STACKS, *EARLIER])
 def test_no_secret_is_recorded(stack: str) -> None:
     text = (recorded.FOLDER / f"{stack}.json").read_text()
     assert "PRIVATE KEY" not in text

@@ -262,7 +262,7 @@ def test_a_program_of_another_project_uses_it_without_extras(environment: Callab
     steps = json.loads(log[log.index("{\n") :])["steps"]
     made = {step["urn"].split("::")[-1]: step["newState"] for step in steps}
     assert {made[name]["type"] for name in ("a", "b")} == {"fortress:index:Host"}
-    assert made["mesh-b-mtu"]["inputs"]["stdin"].startswith("mtu = 1380\n")
+    assert "\nmtu = 1380\n" in made["mesh-a-files"]["inputs"]["stdin"]
     assert made["motd-push"]["inputs"]["stdin"].startswith("Welcome\n")
     # Scripts come along as data of the wheel.
     assert made["a-push"]["inputs"]["stdin"].startswith("#!/bin/sh")

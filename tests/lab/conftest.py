@@ -15,8 +15,9 @@ from lab.base.folders import RELEASES, Lab
 from lab.image import images, machine
 from tests.lab.fortress import Fortress
 
-NAME = os.environ.get("FORTRESS_TEST_LAB", "test")
-"""Of the lab that the fortress of the tests stands on; names of other labs begin with it."""
+NAME = os.environ.get("FORTRESS_TEST_LAB", "test") + os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+"""Of the lab that the fortress of the tests stands on, one for each process of a run; names of other labs begin with
+it."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +44,14 @@ def standing(name: str, keep: bool, release: str = RELEASES[0]) -> Iterator[Stan
         began = time.monotonic()
         api.up(release=release)
         yield StandingLab(api.current(), time.monotonic() - began)
+        patch.setenv("FORTRESS_LAB", name)  # the last test of a process may be one that no lab stands for
         if not keep:
             api.down()
 
 
 @pytest.fixture(scope="session")
 def lab() -> Iterator[StandingLab]:
-    """Lab `test` (or FORTRESS_TEST_LAB), for tests of a fortress that stands on it.
+    """Lab `test` (or FORTRESS_TEST_LAB; with -n and the process's number), for tests of a fortress that stands on it.
 
     With FORTRESS_TEST_KEEP=1 it stays at the end, and the next run takes it as it is.
     """
@@ -59,7 +61,7 @@ def lab() -> Iterator[StandingLab]:
 
 @pytest.fixture(scope="session")
 def fortress(lab: StandingLab, tmp_path_factory: pytest.TempPathFactory) -> Fortress:
-    """The fortress of Pulumi.lab.yaml, brought up on lab `test` once for all tests.
+    """The fortress of Pulumi.lab.yaml, brought up on that lab once for all tests of a process.
 
     A test that changes it leaves it as it found it; `Fortress.changed` does so.
     """
@@ -70,6 +72,6 @@ def fortress(lab: StandingLab, tmp_path_factory: pytest.TempPathFactory) -> Fort
 
 @pytest.fixture(scope="module")
 def plain() -> Iterator[StandingLab]:
-    """Lab `testplain`, for tests of the lab itself: no fortress is ever put on it."""
+    """A lab for tests of the lab itself: no fortress is ever put on it."""
     with standing(f"{NAME}plain", keep=False) as found:
         yield found

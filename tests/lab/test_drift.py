@@ -42,6 +42,7 @@ EDITS = {
         echo {WORD} >/etc/fortress/app/database-password
         wg set wg0 peer "$(wg show wg0 peers | head -n 1)" persistent-keepalive 11
     """,
+    "oslo-web": "ip address add 10.9.9.9/32 dev wg0",
     "fra-2": f"""
         rm '{RECORDS}/%2Fopt%2Fapp%2Fapp.py/applied'
         systemctl -q disable app
@@ -62,6 +63,7 @@ FOUND = {
     ("fra-1", "unit app"): "inactive",
     ("fra-1", "file /etc/fortress/app/database-password"): "edited by hand",
     ("fra-1", "peers"): "differs",
+    ("oslo-web", "peers"): "differs",
     ("fra-2", "file /opt/app/app.py"): "unfinished push",
     ("fra-2", "unit app"): "active, disabled",
     ("fra-2", f"file {TOOL}"): "edited by hand",
@@ -117,6 +119,7 @@ def test_what_hands_changed_is_found_and_mended(whole: Fortress) -> None:
     assert "tcp dport 8080 accept" in diffs["oslo-edge", "firewall"]
     assert "+ max_connections = 77" in diffs["oslo-db", "database variables"]
     assert "\n+# PrivateKey = [secret]\n" in diffs["oslo-db", "file /etc/nftables.conf"]
+    assert "\n+address 10.9.9.9/32\n" in diffs["oslo-web", "peers"]
     assert diffs["fra-1", "file /etc/fortress/app/database-password"] == ""
 
     mended = drift(whole, 1, "--mend")
@@ -175,14 +178,14 @@ def test_a_push_that_was_cut_is_told_from_an_edit(whole: Fortress) -> None:
     """A put of a new text whose --apply never ends, and a plug that is pulled."""
     path = "/etc/wireguard/wg0.d/mtu"
     line = push.Put(
-        path, machine="oslo-web.1", resource="mesh-oslo-web-mtu", apply="touch /run/applying; sleep 600"
+        path, machine="oslo-web.1", resource="mesh-oslo-web-files", apply="touch /run/applying; sleep 600"
     ).render()
     on(
         "oslo-web",
         f"rm -f /run/applying; cat >/run/text; setsid {line} </run/text >/dev/null 2>&1 &",
         push.content("mtu = 1300"),
     )
-    until("the put applies", 20, lambda: on("oslo-web", "ls /run/applying 2>/dev/null || true") != "")
+    until("the put applies", 60, lambda: on("oslo-web", "ls /run/applying 2>/dev/null || true") != "")
     on("oslo-web", "pkill -KILL -x fortress-push; pkill -KILL -f '[s]leep 600'; rm /run/text /run/applying")
     found = drift(whole, 1)
     assert wrong(found) == {("oslo-web", f"file {path}"): "unfinished push"}

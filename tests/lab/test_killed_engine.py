@@ -121,4 +121,4 @@ def test_the_language_host_of_an_engine_that_was_killed_ends_with_the_next_one(f
     assert engine.wait(30) != 0
     assert host in language_hosts()
     fortress.engine("preview")
-    processes.until("that it ended", 10, lambda: host not in language_hosts(), every=0.1)
+    processes.until("that it ended", 60, lambda: host not in language_hosts(), every=0.1)

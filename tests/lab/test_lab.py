@@ -46,6 +46,30 @@ def pings(host: str, address: object, count: int = 10, interval: float = 0.1) ->
     return float(lost[1]), float(shortest[1]) if shortest else float("nan")
 
 
+def test_what_a_build_left_mounted_is_unmounted_first(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    machines = tmp_path / "machine"
+    machines.mkdir()
+    (machines / "its own").touch()
+
+    def mounted(folder: Path) -> None:
+        inside = folder / "with a space" / "proc"
+        inside.mkdir(parents=True)
+        subprocess.run(["mount", "--bind", machines, inside], check=True)
+
+    mounted(folders.cache() / "making-thing-left")  # by a run that was killed
+
+    def make(result: Path, scratch: Path) -> None:
+        mounted(scratch)
+        mounted(result)
+
+    made = images.make_once(folders.cache() / "thing-1", make)
+    assert [path.name for path in machines.iterdir()] == ["its own"]
+    assert [path.name for path in (made / "with a space").iterdir()] == ["proc"]
+    assert list((made / "with a space/proc").iterdir()) == []
+    assert list(folders.cache().glob("making-*")) == []
+
+
 def unreachable(host: str) -> bool:
     """Whether SSH gets no connection to a host within two seconds."""
     words = secure_shell.command(api.current(), topology.HOSTS[host], "true", connect_seconds=2)
@@ -361,7 +385,7 @@ def test_the_link_carries_300_mbit(plain: StandingLab) -> None:
     )
     words = secure_shell.command(plain.lab, topology.HOSTS["oslo-db"], f'python3 -c "{server}"')
     with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as receiver:
-        processes.until("the receiver", 10, lambda: ":5999" in api.ssh("oslo-db", "ss -Hltn").stdout, every=0.2)
+        processes.until("the receiver", 60, lambda: ":5999" in api.ssh("oslo-db", "ss -Hltn").stdout, every=0.2)
         began = time.monotonic()
         on("fra-1", f'python3 -c "{client}"')
         received = int(receiver.communicate(timeout=20)[0])

@@ -133,5 +133,5 @@ def test_up_fails_when_nobody_answers_through_the_edge(fortress: Fortress) -> No
         # What had failed is asked again, also by an `up` that changes the configuration back.
         fortress.file.write_text(fortress.original)
         said = fortress.up()
-        assert "edge-answers updated" in said, said
+        assert "edge-drained updated" in said, said
     assert traffic.ask("/").ok

@@ -24,6 +24,8 @@ from tests.lab.fortress import Fortress, Settings, on
 from tests.unit.golden import check_golden
 
 EDGE_NAME = "fortress.example"
+FILLS_BY = 400
+"""Notes by which a table or a binary log needs another piece of disk."""
 
 
 class Oslo(Fortress):
@@ -173,7 +175,7 @@ def test_one_more_worker_touches_hubs_and_edge_alone(oslo: Oslo) -> None:
         added = {name for name in set(after) - set(before) if "fra-3.1" not in name}
         assert added == {"frankfurt-subnet-eu-central-1c", "frankfurt-routes-eu-central-1c"}
         changed = {name for name in before if before[name]["inputs"] != after[name]["inputs"]}
-        assert changed == {"edge-haproxy.cfg", "edge-drained", "edge-answers"}
+        assert changed == {"edge-files", "edge-drained"}
         oslo.check_whole()
     finally:
         restored(oslo)
@@ -291,6 +293,41 @@ def test_a_bigger_volume_is_grown_in_place(oslo: Oslo) -> None:
     assert oslo.resources()["db-data"]["id"] == volume
     assert int(on(oslo.host("oslo-db"), size)) > before
     assert "before the flavor" in oslo.notes()
+
+
+def test_a_full_disk_stops_writes_and_loses_none(oslo: Oslo) -> None:
+    """docs/runbook.md has what to do about it."""
+    host, folder = oslo.host("oslo-db"), "/var/lib/mysql"
+
+    def texts() -> set[str]:
+        return set(on(host, "mariadb -N app -e 'SELECT text FROM notes'").splitlines())
+
+    pid = on(host, "systemctl show -P MainPID mariadb")
+    on(host, f"fallocate -l $(df --output=avail -B1 {folder} | tail -n 1) {folder}/ballast || true")
+    written = []
+    try:
+        assert on(host, f"df --output=avail {folder} | tail -n 1") == "0"
+        refused = False
+        for number in range(FILLS_BY):
+            text = f"full {number} ".ljust(400, "x")
+            answer = traffic.ask("/notes", json.dumps({"text": text}), edge=oslo.edge)
+            if refused := not answer.ok:
+                break
+            written.append(text)
+        assert refused, "there was room for all of it"
+        until("what is there can be read", 60, lambda: bool(oslo.notes()))
+        waits = "mariadb -e 'SHOW PROCESSLIST' | grep -c 'Waiting for someone to free space'"
+        assert int(on(host, waits)) >= 1
+        done = oslo.command("verify", "--stack", oslo.stack, "--json")
+        found = {(check["kind"], check["host"]): check for check in json.loads(done.stdout)["checks"]}
+        space = found["disk_space", "oslo-db"]
+        assert (space["status"], space["value"]) == ("fail", 100.0)
+        assert space["detail"].startswith(f"{folder} has 0.0 GiB free of ")
+    finally:
+        on(host, f"rm {folder}/ballast")
+    until("it writes again", 90, lambda: traffic.ask("/notes", '{"text": "with room"}', edge=oslo.edge).ok)
+    assert on(host, "systemctl show -P MainPID mariadb") == pid, "it went on by itself"
+    assert {"with room", *written} <= texts()
 
 
 def test_the_machine_of_the_database_is_replaced_and_its_data_kept(oslo: Oslo) -> None:

@@ -25,9 +25,9 @@ GOLDENS = Path(__file__).parent / "goldens"
 def surroundings() -> list[str]:
     """What the engine needs to be found with, as lab/pulumi.sh has it."""
     plugin = subprocess.run([str(ROOT / "lab/plugin.sh")], capture_output=True, text=True, check=True).stdout.strip()
-    path = [str(Path(sys.executable).parent), *([plugin] if plugin else []), os.environ["PATH"]]
-    given = [f"PATH={':'.join(path)}", f"VIRTUAL_ENV={ROOT / '.venv'}"]
-    return [*given, *(["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true"] if plugin else [])]
+    given = [f"PATH={Path(sys.executable).parent}:{os.environ['PATH']}", f"VIRTUAL_ENV={ROOT / '.venv'}"]
+    offered = [f"PULUMI_HOME={plugin}", "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION=true"] if plugin else []
+    return [*given, *offered]
 
 
 def comment(fortress: Fortress, surroundings: list[str]) -> str:

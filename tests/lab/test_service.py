@@ -153,14 +153,14 @@ def test_frankfurt_takes_over_within_the_bound_and_gives_back(fortress: Fortress
         pulled = time.monotonic()
         with dead("oslo-web") as died:
             found.wait("Frankfurt", down_s + try_s + 5, lambda answer: answer.host in ("fra-1", "fra-2"))
-            processes.until("outage", 10, lambda: time.monotonic() > died + down_s + try_s + 2 * SLACK_S)
+            processes.until("outage", 60, lambda: time.monotonic() > died + down_s + try_s + 2 * SLACK_S)
             starts = time.monotonic()
             api.start("oslo-web")
             booted = time.monotonic()
             on("oslo-web", f"/usr/local/lib/fortress/wait-healthy {health_url(fortress, 'oslo-web')} {HEALTHY_S} app")
             healthy = time.monotonic()
             back = found.wait("Oslo again", rise_s + SLACK_S, lambda answer: answer.host == "oslo-web")
-            processes.until("requests after the outage", 10, lambda: len(found.since(back.ended)) > 40)
+            processes.until("requests after the outage", 60, lambda: len(found.since(back.ended)) > 40)
     outage = [answer for answer in found.answers if pulled <= answer.ended and answer.began < starts]
     assert {answer.host for answer in outage if answer.ok and answer.began > died} == {"fra-1", "fra-2"}
     late = [answer for answer in outage if not answer.ok and answer.ended > died + down_s + try_s + SLACK_S]
@@ -180,7 +180,7 @@ def test_frankfurt_takes_over_within_the_bound_and_gives_back(fortress: Fortress
     assert waited < ACKNOWLEDGED_S + try_s + SLACK_S
     # What the worker had taken and never answered: keepalive finds that out, and then it goes elsewhere.
     assert not slow.failed, slow
-    taken = [answer for answer in slow.answers if answer.began < pulled and answer.ended > died]
+    taken = [answer for answer in slow.answers if answer.began < died < answer.ended]  # a busy machine kills slowly
     assert taken
     assert all(answer.host != "oslo-web" and answer.ended < died + KEEPALIVE_S + slow_s + SLACK_S for answer in taken)
     print(
@@ -194,7 +194,7 @@ def test_frankfurt_takes_over_within_the_bound_and_gives_back(fortress: Fortress
 def test_load_bleeds_to_frankfurt_and_comes_back(fortress: Fortress) -> None:
     most = stack_settings(fortress).edge.server_maxconn
     with traffic.requests("/slow?ms=400", clients=most // 2, every=0, keep_alive=True) as calm:
-        processes.until("calm load", 20, lambda: len(calm.answers) >= 4 * most)
+        processes.until("calm load", 60, lambda: len(calm.answers) >= 4 * most)
     assert not calm.failed, calm
     assert set(calm.hosts) == {"oslo-web"}
     with traffic.requests("/", every=0.05) as beside:
@@ -206,7 +206,7 @@ def test_load_bleeds_to_frankfurt_and_comes_back(fortress: Fortress) -> None:
         processes.until(
             "Oslo alone", 10, lambda: {a.host for a in beside.since(time.monotonic() - 2)} == {"oslo-web"}, every=0.1
         )
-        processes.until("requests after the spike", 10, lambda: time.monotonic() > ended + 4)
+        processes.until("requests after the spike", 60, lambda: time.monotonic() > ended + 4)
     assert not spike.failed, spike
     assert not beside.failed, beside
     within = [answer for answer in spike.answers if answer.began < ends]
@@ -219,6 +219,35 @@ def test_load_bleeds_to_frankfurt_and_comes_back(fortress: Fortress) -> None:
         f"at {2 * most} requests at a time Frankfurt answered {away:.0%} of {len(within)} ({spike}); the last one "
         f"there {last - ended:+.2f} s after the spike; beside it {beside}",
     )
+
+
+def test_what_stays_at_home_never_reaches_frankfurt(fortress: Fortress) -> None:
+    most = stack_settings(fortress).edge.server_maxconn
+    frankfurt = {"fra-1", "fra-2"}
+    with fortress.changed(lambda s: s["edge"].update(home_paths=["/slow"])):
+        fortress.up()
+        before = {
+            host: on(host, "journalctl --sync; journalctl -u app -o cat --no-pager | wc -l") for host in frankfurt
+        }
+        with (
+            traffic.requests("/slow?ms=400", clients=2 * most, every=0, keep_alive=True) as home,
+            traffic.requests("/", clients=4, every=0.05) as beside,
+        ):
+            beside.wait("Frankfurt", 20, lambda answer: answer.host in frankfurt)
+            processes.until("requests that wait at home", 30, lambda: len(home.answers) >= 6 * most)
+        assert not home.failed, home
+        assert set(home.hosts) == {"oslo-web"}
+        with traffic.requests("/", clients=2, every=0.05) as others, dead("oslo-web"):
+            others.wait("Frankfurt", 20, lambda answer: answer.host in frankfurt)
+            refused = [traffic.ask(f"{path}?ms=1") for path in ("/slow", "/%73low", "/SLOW", "//slow", "/x/../slow")]
+            assert {answer.status for answer in refused} == {503}, refused
+        noted = {
+            host: on(host, f"journalctl --sync; journalctl -u app -o cat --no-pager | tail -n +{int(lines) + 1}")
+            for host, lines in before.items()
+        }
+    assert any("GET '/' 200" in text for text in noted.values()), noted
+    assert not [text for text in noted.values() if "slow" in text.lower()]
+    print(f"of {2 * most} requests at a time all waited at home ({home}), while others overflowed ({beside})")
 
 
 @contextmanager
@@ -283,7 +312,7 @@ def test_a_unit_that_systemd_gave_up_runs_again_with_the_release_before(fortress
         ):
             (copy / "app/app.py").write_text('raise SystemExit("a broken release")\n')
             assert fortress.pulumi("up", "--yes", "--skip-preview", "--suppress-outputs").returncode != 0
-            processes.until("given up", 20, lambda: on(host, "systemctl is-failed app || true") == "failed", every=0.2)
+            processes.until("given up", 60, lambda: on(host, "systemctl is-failed app || true") == "failed", every=0.2)
             (copy / "app/app.py").write_text(before + "\n")
             said = fortress.up("--color", "never")
             assert re.search(r"fra-1-healthy updated", said), said
@@ -336,10 +365,9 @@ def test_an_invalid_configuration_harms_nobody_and_the_next_one_heals(fortress: 
     assert said.startswith(f"fortress-push: oslo-edge: {path}: check: "), said
     assert f"[{path}:{line}] : unknown keyword 'use_frobnicate'" in said
     assert len(said.splitlines()) < 10, said
-    assert re.search(r"edge-haproxy\.cfg updated", healed), healed
+    assert re.search(r"edge-files updated", healed), healed
     assert re.search(r"edge-drained updated", healed), healed
-    assert re.search(r"edge-answers updated", healed), healed
-    assert re.search(r"~ 3 updated", healed), healed
+    assert re.search(r"~ 2 updated", healed), healed
     assert not single.failed, single
     assert not kept.failed, kept
     print(f"{said}\n{single}; kept connections: {kept}, {sum(a.fresh for a in kept.answers)} new")
@@ -384,7 +412,7 @@ def test_a_declared_flow_goes_over_the_hub_and_nothing_else_does(fortress: Fortr
     def forwards() -> str:
         return on("oslo-db", "sysctl -n net.ipv4.ip_forward")
 
-    before = on("oslo-db", "nft list ruleset"), on("fra-2", "nft list ruleset"), forwards()
+    before = on("oslo-db", "nft -s list ruleset"), on("fra-2", "nft -s list ruleset"), forwards()
     facts = fortress.facts()
     hub = facts["mesh"]["hubs"][0]
     there = facts["hosts"]["fra-2"]["mesh_address"]
@@ -413,7 +441,7 @@ def test_a_declared_flow_goes_over_the_hub_and_nothing_else_does(fortress: Fortr
             assert tried(fortress, "fra-1") == [("ok", "")]
         assert tried(fortress, "fra-1") == [("ok", "fra-2 lets it in, and nobody listens there")]
     assert forwards() == "0"
-    assert (on("oslo-db", "nft list ruleset"), on("fra-2", "nft list ruleset"), forwards()) == before
+    assert (on("oslo-db", "nft -s list ruleset"), on("fra-2", "nft -s list ruleset"), forwards()) == before
     with listening("fra-2", there, declared, other):
         assert send("fra-1", there, declared) in DROPPED
 
@@ -498,7 +526,7 @@ def test_verify_names_what_a_stopped_tunnel_breaks(fortress: Fortress) -> None:
     facts = fortress.facts()
     try:
         on("oslo-web", "systemctl stop wg-quick@wg0")
-        processes.until("the edge to see it", 15, lambda: servers()["oslo-web"]["status"] == "DOWN", every=0.2)
+        processes.until("the edge to see it", 60, lambda: servers()["oslo-web"]["status"] == "DOWN", every=0.2)
         status, found, seconds = verify_calmly(fortress, without="oslo-web")
     finally:
         on("oslo-web", "systemctl start wg-quick@wg0")

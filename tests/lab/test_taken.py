@@ -1,4 +1,4 @@
-"""Hosts where another hand made a firewall, an HAProxy or databases: refused before these change, or adopted."""
+"""Hosts where another hand made a firewall, an HAProxy or databases: refused before a client of theirs is cut off."""
 
 from __future__ import annotations
 
@@ -66,8 +66,10 @@ HAProxyEdge(
 """
 INSTALL = "apt-get -qq update && DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends"
 OTHERS = {
-    "oslo-db": f"{INSTALL} mariadb-server && mariadb -e 'create database shop; create table shop.orders (id int)'",
-    "oslo-edge": f"{INSTALL} haproxy && sed -i 's/maxconn/# of another hand/; $a # theirs' /etc/haproxy/haproxy.cfg"
+    "oslo-db": f"{INSTALL} mariadb-server && mariadb -e 'create database shop; create table shop.orders (id int)'"
+    r" && printf '[mariadbd]\nbind-address = 0.0.0.0\n' >/etc/mysql/mariadb.conf.d/50-theirs.cnf"
+    " && systemctl restart mariadb",
+    "oslo-edge": f"{INSTALL} haproxy && printf 'frontend theirs\\n  bind :80\\n' >>/etc/haproxy/haproxy.cfg"
     " && systemctl reload haproxy",
     "oslo-web": f"{INSTALL} nftables && sed -i '$a table inet theirs {{ }}' /etc/nftables.conf",
     "fra-1": f"{INSTALL} nftables && nft add table ip nat",
@@ -78,9 +80,10 @@ SAID = {
     "oslo-web": "this host has an /etc/nftables.conf of its own, which no push made; nothing was changed.",
     "fra-1": "this host has nftables tables of its own (ip nat), which no push made; nothing was changed.",
 }
+TABLES = "{ nft list tables 2>/dev/null || true; }"
 STANDING = {
-    "oslo-db": "systemctl show -P MainPID -P DropInPaths mariadb; ls /var/lib/mysql",
-    "oslo-edge": "systemctl show -P MainPID -P DropInPaths haproxy; cat /etc/haproxy/haproxy.cfg",
+    "oslo-db": f"systemctl show -P MainPID -P DropInPaths mariadb; ls /var/lib/mysql; {TABLES}",
+    "oslo-edge": f"systemctl show -P MainPID -P DropInPaths haproxy; cat /etc/haproxy/haproxy.cfg; {TABLES}",
     "oslo-web": "cat /etc/nftables.conf; nft list ruleset",
     "fra-1": "cat /etc/nftables.conf; nft list ruleset",
 }

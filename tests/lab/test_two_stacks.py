@@ -24,7 +24,9 @@ Host(
     },
 )
 """
-STANDING = "fortress-push records | cut -f 1,2,4,6; wg show wg0; nft list ruleset; ls -A /etc/wireguard /etc/nftables.d"
+STANDING = (
+    "fortress-push records | cut -f 1,2,4,6; wg show wg0; nft -s list ruleset; ls -A /etc/wireguard /etc/nftables.d"
+)
 
 
 def second(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
@@ -55,7 +57,7 @@ def test_a_second_stack_takes_no_host_over(fortress: Fortress, tmp_path: Path) -
 
     refused = second(tmp_path, "up", "--yes", "--skip-preview")
     assert refused.returncode != 0
-    said = "mine: stack: /etc/nftables.conf belongs to stack data-fortress/lab, which put it as oslo-web-firewall, and "
+    said = "mine: stack: /etc/nftables.conf belongs to stack data-fortress/lab, which put it as oslo-web-push, and "
     assert f"{said}not to intruder/copy" in refused.stdout
     assert "set adopt: true for the host" in refused.stdout
     assert standing("oslo-web") == before

@@ -111,8 +111,8 @@ def project(_by_socket: None, lab: StandingLab, tmp_path: Path) -> Iterator[Proj
     found = Project(
         tmp_path,
         {
-            "PATH": ":".join(filter(None, [f"{ROOT}/.venv/bin", plugin, os.environ["PATH"]])),
-            "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true" if plugin else "false",
+            "PATH": f"{ROOT}/.venv/bin:{os.environ['PATH']}",
+            **({"PULUMI_HOME": plugin, "PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION": "true"} if plugin else {}),
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             "PRIVATE_KEY": lab.lab.key.read_text(),
             "HOST_KEY": host_key("fra-3"),

@@ -37,7 +37,7 @@ find / -xdev -path /var/lib/mysql -prune -o \\
     '(' -name '*fortress*' -o -path '/etc/wireguard/*' -o -path '/etc/nftables.d/*' -o -path '/opt/app*' ')' -print
 ls /run | grep fortress | grep -v '^fortress-mariadb-.*[.]lock$' # empty, in memory; to remove a lock is to break it
 ip -o link show dev wg0 2>/dev/null
-nft list ruleset
+nft -s list ruleset
 pgrep -a '^({PROGRAMS})'
 pgrep -af '[p]ython3 /opt/app'
 ss -Hltn | grep -v ':22 '
@@ -54,7 +54,7 @@ KEYS = "ls -d /etc/ssl/private/site.pem /etc/mysql/fortress /etc/wireguard/* 2>/
 
 def notes() -> list[str]:
     """Texts of the notes in the fortress, asked for from outside."""
-    until("the workers up at the edge", 20, all_up)
+    until("the workers up at the edge", 60, all_up)
     answer = traffic.ask("/")
     assert answer.ok, answer
     return [note["text"] for note in answer.answer["notes"]]
@@ -62,7 +62,7 @@ def notes() -> list[str]:
 
 def write(text: str) -> None:
     """Write a note, from outside."""
-    until("the workers up at the edge", 20, all_up)
+    until("the workers up at the edge", 60, all_up)
     answer = traffic.ask("/notes", json.dumps({"text": text}))
     assert answer.ok, answer
 

@@ -119,7 +119,7 @@ class Running:
     def ask(
         self, method: str, target: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
     ) -> tuple[int, dict[str, object]]:
-        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)) as client:
+        with contextlib.closing(http.client.HTTPConnection("127.0.0.1", self.port, timeout=60)) as client:
             client.request(method, target, body, headers or {})
             response = client.getresponse()
             text = response.read()
@@ -130,7 +130,7 @@ class Running:
 
     def raw(self, request: bytes) -> bytes:
         """Send bytes, and give all that comes back until the workload closes."""
-        with socket.create_connection(("127.0.0.1", self.port), timeout=10) as client:
+        with socket.create_connection(("127.0.0.1", self.port), timeout=60) as client:
             client.sendall(request)
             answer = b""
             while part := client.recv(65536):
@@ -178,7 +178,7 @@ def test_a_note_is_written_and_read(running: Running) -> None:
     ],
 )
 def test_only_what_is_there_is_answered(running: Running, method: str, target: str, status: int) -> None:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)) as client:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)) as client:
         client.request(method, target)
         response = client.getresponse()
         assert response.status == status
@@ -236,7 +236,7 @@ def test_a_body_without_a_sure_end_closes_the_connection(running: Running, heade
 
 
 def test_a_connection_is_kept(running: Running) -> None:
-    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=10)) as client:
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", running.port, timeout=60)) as client:
         client.connect()
         kept = client.sock
         for _ in range(3):
@@ -375,10 +375,10 @@ def test_sigterm_ends_it_after_the_requests_in_flight(tmp_path: Path) -> None:
     port = free_port()
     with start(tmp_path, port) as process:
         try:
-            kept = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            kept = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             kept.request("GET", "/slow")
             assert kept.getresponse().read()
-            busy = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            busy = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             busy.request("GET", "/slow?ms=5000")
             read_by = time.monotonic() + 10
             while not has_read(port, busy):
@@ -403,7 +403,7 @@ def test_without_a_database_it_runs_and_says_so(tmp_path: Path) -> None:
     port = free_port()
     with start(tmp_path, port) as process:
         try:
-            client = http.client.HTTPConnection("127.0.0.1", port, timeout=10)
+            client = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
             client.request("GET", "/health")
             response = client.getresponse()
             assert response.status == 503
@@ -415,13 +415,13 @@ def test_without_a_database_it_runs_and_says_so(tmp_path: Path) -> None:
 
 def test_it_says_what_it_cannot_start_with(tmp_path: Path) -> None:
     given = {**os.environ, **environment(tmp_path, FORTRESS_SITE="")}
-    missing = subprocess.run([sys.executable, APP], env=given, capture_output=True, text=True, timeout=20)
+    missing = subprocess.run([sys.executable, APP], env=given, capture_output=True, text=True, timeout=60)
     assert (missing.returncode, missing.stderr) == (2, "app: FORTRESS_SITE is not set\n")
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         listen = f"127.0.0.1:{taken.getsockname()[1]}"
         given = {**os.environ, **environment(tmp_path, FORTRESS_LISTEN=listen)}
-        busy = subprocess.run([sys.executable, APP], env=given, capture_output=True, text=True, timeout=20)
+        busy = subprocess.run([sys.executable, APP], env=given, capture_output=True, text=True, timeout=60)
     assert busy.returncode == 1
     assert busy.stderr.startswith(f"app: cannot listen on {listen}: ")
     assert len(busy.stderr.splitlines()) == 1

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from bench import content, program
+from bench import content, galera, program
 from bench.__main__ import PARTS, main
 from bench.figures import Figure, alternating, as_json, median, table
 from bench.rivals import part
+from bench.stand import BenchError
 from fortress import push
 from fortress.settings.parse import parse
 from tests.unit.stack_file import ROOT, lab
@@ -62,7 +63,7 @@ def test_runs_alternate() -> None:
 
 def test_an_unknown_part_or_no_number_of_runs_is_wrong_usage(capsys: pytest.CaptureFixture[str]) -> None:
     for arguments, said in (
-        (["rivalz"], "no part is called 'rivalz'; known: nothing, program, rivals"),
+        (["rivalz"], "no part is called 'rivalz'; known: nothing, program, rules, rivals"),
         (["--repeat", "0"], "'0' is not a number of runs"),
     ):
         with pytest.raises(SystemExit) as ended:
@@ -134,3 +135,12 @@ def test_each_change_is_compared_with_each_rival() -> None:
     found = list(part.compared(seconds | {"ansible whole": 20.0}))
     assert {figure.beside_what.partition(",")[0] for figure in found} == {"Ansible", "pyinfra"}
     assert [figure.ratio for figure in found if figure.beside_what == "Ansible, whole playbook"] == [0.1]
+
+
+def test_a_commit_is_timed_between_two_times_of_the_server() -> None:
+    times = ("00.000000", "00.023000", "01.000000", "01.025000")
+    said = "".join(f"2026-11-30 04:00:{each}\n" for each in times)
+    assert galera.commits_median(said) == pytest.approx(24.0, abs=0.01)
+    for wrong in (said + "2026-11-30 04:00:09.000000\n", "ERROR 1047"):
+        with pytest.raises(BenchError, match="no times of commits"):
+            galera.commits_median(wrong)

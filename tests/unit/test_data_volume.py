@@ -401,6 +401,16 @@ def test_unmount_stops_first_and_takes_all_away(host: VolumeHost) -> None:
     assert kept(host)
 
 
+def test_how_a_restore_drill_went_leaves_with_the_data(host: VolumeHost) -> None:
+    """A newer server on the next machine asks for it."""
+    host.volume(*VOLUME)
+    host.check("sh", "-c", "mkdir /var/lib/fortress-backup; echo drilled >/var/lib/fortress-backup/drill.json")
+    host.volume(*UNMOUNT)
+    host.check("rm", "-r", "/var/lib/fortress-backup")
+    host.volume(*VOLUME)
+    assert host.check("cat", f"{MOUNTPOINT}/.fortress-drill.json") == "drilled\n"
+
+
 def test_unmount_says_who_holds_it(host: VolumeHost, volume: Disk) -> None:
     host.volume(*VOLUME)
     keep(host)

@@ -92,6 +92,7 @@ def test_files_of_the_project_that_a_text_names_are_there() -> None:
 
 def test_verbs_of_the_command_that_a_text_names_are_there() -> None:
     verbs = {command.name or (command.callback and command.callback.__name__) for command in app.registered_commands}
+    verbs |= {group.name for group in app.registered_groups}
     for name, verb in every(r"`(?:lab/fortress\.sh|fortress) ([a-z]+)", ALL):
         assert verb in verbs, f"{name}: {verb}"
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from fortress import haproxy, mariadb, wireguard
+from fortress import access, haproxy, mariadb, wireguard
 from fortress.explain import UNKNOWN, Place, build, check
 from tests.unit.facts import changed_facts
 
@@ -83,7 +83,7 @@ def test_a_name_is_looked_at_before_its_value_is_known() -> None:
 
 
 def test_words_that_hold_braces_are_said_as_they_are() -> None:
-    (line,) = check(mariadb.Access, {"database": "{ge}{", "user": "app", "network": "10.100.0.0/24"})
+    (line,) = check(access.Application, {"database": "{ge}{", "user": "app", "network": "10.100.0.0/24"})
     assert line.startswith("database: '{ge}{' must be a name")
     small = mariadb.Server(address="10.100.0.1", ram_mb=1024)
     assert check(mariadb.Server, {**dict(small), "ram_mb": 256}, Place(paths={"": "db{0}"}))[0].startswith("db{0}")

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from fortress import firewall
-from fortress.firewall import AcceptRule, Base, Fragment
+from fortress.firewall import AcceptRule, Base, EgressTarget, Fragment
 from fortress.wireguard import Relay
-from tests.unit.facts import refusal_of
+from tests.unit.facts import changed_facts, refusal_of
 from tests.unit.golden import check_golden
 
 
@@ -22,6 +22,42 @@ def test_base() -> None:
         "nftables.conf",
         firewall.render_base(Base(operators=["192.0.2.10/32", "198.51.100.0/24", "2001:db8::/48"], ssh_port=22)),
     )
+
+
+CLOSED = Base(
+    operators=["192.0.2.10/32"],
+    ssh_port=22,
+    mesh_port=51821,
+    egress=[
+        EgressTarget(address="198.51.100.7", port=443, comment="To be paid."),
+        EgressTarget(address="2001:db8::/48", port=514, protocol="udp", comment="Logs."),
+        EgressTarget(port=8443, comment="Backups, to their store."),
+    ],
+)
+
+
+def test_a_base_that_lets_out_what_is_needed() -> None:
+    check_golden("nftables-closed.conf", firewall.render_base(CLOSED))
+
+
+@pytest.mark.parametrize("egress", [[], [EgressTarget(address="198.51.100.7", port=443, comment="x")]])
+def test_a_closed_base_is_told_from_an_open_one(egress: Sequence[EgressTarget]) -> None:
+    closed, opened = (changed_facts(CLOSED, egress=targets) for targets in (egress, None))
+    assert firewall.is_closed(firewall.render_base(closed))
+    assert not firewall.is_closed(firewall.render_base(opened))
+    assert "output" not in firewall.render_base(opened)
+    assert not firewall.is_closed(None)
+
+
+@pytest.mark.parametrize("hostile", ["0.0.0.0/0", "::/0", "198.51.100.7/24", "example.org", "192.0.2.1; accept", ""])
+def test_a_target_is_an_address_and_never_all_of_them(hostile: str) -> None:
+    (line,) = refusal_of(lambda: EgressTarget(address=hostile, port=443, comment="x"))
+    assert line.startswith(f"address: {hostile!r} must be an address or a range without host bits, not all addresses")
+
+
+def test_a_targets_comment_is_of_one_line() -> None:
+    (line,) = refusal_of(lambda: EgressTarget(port=443, comment="x\naccept"))
+    assert line.startswith("comment: ")
 
 
 def test_fragments() -> None:

@@ -36,12 +36,14 @@ def free(tmp_path: Path) -> Free:
         recorded: str = "",
         tables: str = "",
         datadir: Path | None = None,
+        listens: str = "",
     ) -> tuple[int, str]:
         sum_ = "" if packaged is None else hashlib.md5(packaged.encode(), usedforsecurity=False).hexdigest()
         tools = {
             "fortress-push": f"printf '{recorded}\\tx\\t-\\t-\\t1\\tby\\n'" if recorded else "true",
             "dpkg-query": f"printf ' /etc/other 0\\n {place} {sum_}\\n'" if sum_ else "exit 1",
             "nft": f"printf '{tables}'",
+            "ss": f"[ \"$2\" != 'sport = :3306' ] || echo 'LISTEN 0 80 {listens} *:*'" if listens else "true",
             "my_print_defaults": f"printf -- '--user=mysql\\n--datadir={datadir}\\n'" if datadir else "exit 127",
         }
         for name, script in tools.items():
@@ -158,3 +160,28 @@ def test_a_server_without_databases_or_with_ours(free: Free, data: Path) -> None
     # A kept volume, on a machine that has no record of it.
     table(data, "_fortress")
     assert free("mariadb", data) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("listens", "others"),
+    [
+        ("0.0.0.0:3306", True),
+        ("[::]:3306", True),
+        ("*:3306", True),
+        ("192.0.2.11:3306", True),
+        ("127.0.0.1:3306", False),
+        ("[::1]:3306", False),
+        ("[::ffff:127.0.0.1]:3306", False),
+        ("", False),
+    ],
+)
+def test_clients_of_another_hands_database_keep_it(
+    free: Free, data: Path, tmp_path: Path, listens: str, others: bool
+) -> None:
+    """The firewall comes first, and would cut them off."""
+    table(data, "shop")
+    found = free("nftables", tmp_path / "nftables.conf", datadir=data, listens=listens)
+    if others:
+        refused(found, f"databases of its own in {data} (shop)")
+    else:
+        assert found == (0, "")

@@ -59,6 +59,31 @@ def test_the_articles_timings_and_ipv6() -> None:
     check_golden("haproxy-article.cfg", render(article))
 
 
+def test_paths_and_methods_that_stay_at_home() -> None:
+    home: dict[str, Any] = {"home_paths": ("/account", "/api/v1.2/orders"), "home_methods": ("POST", "DELETE")}
+    check_golden("haproxy-home.cfg", render(edge(**home)))
+
+
+def test_each_way_to_the_overflow_site_knows_what_stays_at_home() -> None:
+    """Both frontends that lead there, and its own backend, however many ways there are."""
+    sections = render(edge(home_paths=("/account",))).split("\n\n")
+    leading = [one for one in sections if "backend frankfurt" in one]
+    assert [one.splitlines()[0].split()[0] for one in leading] == ["frontend", "#", "backend"]
+    assert all("acl stays_home path,url_dec -m beg -i /account\n" in one for one in leading)
+    assert "http-request deny deny_status 503 if stays_home\n" in leading[-1]
+    assert "stays_home" not in render(edge())
+
+
+def test_figures_are_asked_for_in_the_tunnel_only() -> None:
+    """All else stays as it is, but for room for those who ask."""
+    check_golden("haproxy-metrics.cfg", render(edge(metrics="10.100.0.3:8405")))
+    before, after = render(edge()).splitlines(), render(edge(metrics="10.100.0.3:8405")).splitlines()
+    added = [line for line in after if line not in before]
+    assert [line for line in before if line not in after] == ["    maxconn 6000"]
+    assert [line for line in added if "bind" in line] == ["    bind 10.100.0.3:8405 transparent"]
+    assert "    maxconn 6010" in added
+
+
 def test_a_worker_more_is_one_line_more() -> None:
     before = render(edge()).splitlines()
     after = render(edge(frankfurt={"fra-3": "10.100.0.6:80", **FRANKFURT})).splitlines()
@@ -166,6 +191,16 @@ REFUSED: list[tuple[str, dict[str, Any]]] = [
     ("other_names[0]", {"other_names": ("www.example } bind",)}),
     ("other_names", {"other_names": ("www.example", "www.example")}),
     ("other_names", {"other_names": ("lab.fortress.example",)}),
+    ("home_paths[0]", {"home_paths": ("account",)}),
+    ("home_paths[0]", {"home_paths": ("/",)}),  # no request would ever leave
+    ("home_paths[0]", {"home_paths": ("/account/",)}),  # or /account itself would leave
+    ("home_paths[0]", {"home_paths": ("/a/../account",)}),
+    ("home_paths[0]", {"home_paths": ("/account or TRUE",)}),
+    ("home_paths[0]", {"home_paths": ("/%61ccount",)}),
+    ("home_paths", {"home_paths": ("/account", "/account")}),
+    ("home_methods[0]", {"home_methods": ("post",)}),
+    ("home_methods[0]", {"home_methods": ("POST }",)}),
+    ("home_methods", {"home_methods": ("POST", "POST")}),
     ("hsts_s", {"hsts_s": -1}),
     ("hsts_s", {"hsts_s": 2 * HSTS_S + 1}),
     ("answers_within_s", {"answers_within_s": 601}),

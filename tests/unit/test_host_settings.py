@@ -104,6 +104,7 @@ def test_the_next_generation_is_another_member_at_the_slots_other_address() -> N
 def test_what_may_be_left_out() -> None:
     gone = ["hosts/fra-1/aws/type", "hosts/fra-1/aws/tags", "hosts/fra-1/generation"]
     gone += ["sites/frankfurt/aws/region", "sites/frankfurt/aws/image", "sites/oslo/openstack/containers"]
+    gone += ["sovereignty"]
     gone += [f"hosts/oslo-db/openstack/{key}" for key in ("name", "fixed_address", "security_groups", "metadata")]
     settings = parse(changed(dict.fromkeys(gone, GONE), oslo), ROOT)
     worker, account = settings.hosts["fra-1"].aws, settings.sites["frankfurt"].aws
@@ -515,9 +516,13 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"sites/oslo/openstack/auth_uri": "x"},
         ["sites.oslo.openstack.auth_uri: unknown setting; did you mean auth_url?"],
     ),
+    "a region beside that of a cloud": (
+        {"sites/oslo/region": "NO-Oslo-2"},
+        ["sites.oslo.region: leave it out; it is that of the cloud, NO-Oslo-1"],
+    ),
     "unknown in a site": (
         {"sites/oslo/azure": {}},
-        ["sites.oslo.azure: unknown setting; known here: operator, country, sovereign, openstack, aws"],
+        ["sites.oslo.azure: unknown setting; known here: operator, country, sovereign, region, egress, openstack, aws"],
     ),
     "what only the other cloud's network has": (
         {"sites/oslo/openstack/network/ipv6": True},

@@ -27,7 +27,7 @@ def test_a_process_is_started_found_and_ended(tmp_path: Path) -> None:
     assert os.getsid(started.pid) == started.pid
     environment = Path(f"/proc/{started.pid}/environ").read_text().split("\0")
     assert {pair.partition("=")[0] for pair in environment} <= {"PATH", "PWD", "OLDPWD", "SHLVL", "_", ""}
-    processes.until("its words", 5, lambda: log.read_text() == "said\nwrong\n")
+    processes.until("its words", 60, lambda: log.read_text() == "said\nwrong\n")
     processes.end(pid_file)
     assert not pid_file.exists()
     assert processes.look(started.pid) is None
@@ -37,7 +37,7 @@ def test_a_process_that_does_not_listen_is_killed(tmp_path: Path) -> None:
     pid_file = tmp_path / "it.pid"
     command = ["sh", "-c", "trap '' TERM; echo ready; while :; do sleep 0.1; done"]
     started = processes.spawn(command, pid_file, tmp_path / "log")
-    processes.until("the trap", 5, lambda: (tmp_path / "log").read_text() == "ready\n")
+    processes.until("the trap", 60, lambda: (tmp_path / "log").read_text() == "ready\n")
     processes.end(pid_file, seconds=0.3)
     assert processes.look(started.pid) is None
 
@@ -113,6 +113,6 @@ def test_a_lock_survives_the_removal_of_its_folder(tmp_path: Path) -> None:
         assert first.stdout.readline() == "in\n"
         with subprocess.Popen([*command, "keep"], **pipes) as second:  # type: ignore[call-overload]
             time.sleep(0.5)
-            assert first.communicate("x", timeout=10)[0] in ("False\n", "True\n")
+            assert first.communicate("x", timeout=60)[0] in ("False\n", "True\n")
             assert second.stdout.readline() == "in\n"
-            assert second.communicate("x", timeout=10)[0] == "True\n"
+            assert second.communicate("x", timeout=60)[0] == "True\n"

@@ -19,6 +19,8 @@ def report(nodeid: str, when: Any, seconds: float) -> pytest.TestReport:
 
 def test_a_lab_is_one_line_and_each_other_file_is_one() -> None:
     assert parallel.line_of(f"{LAB}::test_a") == parallel.line_of("tests/lab/test_changes.py::test_b[x::y]")
+    assert parallel.line_of("tests/lab/test_zz_destroy.py::test_a") == parallel.line_of("tests/lab/test_push_cut.py::t")
+    assert parallel.line_of("tests/lab/test_zz_destroy.py::test_a") != parallel.line_of(f"{LAB}::test_a")
     assert parallel.line_of("tests/lab/test_oslo.py::test_a") == parallel.line_of("tests/lab/test_docs.py::test_b")
     assert parallel.line_of("tests/lab/test_oslo.py::test_a") != parallel.line_of(f"{LAB}::test_a")
     assert parallel.line_of(f"{ENGINE}::test_a") == ENGINE
@@ -26,12 +28,12 @@ def test_a_lab_is_one_line_and_each_other_file_is_one() -> None:
 
 @pytest.mark.parametrize("file", parallel.OWN_LAB)
 def test_no_two_processes_raise_the_same_lab(file: str) -> None:
-    top = ast.parse((ROOT / "tests/lab" / file).read_text()).body
-    tests = [part for part in top if isinstance(part, ast.FunctionDef) and part.name.startswith("test_")]
-    assert tests
-    taken = {
-        argument.arg for function in top if isinstance(function, ast.FunctionDef) for argument in function.args.args
-    }
+    functions = [
+        part for part in ast.parse((ROOT / "tests/lab" / file).read_text()).body if isinstance(part, ast.FunctionDef)
+    ]
+    given = [each for each in functions if each.name.startswith("test_") or each.decorator_list]
+    assert any(each.name.startswith("test_") for each in given)
+    taken = {argument.arg for function in given for argument in function.args.args}
     assert not taken & {"fortress", "lab"}
 
 

@@ -172,3 +172,8 @@ def test_it_refuses_nothing_that_the_program_takes() -> None:
     del least["database"], least["verify"]
     parse(least, ROOT)
     assert problems(stack) == []
+
+
+def test_a_program_that_imports_the_models_reads_no_source() -> None:
+    """Pydantic would read each model's docstrings from its file, a fifth of what an `up` without changes costs."""
+    assert [field for field in Settings.model_fields.values() if field.description] == []

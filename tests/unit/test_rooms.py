@@ -5,38 +5,62 @@ from __future__ import annotations
 import ast
 import graphlib
 import re
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 
+from fortress.cli.main import app
 from tests.unit.stack_file import ROOT
 
-VERBS = ("drift", "forget", "preview", "report", "status", "verify")
+WORK = ("audit", "backup", "drift", "forget", "preview", "record", "report", "roles", "status", "verify")
+"""Rooms in which the work of a verb, or of several that are alike, is done."""
+VERBS = {
+    **{verb: {verb} for verb in ("audit", "backup", "drift", "forget", "preview", "record", "status", "verify")},
+    **{verb: {"backup"} for verb in ("backups", "drill", "restore")},
+    **{verb: {"roles"} for verb in ("promote", "recover", "reseed", "switchover")},
+    "report": {"report", "status", "verify"},  # one page about all of it
+    "ssh": set[str](),
+}
+"""Every verb, a file each, and the rooms that it uses."""
 COMMAND = {"fortress", "fortress.cli.base", "fortress.cli.check", "fortress.cli.engine", "fortress.cli.hosts"}
 MAY_IMPORT: Mapping[str, set[str]] = {
     "__main__": {"program", "components"},
-    "program": {"components", "fortress", "fortress.settings"},
+    "program": {"components", "fortress", "fortress.settings", "fortress.sovereignty"},
     "package": {"components"},
-    "components": {"fortress"},
+    "policy": {"fortress.sovereignty"},
+    "components": {"fortress", "fortress.sovereignty"},
     "fortress": set(),
-    "fortress.settings": {"fortress"},
+    "fortress.sovereignty": {"fortress"},
+    "fortress.settings": {"fortress", "fortress.sovereignty"},
     "fortress.cli": set(),
     "fortress.cli.base": set(),
-    "fortress.cli.engine": {"fortress", "fortress.cli.base"},
+    "fortress.cli.engine": {"fortress", "fortress.sovereignty", "fortress.cli.base"},
     "fortress.cli.hosts": {"fortress", "fortress.cli.base", "fortress.cli.engine"},
     "fortress.cli.check": COMMAND - {"fortress.cli.check"},
     "fortress.cli.probes": set(),  # each is sent to hosts as it is
-    **{f"fortress.cli.{verb}": COMMAND for verb in VERBS},
+    **{f"fortress.cli.{room}": COMMAND for room in WORK},
+    "fortress.cli.preview": {*COMMAND, "fortress.settings", "fortress.sovereignty"},
+    "fortress.cli.record": {*COMMAND, "fortress.sovereignty"},
+    "fortress.cli.report": {*COMMAND, "fortress.sovereignty"},
+    "fortress.cli.audit": {*COMMAND, "fortress.sovereignty"},
     "fortress.cli.completion": {"fortress.cli.engine"},
-    "fortress.cli.main": {*COMMAND, "fortress.cli.completion", *(f"fortress.cli.{verb}" for verb in VERBS)},
+    "fortress.cli.options": {"fortress.cli.completion"},
+    "fortress.cli.verbs": set(),
+    **{
+        f"fortress.cli.verbs.{verb}": {*COMMAND, "fortress.cli.options", *(f"fortress.cli.{room}" for room in rooms)}
+        for verb, rooms in VERBS.items()
+    },
+    "fortress.cli.main": {"fortress.cli.base", *(f"fortress.cli.verbs.{verb}" for verb in VERBS)},
     "fortress.cli.start": {"fortress.cli.base", "fortress.cli.completion", "fortress.cli.main"},
     "lab.base": set(),
     "lab.image": {"lab.base"},
     "lab.net": {"lab.base", "lab.image"},
     "lab.host": {"lab.base", "lab.image", "lab.net"},
     "lab": {"lab.base", "lab.host", "lab.image", "lab.net"},
-    "docs": {"fortress", "fortress.cli.check", "fortress.settings"},
+    "docs": {"fortress", "fortress.cli.check", "fortress.settings", "fortress.sovereignty"},
     "release": set(),
     "bench": {
         *("fortress", "fortress.settings", "fortress.cli.engine", "lab", "lab.base", "lab.host", "lab.image"),
@@ -51,7 +75,8 @@ Modules = Mapping[str, Path]
 def modules(root: Path) -> dict[str, Path]:
     """Every module of the project outside its tests and examples, by its name."""
     rooms = ("program", "components", "package", "fortress", "lab", "docs", "release", "bench")
-    files = [root / "__main__.py", *(file for room in rooms for file in sorted((root / room).rglob("*.py")))]
+    programs = [root / "__main__.py", root / "policy/__main__.py"]  # beside the second, its environment
+    files = [*programs, *(file for room in rooms for file in sorted((root / room).rglob("*.py")))]
     return {".".join(file.relative_to(root).with_suffix("").parts).removesuffix(".__init__"): file for file in files}
 
 
@@ -94,6 +119,25 @@ def test_every_import_goes_the_way_that_the_house_has() -> None:
 def test_every_room_is_there() -> None:
     rooms = {room(name) for name in modules(ROOT)}
     assert rooms == set(MAY_IMPORT)
+
+
+def test_a_verb_has_a_file_of_its_own() -> None:
+    verbs = {command.name or getattr(command.callback, "__name__", "") for command in app.registered_commands}
+    verbs |= {str(group.name) for group in app.registered_groups}
+    assert verbs == {file.stem for file in (ROOT / "fortress/cli/verbs").glob("*.py")} - {"__init__"} == set(VERBS)
+
+
+def test_what_a_verb_needs_is_loaded_when_it_runs() -> None:
+    """So that `--help` and completion answer at once: no model, no SSH, no table, none of the rooms of work."""
+    program = "import sys, fortress.cli.main; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=ROOT)
+    found = set(loaded.stdout.split())
+    assert not found & {"pydantic", "asyncssh", "rich", "jinja2", "cryptography", "yaml"}
+    ours = {name for name in found if name.startswith("fortress.cli.") and not name.startswith("fortress.cli.verbs")}
+    assert {name.removeprefix("fortress.cli.") for name in ours} == {
+        *("base", "base.errors", "base.terminal", "base.verb", "completion", "engine", "engine.project", "main"),
+        *("options", "preview", "preview.forge"),
+    }
 
 
 def test_modules_import_each_other_in_no_circle() -> None:
@@ -143,6 +187,7 @@ def test_fortress_and_the_command_import_no_sdk_of_the_engine() -> None:
     [
         ("fortress/cli/verify/extra.py", "from fortress.cli.report import page", "imports fortress.cli.report.page"),
         ("fortress/cli/status.py", "from fortress.cli import forget", "imports fortress.cli.forget"),
+        ("fortress/cli/verbs/drill.py", "from fortress.cli.verbs import restore", "imports fortress.cli.verbs.restore"),
         ("fortress/haproxy.py", "from fortress.cli.base.errors import clipped", "imports fortress.cli.base.errors"),
         (
             "components/host.py",

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fortress import haproxy, mariadb, workload
+from fortress import access, haproxy, mariadb, workload
 from fortress.settings.parse import parse
 from tests.unit.stack_file import GONE, KEY, ROOT, RSA_KEY, changed, lab
 from tests.unit.verdicts import HOSTILE, accepted, every_text, refused
@@ -61,6 +61,43 @@ def test_what_may_be_left_out() -> None:
     )
 
 
+EGRESS = {"source": "frankfurt", "address": "198.51.100.7", "port": 443, "purpose": "To be paid."}
+
+
+def test_where_a_member_may_connect_to() -> None:
+    targets = {"pay": EGRESS, "logs": {**EGRESS, "source": "fra-2", "port": 514, "protocol": "udp"}}
+    settings = parse(changed({"egress": targets}), ROOT)
+    assert settings.egress_of("oslo-db") is None
+    ports = {name: [each.port for each in settings.egress_of(name) or ()] for name in ("fra-1", "fra-2")}
+    assert ports == {"fra-1": [443], "fra-2": [443, 514]}
+    assert parse(changed({"sites/frankfurt/egress": GONE}), ROOT).egress_of("fra-1") is None
+
+
+@pytest.mark.parametrize(
+    ("target", "match"),
+    [
+        (
+            {"sftp": {"address": "192.0.2.9", "port": 2022, "user": "b", "path": "/b", "host_key": KEY}},
+            ["ip daddr 192.0.2.9/32 tcp dport 2022"],
+        ),
+        (
+            {"s3": {"endpoint": "https://s3.example.no", "bucket": "abc", "access_key_id": "key"}},
+            ["meta skuid 0 tcp dport 443"],
+        ),
+        (
+            {"s3": {"endpoint": "http://192.0.2.9:9000", "bucket": "abc", "access_key_id": "key"}},
+            ["ip daddr 192.0.2.9/32 tcp dport 9000"],
+        ),
+        ({"directory": "/mnt/backups"}, []),
+    ],
+)
+def test_the_databases_host_reaches_the_target_of_its_backups(target: dict[str, Any], match: list[str]) -> None:
+    closed = {"sites/oslo/egress": "closed", "database/backup": {"site": "oslo", **target}}
+    settings = parse(changed(closed), ROOT)
+    assert [each.match for each in settings.egress_of("oslo-db") or ()] == match
+    assert settings.egress_of("oslo-web") == []
+
+
 REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     # --- keys
     "unknown": (
@@ -103,6 +140,28 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
             "mesh.mtu: 'wide' must be a whole number",
         ],
     ),
+    # --- egress
+    "egress from nowhere": (
+        {"egress": {"pay": {**EGRESS, "source": "bergen"}}},
+        [
+            "egress.pay.source: 'bergen' is neither a site nor a host; known: oslo, frankfurt, oslo-db, oslo-edge, "
+            "oslo-web, fra-1, fra-2"
+        ],
+    ),
+    "egress from where all is open": (
+        {"egress": {"pay": {**EGRESS, "source": "oslo-web"}}},
+        [
+            "egress.pay: hosts of oslo may connect to anywhere, so that it says nothing; set sites.oslo.egress to "
+            "closed, or leave it out"
+        ],
+    ),
+    "egress to the world": (
+        {"egress": {"pay": {**EGRESS, "address": "0.0.0.0/0"}}},
+        [
+            "egress.pay.address: '0.0.0.0/0' must be an address or a range without host bits, not all addresses, such "
+            "as 198.51.100.7/32"
+        ],
+    ),
     # --- types
     "text for a mapping": (
         {"ssh": "root"},
@@ -113,8 +172,8 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
         {"hosts/fra-1": None},
         [
             "hosts.fra-1: null must be a mapping with "
-            "site, role, slot, address, openstack, aws, generation, host_key, memory_mb, incarnation, gone, "
-            "adopt",
+            "site, role, slot, address, openstack, aws, generation, host_key, memory_mb, incarnation, "
+            "data_class, gone, adopt",
         ],
     ),
     "text for a list": ({"mesh/hubs": "oslo-db"}, ["mesh.hubs: 'oslo-db' must be a list"]),
@@ -137,7 +196,7 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     "an empty mapping": ({"sites": {}}, ["sites: {} must not be empty"]),
     "a role that is none": (
         {"hosts/fra-1/role": "cache"},
-        ["hosts.fra-1.role: 'cache' must be 'database', 'edge' or 'worker'"],
+        ["hosts.fra-1.role: 'cache' must be 'database', 'edge', 'monitor', 'witness' or 'worker'"],
     ),
     "a protocol that is none": (
         {"mesh/flows": [{"source": "fra-1", "destination": "fra-2", "port": 9, "protocol": "sctp"}]},
@@ -310,7 +369,10 @@ REFUSALS: dict[str, tuple[dict[str, Any], list[str]]] = {
     ),
     "two databases": (
         {"hosts/oslo-web/role": "database", "edge/primary": "frankfurt", "edge/overflow": "oslo"},
-        ["hosts: exactly one host has role: database, found 2 (oslo-db, oslo-web)"],
+        [
+            "hosts: exactly one host has role: database, found 2 (oslo-db, oslo-web); for copies set "
+            "database.mode: replica or galera"
+        ],
     ),
     "no edge": (
         {"hosts/oslo-edge/role": "worker"},
@@ -834,7 +896,7 @@ def test_whatever_is_accepted_can_be_rendered(changes: dict[str, Any]) -> None:
         cross_cloud_copy=database.cross_cloud_copy,
     )
     mariadb.render(server)
-    mariadb.Access(
+    access.Application(
         database=database.name,
         user=database.user,
         network=str(settings.mesh.network),

@@ -14,6 +14,8 @@ SCRIPT = Path(__file__).parents[2] / "fortress" / "scripts" / "wait-healthy"
 
 SYSTEMCTL = """
 case "$*" in
+"show -p MainPID --value app.service") cat {folder}/pid; exit ;;
+"show -p DropInPaths --value app.service") echo; exit ;;
 "--quiet is-active app") read -r state <{folder}/state && [ "$state" = active ]; exit ;;
 esac
 echo "$*" >>{folder}/told
@@ -71,13 +73,15 @@ def path(tmp_path: Path) -> str:
 
 def wait(path: str, url: str, seconds: str = "1", marks: Path | None = None) -> subprocess.CompletedProcess[str]:
     """Run the gate, whose marks are in a folder of the test's own."""
-    text = SCRIPT.read_text().replace("/run/fortress-changed-", f"{marks or path.partition(':')[0]}/changed-")
+    folder = path.partition(":")[0]
+    text = SCRIPT.read_text().replace("/run/fortress-changed-", f"{marks or folder}/changed-")
+    text = text.replace("/etc/systemd/system/", f"{folder}/")
     return subprocess.run(
-        ["dash", "-c", text, "wait-healthy", url, seconds, "app"],
+        ["dash", "-c", text, str(SCRIPT), url, seconds, "app"],
         env={"PATH": path},
         capture_output=True,
         text=True,
-        timeout=20,
+        timeout=60,
     )
 
 
@@ -117,6 +121,19 @@ def test_a_unit_that_does_not_start_is_said_with_its_journal_and_tried_again(pat
     assert first.endswith(": app: it does not start")
     assert second.startswith("journal of: ")
     assert (tmp_path / "changed-app").exists()
+
+
+def test_a_healthy_unit_with_another_environment_than_its_files_does_not_pass(
+    server: Server, path: str, tmp_path: Path
+) -> None:
+    (tmp_path / "app.service").write_text("[Service]\nEnvironment=PLACE=oslo\n")
+    with subprocess.Popen(
+        ["/usr/bin/cat"], env={"PLACE": "frankfurt", "INVOCATION_ID": "0"}, stdin=subprocess.PIPE
+    ) as process:
+        (tmp_path / "pid").write_text(f"{process.pid}\n")
+        result = wait(path, server.url, "10")
+    assert result.returncode == 1
+    assert result.stderr.startswith("app.service runs with other values of PLACE than its file has.")
 
 
 def test_waits_until_200(server: Server, path: str) -> None:
