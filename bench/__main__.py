@@ -9,7 +9,7 @@ import sys
 import time
 from pathlib import Path
 
-from bench import commands, dials, edge, nothing, program, stand, tunnel
+from bench import commands, dials, edge, galera, nothing, program, rules, stand, tunnel
 from bench.figures import Figure, Part, as_json, table
 from bench.rivals import part as rivals
 from lab.base.errors import LabError
@@ -18,10 +18,12 @@ from lab.image import machine
 PARTS: dict[str, tuple[Part, str]] = {
     "nothing": (nothing.figures, "`pulumi up` that changes nothing, beside an empty program"),
     "program": (program.figures, "resources, and the program's CPU for each, as workers are added"),
+    "rules": (rules.figures, "a preview of the stack on two clouds, beside the same without the rules"),
     "rivals": (rivals.figures, "one change after another, beside Ansible and pyinfra on the same hosts"),
     "dials": (dials.figures, "SSH connections of a first `up`"),
     "commands": (commands.figures, "verify, status, drift and --help"),
     "edge": (edge.figures, "requests through the edge, beside a minimal haproxy.cfg; without hosts"),
+    "galera": (galera.figures, "writes of a cluster whose hosts are switched off, and a commit between sites"),
     "tunnel": (tunnel.figures, "throughput of the tunnel, beside one set up by hand"),
 }
 DONE, UNMET, FAILED, USAGE = 0, 1, 3, 2

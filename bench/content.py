@@ -38,21 +38,22 @@ def export(resources: list[dict[str, Any]], settings: Mapping[str, Any], folder:
     for resource in resources:
         if states.type_of(resource["urn"]) != states.COMMAND:
             continue
-        command = push.parse(states.plain(resource["inputs"]["create"])[0])
         host = states.host_of(resource["urn"], known)
-        if isinstance(command, push.Packages):
-            packages.setdefault(host, []).extend(command.names)
-        if not isinstance(command, push.Put):
-            continue
-        text = push.received(states.plain(resource["inputs"]["stdin"])[0])
-        if command.path.endswith("/database-password"):
-            password = text.strip()
-        elif command.path.startswith(_PUSHED_ALIKE):
-            _write(folder / host / command.path.removeprefix("/"), text)
-        elif PurePosixPath(command.path).parent == PEERS and command.path.endswith(".conf"):
-            name = PurePosixPath(command.path).stem
-            place = "PublicKey = {{ keys['" + name + "'] }}"
-            _write(folder / host / "peers" / f"{name}.conf.j2", _KEY.sub(place, text))
+        create, stdin = (states.plain(resource["inputs"].get(key))[0] for key in ("create", "stdin"))
+        for command, sent in push.parts(create, stdin):
+            if isinstance(command, push.Packages):
+                packages.setdefault(host, []).extend(command.names)
+            if not isinstance(command, push.Put) or sent is None:
+                continue
+            text = push.received(sent)
+            if command.path.endswith("/database-password"):
+                password = text.strip()
+            elif command.path.startswith(_PUSHED_ALIKE):
+                _write(folder / host / command.path.removeprefix("/"), text)
+            elif PurePosixPath(command.path).parent == PEERS and command.path.endswith(".conf"):
+                name = PurePosixPath(command.path).stem
+                place = "PublicKey = {{ keys['" + name + "'] }}"
+                _write(folder / host / "peers" / f"{name}.conf.j2", _KEY.sub(place, text))
     mesh = settings["mesh"]
     hosts = {
         name: {

@@ -81,13 +81,14 @@ def settings(file: Path) -> Settings:
 class Project:
     """A stack of the lab in a folder of its own, whose settings may be changed; no wrapper stands before the engine."""
 
-    def __init__(self, folder: Path, engine: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, engine: Mapping[str, str], stack: str = STACK) -> None:
         self.folder = folder
+        self.stack = stack
         self._engine = dict(engine)
         for name in ("__main__.py", "Pulumi.yaml", ".venv", "program", "components", "fortress"):
             (folder / name).symlink_to(ROOT / name)
         shutil.copytree(ROOT / "examples/app", folder / "examples/app")
-        shutil.copy(ROOT / f"Pulumi.{STACK}.yaml", folder)
+        shutil.copy(ROOT / f"Pulumi.{stack}.yaml", folder)
 
     @property
     def app(self) -> Path:
@@ -97,7 +98,7 @@ class Project:
     @property
     def file(self) -> Path:
         """The stack file."""
-        return self.folder / f"Pulumi.{STACK}.yaml"
+        return self.folder / f"Pulumi.{self.stack}.yaml"
 
     @property
     def settings(self) -> Settings:
@@ -117,7 +118,7 @@ class Project:
         Raises:
             BenchError: it failed.
         """
-        words = ["pulumi", "--non-interactive", *arguments, "--stack", STACK]
+        words = ["pulumi", "--non-interactive", *arguments, "--stack", self.stack]
         return run(["env", "-C", str(self.folder), *words], self._engine)
 
     def fortress(self, *arguments: str) -> Ran:
@@ -135,15 +136,19 @@ class Project:
         return found
 
 
-def engine() -> tuple[dict[str, str], str]:
-    """The variables with which the engine finds itself and its plugins, and which command plugin that is."""
+def engine(stack: str = STACK) -> tuple[dict[str, str], str]:
+    """The variables with which the engine finds itself and a stack's plugins, and which command plugin that is."""
     found = subprocess.run(
-        [str(ROOT / "lab/plugin.sh"), str(ROOT / f"Pulumi.{STACK}.yaml")], capture_output=True, text=True, check=True
+        [str(ROOT / "lab/plugin.sh"), str(ROOT / f"Pulumi.{stack}.yaml")], capture_output=True, text=True, check=True
     )
     tools, plugins = str(Path(sys.executable).parent), found.stdout.strip()
-    path = ":".join([tools, *([plugins] if plugins else []), os.environ["PATH"]])
-    variables = {"PATH": path, "VIRTUAL_ENV": str(ROOT / ".venv"), "PULUMI_SKIP_UPDATE_CHECK": "true"}
+    variables = {
+        "PATH": f"{tools}:{os.environ['PATH']}",
+        "VIRTUAL_ENV": str(ROOT / ".venv"),
+        "PULUMI_SKIP_UPDATE_CHECK": "true",
+    }
     if plugins:
+        variables["PULUMI_HOME"] = plugins
         variables["PULUMI_DISABLE_AUTOMATIC_PLUGIN_ACQUISITION"] = "true"
     return variables, "the stand-in of tests/doubles, in Python" if plugins else "the real one"
 

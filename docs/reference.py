@@ -1,20 +1,27 @@
 """Writes docs/settings.md and docs/stack.schema.json from the models of the settings, docs/checks.md from the kinds of
-checks: `make docs`."""
+checks, docs/rules.md from the rules: `make docs`."""
 
 from __future__ import annotations
 
+import ast
+import inspect
 import json
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
+from itertools import pairwise
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
+from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema
 
 from fortress.cli.check.kinds import Kind
 from fortress.settings.model import Settings
 from fortress.settings.secrets import SECRETS
 from fortress.settings.types import PROJECT
+from fortress.sovereignty.evaluate import ALL
 
 HERE = Path(__file__).parent
 Node = dict[str, Any]
@@ -43,11 +50,45 @@ In another folder, use the path of the `stack.schema.json` from a [release](rele
 
 
 class _Schema(GenerateJsonSchema):
-    """Titles only where a type has words of its own."""
+    """Titles only where a type has words of its own; each setting with its docstring.
+
+    Pydantic can read those docstrings (use_attribute_docstrings), but does so in every program that imports a model: a
+    fifth of what one costs that finds nothing to do. They are for this page alone, and read here.
+    """
 
     def field_title_should_be_set(self, schema: Any) -> bool:
         del schema
         return False
+
+    def model_schema(self, schema: Any) -> dict[str, Any]:
+        found = super().model_schema(schema)
+        properties = found.get("properties", {})
+        for name, text in _docstrings(schema["cls"]).items():
+            properties[name].setdefault("description", text)
+        return found
+
+
+def _docstrings(model: type[BaseModel]) -> dict[str, str]:
+    """Of a model's own settings and those that it inherits, by name."""
+    found: dict[str, str] = {}
+    for base in reversed(model.__mro__):
+        if issubclass(base, BaseModel) and base is not BaseModel:
+            found |= _of_module(sys.modules[base.__module__])[base.__qualname__]
+    return {name: text for name, text in found.items() if name in model.model_fields}
+
+
+@cache
+def _of_module(module: ModuleType) -> dict[str, dict[str, str]]:
+    """The docstring after each assignment of each class of a module."""
+    classes = [node for node in ast.parse(inspect.getsource(module)).body if isinstance(node, ast.ClassDef)]
+    return {each.name: dict(_after_assignments(each)) for each in classes}
+
+
+def _after_assignments(node: ast.ClassDef) -> Iterator[tuple[str, str]]:
+    for before, after in pairwise(node.body):
+        match before, after:
+            case ast.AnnAssign(target=ast.Name(id=name)), ast.Expr(value=ast.Constant(value=str(text))):
+                yield name, inspect.cleandoc(text)
 
 
 def _models() -> Node:
@@ -243,10 +284,38 @@ def checks_page() -> str:
     return CHECKS_HEAD + "".join(rows)
 
 
+RULES_HEAD = """\
+<!-- Made by `make docs` from fortress/sovereignty/rules/: change it there. -->
+
+# Every rule
+
+What `pulumi preview`, `pulumi up` and `fortress audit` hold a stack to. A finding of a mandatory rule stops a run, that
+of an advisory rule is a warning; `data-fortress:sovereignty.levels` changes which is which. What a rule cannot see is
+*not evaluated*, which stops a run too. [sovereignty.md](sovereignty.md) says what rules cannot do.
+
+| # | rule | level | what must be | why | source |
+|---|---|---|---|---|---|
+"""
+
+
+def rules_page() -> str:
+    """The rules as a table."""
+    rows = [
+        f"| {number} | `{rule.name}` | {rule.level} | {_cell(rule.what)} | {_cell(rule.why)} | {_cell(rule.source)} |\n"
+        for number, rule in enumerate(ALL, start=1)
+    ]
+    return RULES_HEAD + "".join(rows)
+
+
 def pages() -> dict[str, str]:
     """Name and text of each page that is made from the code."""
     schema = json.dumps(stack_schema(), indent=1, ensure_ascii=False)
-    return {"settings.md": settings_page(), "stack.schema.json": schema + "\n", "checks.md": checks_page()}
+    return {
+        "settings.md": settings_page(),
+        "stack.schema.json": schema + "\n",
+        "checks.md": checks_page(),
+        "rules.md": rules_page(),
+    }
 
 
 if __name__ == "__main__":

@@ -93,8 +93,7 @@ edge = HAProxyEdge(
         "primary": {"site": "oslo", "servers": {"oslo-web": worker.endpoint}, "maxconn": 40},
     },
 )
-for name, service in {"oslo-db": database, "oslo-web": worker, "oslo-edge": edge}.items():
-    look_before_removal(hosts[name], mesh.parts[name], service)  # says what to do where a host is dead by then
+look_before_removal(hosts.values(), mesh, database, worker, edge)  # says what to do where a host is dead by then
 pulumi.export("url", edge.url)
 export_facts(  # what `fortress status`, `verify`, `drift` and `report` read
     hosts.values(),

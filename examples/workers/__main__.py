@@ -100,7 +100,7 @@ workers = [
             "database_password": password,
         },
         # They are peers of the hubs first.
-        pulumi.ResourceOptions(depends_on=[mesh.parts[hub] for hub in HUBS]),
+        pulumi.ResourceOptions(depends_on=[part for hub in HUBS for part in mesh.parts[hub]]),
     )
     for name in WORKERS
 ]
