@@ -125,7 +125,8 @@ def _killed(kills: int) -> Iterator[Figure]:
     secrets = "/etc/fortress/app/database-ca.pem /etc/fortress/app/database-password"
     stand.on(
         CLIENT,
-        f"echo {program} | base64 -d >{LEDGER}.py; systemd-run --quiet --collect --unit=ledger "
+        f"touch {LEDGER}; echo {program} | base64 -d >{LEDGER}.py; "
+        "systemd-run --quiet --collect --unit=ledger "
         f"-p StandardOutput=append:{LEDGER}.log python3 {LEDGER}.py {LEDGER} {secrets}",
     )
     _until(lambda: len(_acknowledged()) > COMMITS, "the client writes")
@@ -192,7 +193,7 @@ def ping_ms(host: str, address: str) -> float:
 
 def _acknowledged() -> list[tuple[int, float]]:
     """Rows that the client knows of, and when it heard of each."""
-    said = stand.on(CLIENT, f"cat {LEDGER} 2>/dev/null || true")
+    said = stand.on(CLIENT, f"cat {LEDGER}")
     return [(int(number), float(at)) for number, at in (line.split() for line in said.splitlines())]
 
 

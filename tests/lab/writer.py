@@ -33,13 +33,14 @@ class Writer:
         secrets = "/etc/fortress/app/database-ca.pem /etc/fortress/app/database-password"
         on(
             CLIENT,
-            f"rm -f {LEDGER}*; echo {program} | base64 -d >{LEDGER}.py; systemd-run --quiet --collect --unit=ledger "
+            f"rm -f {LEDGER}*; touch {LEDGER}; echo {program} | base64 -d >{LEDGER}.py; "
+            "systemd-run --quiet --collect --unit=ledger "
             f"-p StandardOutput=append:{LEDGER}.log python3 {LEDGER}.py {LEDGER} {secrets}",
         )
         self.goes_on()
 
     def acknowledged(self) -> set[int]:
-        return {int(line.split()[0]) for line in on(CLIENT, f"cat {LEDGER} 2>/dev/null || true").splitlines()}
+        return {int(line.split()[0]) for line in on(CLIENT, f"cat {LEDGER}").splitlines()}
 
     def goes_on(self) -> None:
         """Writes are acknowledged again."""
