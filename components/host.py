@@ -83,8 +83,8 @@ class HostArgs(TypedDict):
     packages: NotRequired[Sequence[str]]
     """Debian packages that services on it need, installed with its own."""
     adopt: NotRequired[bool]
-    """Take the machine as it is: from another stack, which must then `forget` it, and with a firewall, an HAProxy or
-    databases that no stack made. Refused when not given."""
+    """Take the machine as it is: from another stack, which must then `forget` it, and with a firewall, an HAProxy,
+    databases or exporters that no stack made. Refused when not given."""
 
 
 class Host(pulumi.ComponentResource):

@@ -67,7 +67,10 @@ class HostExporters(pulumi.ComponentResource):
             ],
             child_options(self, opts),
             # A package starts its unit everywhere, behind a firewall that lets nobody in, until the drop-in follows.
-            first=[packages("python3", *(monitoring.UNITS[each] for each in facts.names))],
+            first=[
+                *([] if args["host"].get("adopt") else [script(*monitoring.free(each)) for each in facts.names]),
+                packages("python3", *(monitoring.UNITS[each] for each in facts.names)),
+            ],
             then=[script(*monitoring.answers(facts))],
         )
         self.ready = made.stdout.apply(lambda _: True)

@@ -60,6 +60,11 @@ class Exporters(Model):
         return (NODE, MYSQLD) if self.database else (NODE,)
 
 
+def free(exporter: str) -> tuple[str, ...]:
+    """The words that refuse an exporter of the host's own, by the file from which Debian's unit takes options."""
+    return push.script(push.IN_FORCE, "exporter-free", f"/etc/default/{UNITS[exporter]}")
+
+
 def drop_in_path(exporter: str) -> str:
     """Where the drop-in of an exporter's unit stands."""
     return f"/etc/systemd/system/{UNITS[exporter]}.service.d/50-fortress.conf"

@@ -244,7 +244,7 @@ class HostSettings(Model):
     """The machine is lost: nothing contacts it any more, so that it can be removed from the settings."""
     adopt: bool = False
     """Take the machine as it is: from another stack, to which the files on it belong and which must then `fortress
-    forget` it, or with a firewall, an HAProxy or databases that no stack made."""
+    forget` it, or with a firewall, an HAProxy, databases or exporters that no stack made."""
 
     @model_validator(mode="after")
     def _one_origin(self) -> HostSettings:

@@ -60,6 +60,15 @@ def test_the_database_s_is_let_in_by_its_socket_and_has_no_secret() -> None:
     ]
 
 
+def test_those_of_another_hand_are_refused_before_anything_is_installed() -> None:
+    command = str(exporters(database=True).resources["eye-files"].inputs["create"])
+    for unit in monitoring.UNITS.values():
+        asked = f"in-force exporter-free /etc/default/{unit}"
+        assert command.index(asked) < command.index("fortress-push packages ")
+    adopted = str(exporters(host=member(adopt=True)).resources["eye-files"].inputs["create"])
+    assert "exporter-free" not in adopted
+
+
 def test_what_stays_of_them_is_not_started() -> None:
     """The packages stay, and their units would listen everywhere."""
     delete = str(exporters(database=True).resources["eye-files"].inputs["delete"])

@@ -15,6 +15,10 @@ SCRAPER, STRANGER = "oslo-web", "oslo-edge"
 """Both are hosts of the mesh that reach the database through the tunnel."""
 DATABASE, EDGE = "oslo-db", "oslo-edge"
 ADDRESSES = {DATABASE: "10.100.0.1", EDGE: "10.100.0.3"}
+THEIRS = (
+    "DEBIAN_FRONTEND=noninteractive apt-get -qq install -y --no-install-recommends prometheus-node-exporter"
+    " && echo 'ARGS=--no-collector.mdadm' >/etc/default/prometheus-node-exporter"
+)
 ASK = (
     "python3 -c 'import sys, urllib.request as r; "
     "sys.stdout.write(r.urlopen(sys.argv[1], timeout=4).read().decode())' http://{}:{}/metrics"
@@ -33,7 +37,13 @@ def watched(settings: Settings) -> None:
 
 def test_who_is_named_gets_metrics_through_the_tunnel(fortress: Fortress) -> None:
     every = [(DATABASE, monitoring.NODE), (DATABASE, monitoring.MYSQLD), (EDGE, monitoring.HAPROXY)]
+    on(EDGE, THEIRS)
     with fortress.changed(watched):
+        refused = fortress.pulumi("up", "--yes", "--skip-preview", "--continue-on-error")
+        assert refused.returncode != 0
+        assert "this host has a prometheus-node-exporter of its own, by /etc/default/" in refused.stdout
+        assert "9100" in on(EDGE, "ss -Hltn 'sport = 9100'"), "it runs as it did"
+        on(EDGE, "DEBIAN_FRONTEND=noninteractive apt-get -qq purge -y prometheus-node-exporter")
         fortress.up()
         for host, exporter in every:
             found = asked(SCRAPER, host, exporter)

@@ -37,6 +37,7 @@ def free(tmp_path: Path) -> Free:
         tables: str = "",
         datadir: Path | None = None,
         listens: str = "",
+        units: str = "",
     ) -> tuple[int, str]:
         sum_ = "" if packaged is None else hashlib.md5(packaged.encode(), usedforsecurity=False).hexdigest()
         tools = {
@@ -44,6 +45,7 @@ def free(tmp_path: Path) -> Free:
             "dpkg-query": f"printf ' /etc/other 0\\n {place} {sum_}\\n'" if sum_ else "exit 1",
             "nft": f"printf '{tables}'",
             "ss": f"[ \"$2\" != 'sport = :3306' ] || echo 'LISTEN 0 80 {listens} *:*'" if listens else "true",
+            "systemctl": f"printf '{units}'",
             "my_print_defaults": f"printf -- '--user=mysql\\n--datadir={datadir}\\n'" if datadir else "exit 127",
         }
         for name, script in tools.items():
@@ -185,3 +187,33 @@ def test_clients_of_another_hands_database_keep_it(
         refused(found, f"databases of its own in {data} (shop)")
     else:
         assert found == (0, "")
+
+
+EXPORTER = "prometheus-node-exporter"
+UNIT = f"/etc/systemd/system/{EXPORTER}.service"
+PACKAGED_UNIT = f"/lib/systemd/system/{EXPORTER}.service\\n"
+OPTIONS = 'ARGS=""\n'
+
+
+def test_an_exporter_of_another_hand(free: Free, tmp_path: Path) -> None:
+    place = tmp_path / EXPORTER
+    for units in (f"{UNIT}\\n", f"{PACKAGED_UNIT}{UNIT}.d/theirs.conf {UNIT}.d/50-fortress.conf\\n"):
+        found = free("exporter", place, units=units)
+        at = f"{UNIT}.d/theirs.conf" if "theirs" in units else UNIT
+        assert f"apt-get purge {EXPORTER}" in refused(found, f"a {EXPORTER} of its own, by {at}")
+    place.write_text('ARGS="--collector.systemd"\n')
+    refused(free("exporter", place, packaged=OPTIONS, units=PACKAGED_UNIT), f"a {EXPORTER} of its own, by {place}")
+
+
+def test_an_exporter_as_packaged_or_of_ours(free: Free, tmp_path: Path) -> None:
+    place = tmp_path / EXPORTER
+    assert free("exporter", place) == (0, "")  # there is none
+    place.write_text(OPTIONS)
+    everywhere = "/etc/systemd/system/service.d/limits.conf"
+    assert free("exporter", place, packaged=OPTIONS, units=f"{PACKAGED_UNIT}{everywhere}\\n") == (0, "")
+    # An `up` was cut before its record was there.
+    cut = f"{PACKAGED_UNIT}{UNIT}.d/50-fortress.conf\\n"
+    assert free("exporter", place, packaged=OPTIONS, units=cut) == (0, "")
+    place.write_text("ARGS=--edited\n")
+    recorded = f"{UNIT}.d/50-fortress.conf"
+    assert free("exporter", place, packaged=OPTIONS, recorded=recorded, units=cut) == (0, "")
