@@ -17,7 +17,6 @@ from fortress import (
     monitoring,
     push,
     replication,
-    text,
     wireguard,
 )
 
@@ -205,16 +204,18 @@ class DataFortress(pulumi.ComponentResource):
             with_depends_on(options, prepared),
         )
         if copies:
-            role_tool = put(
+            role_tool = put_together(
                 f"{name}-role-tool",
                 target,
-                replication.TOOL,
-                text.script(replication.SCRIPT),
+                [
+                    replace(
+                        program_file(program, program),
+                        apply=activation.restart_if_enabled(replication.UNIT),
+                        remove_apply="true",
+                    )
+                    for program in replication.programs()
+                ],
                 with_depends_on(options, prepared),
-                mode="0755",
-                check=replication.TOOL_CHECK,
-                apply=activation.restart_if_enabled(replication.UNIT),
-                remove_apply="true",
             )
             start = put(
                 f"{name}-91-fortress-start.cnf",

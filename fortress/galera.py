@@ -1,6 +1,6 @@
 """A Galera cluster: what a member's MariaDB is told of the others, and the text that a witness has on its host.
 
-Which member takes the writes, and who may begin a cluster, is decided on the hosts (scripts/database_role.py).
+Which member takes the writes, and who may begin a cluster, is decided on the hosts (scripts/roles).
 Values without a source beside them: docs/decisions/0027.
 """
 

@@ -1,6 +1,6 @@
 """A database with copies: who takes part, and the text of what each server and each client of it has on its host.
 
-Who takes writes is said by the data and decided by the servers themselves (scripts/database_role.py): nothing here
+Who takes writes is said by the data and decided by the servers themselves (scripts/roles): nothing here
 names a primary. Values without a source beside them: docs/decisions/0021.
 """
 
@@ -31,8 +31,9 @@ UNIT_PATH = f"/etc/systemd/system/{UNIT}.service"
 RUN_FOLDER = "/run/fortress-database"
 """Of its unit, which keeps it while the service restarts."""
 SCRIPT = "database_role.py"
+MODULES = "roles"
+"""Folder of what it imports, beside it here and on the host."""
 TOOL = f"{push.LIBRARY}/{SCRIPT}"
-TOOL_CHECK = f"python3 -I -c 'import ast, sys; ast.parse(open(sys.argv[1]).read())' {push.PUT_FILE}"
 
 
 class Servers(Model):
@@ -90,6 +91,11 @@ def render_client(servers: dict[str, str]) -> str:
         role_port=PORT,
         ca=CA_PATH,
     )
+
+
+def programs() -> tuple[str, ...]:
+    """The host script and its modules, as `text.script` knows them: they are of one version, and land together."""
+    return (*text.scripts(MODULES), SCRIPT)
 
 
 def in_turn(*, last: bool) -> str:

@@ -34,6 +34,12 @@ def script(name: str) -> str:
     return (files("fortress") / "scripts" / name).read_text()
 
 
+def scripts(folder: str) -> list[str]:
+    """The modules in a folder of `fortress/scripts`, as `script` has them."""
+    there = (files("fortress") / "scripts" / folder).iterdir()
+    return sorted(f"{folder}/{each.name}" for each in there if each.name.endswith(".py"))
+
+
 def push_script() -> str:
     """The text of push.sh, the first file that is put on a host, and of the host scripts that come with it."""
     return push.with_tools((files("fortress") / "push.sh").read_text(), {name: script(name) for name in push.TOOLS})

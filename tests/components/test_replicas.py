@@ -107,7 +107,11 @@ def test_each_server_may_be_the_primary() -> None:
         found = {each: done.resources[f"db-{name}-{each}"] for each in ("90-fortress.cnf", "91-fortress-start.cnf")}
         assert "gtid_strict_mode = ON" in sent(found["90-fortress.cnf"])
         assert sent(found["91-fortress-start.cnf"]) == replication.render_start()
-        assert sent(done.resources[f"db-{name}-role-tool"]) == text.script("database_role.py")
+        tool = done.resources[f"db-{name}-role-tool"].inputs
+        files = dict(push.parts(str(tool["create"]), str(tool["stdin"])))
+        assert {put.path: push.received(str(sent)) for put, sent in files.items() if isinstance(put, push.Put)} == {
+            f"{push.LIBRARY}/{program}": text.script(program) for program in replication.programs()
+        }, "all of one version"
         assert f"{name}-91-fortress-start.cnf" in str(done.before(f"db-{name}-90-fortress.cnf")), "read-only at first"
         authority = str(done.resources[f"db-{name}-authority"].inputs["create"])
         assert authority.endswith(f"{name} {mariadb.CLIENT_ADDRESS}"), "clients know it by their own proxy's address"

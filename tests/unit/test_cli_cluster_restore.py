@@ -14,7 +14,7 @@ from fortress.cli.backup.host import Keeper, RunFailedError, RunProgress
 from fortress.cli.hosts.roles import Reports
 from fortress.facts import FlowFacts, parse
 from fortress.scripts.database_backup import WAITING
-from fortress.scripts.database_role import Membership, ServerReport, ServerState
+from fortress.scripts.roles.states import Membership, ServerReport, ServerState
 from tests.unit.test_cli_roles import DATABASE
 from tests.unit.test_cli_stack import outputs
 

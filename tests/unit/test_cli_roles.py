@@ -18,7 +18,7 @@ from fortress.cli.main import app
 from fortress.cli.roles import promote, recover, reseed, switchover
 from fortress.cli.verify import roles
 from fortress.facts import DatabaseFacts
-from fortress.scripts.database_role import Membership, PrimarySeen, ReplicationSource, ServerReport, ServerState
+from fortress.scripts.roles.states import Membership, PrimarySeen, ReplicationSource, ServerReport, ServerState
 
 SERVERS = {"a": "10.100.0.1", "b": "10.100.0.6"}
 DATABASE = DatabaseFacts(

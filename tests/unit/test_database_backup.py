@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from fortress.scripts import database_backup as host
-from fortress.scripts import database_role
 from fortress.scripts.database_backup import Config, Full, Logs, TargetSecrets, Trouble
+from fortress.scripts.roles import server
 
 DAY = host.DAY_S
 BASE = datetime(2026, 11, 2, 2, 30, tzinfo=UTC).timestamp()  # a Monday
@@ -311,6 +311,6 @@ def test_a_member_waits_until_it_is_the_only_vote(data: Path, monkeypatch: pytes
 
 
 def test_the_row_that_names_who_takes_the_writes_is_the_services_own() -> None:
-    table = database_role.TABLE.split(";")
+    table = server.TABLE.split(";")
     own = host.PRIMARIES.split(";")
     assert [each.strip() for each in own[:2]] == [each.strip() for each in table[1:3]]

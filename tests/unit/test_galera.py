@@ -11,7 +11,7 @@ import pytest
 from fortress import galera, mariadb, replication
 from fortress.cli.drift.readback import variables
 from fortress.mariadb import Server
-from fortress.scripts import database_role
+from fortress.scripts.roles import host
 from tests.unit.facts import refusal_of
 from tests.unit.golden import check_golden
 from tests.unit.stack_file import changed
@@ -100,16 +100,16 @@ def test_what_a_member_shows_of_its_options_is_no_drift() -> None:
 def test_the_host_script_and_what_is_pushed_name_the_same_things(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    assert str(database_role.JOINED) == galera.JOINED_PATH
+    assert str(host.JOINED) == galera.JOINED_PATH
     file = tmp_path / "servers.json"
     three = {"a": ADDRESSES[0], "b": ADDRESSES[1], "c": ADDRESSES[2]}
     servers = replication.Servers(me="a", servers=three, network="10.100.0.0/24", cluster=True)
     file.write_text(replication.render_servers(servers))
-    monkeypatch.setattr(database_role, "CONFIG", file)
-    assert (database_role.read_config().cluster, database_role.read_config().votes) == (True, 3)
+    monkeypatch.setattr(host, "CONFIG", file)
+    assert (host.read_config().cluster, host.read_config().votes) == (True, 3)
     two = servers.model_copy(update={"servers": {"a": ADDRESSES[0], "b": ADDRESSES[1]}, "witness": True})
     file.write_text(replication.render_servers(two))
-    assert database_role.read_config().votes == 3
+    assert host.read_config().votes == 3
     apart = servers.model_copy(update={"cluster": False})
     assert "cluster" not in json.loads(replication.render_servers(apart)), "what copies have stays as it was"
 

@@ -10,7 +10,7 @@ import pytest
 
 from fortress import mariadb, replication
 from fortress.replication import Servers
-from fortress.scripts import database_role
+from fortress.scripts.roles import host
 from tests.unit.facts import refusal_of
 from tests.unit.golden import check_golden
 from tests.unit.stack_file import changed, lab
@@ -40,8 +40,8 @@ REPLICA = {
 def test_the_list_of_servers_is_read_as_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "servers.json"
     file.write_text(replication.render_servers(TWO))
-    monkeypatch.setattr(database_role, "CONFIG", file)
-    found = database_role.read_config()
+    monkeypatch.setattr(host, "CONFIG", file)
+    found = host.read_config()
     assert found.servers == TWO.servers
     assert (found.me, found.port, found.database_port) == ("oslo-db", replication.PORT, mariadb.PORT)
     assert found.clients == "10.100.0.0/255.255.255.0"
@@ -50,11 +50,11 @@ def test_the_list_of_servers_is_read_as_it_was_written(tmp_path: Path, monkeypat
 
 
 def test_the_paths_of_the_host_script_are_those_that_are_pushed() -> None:
-    assert str(database_role.CONFIG) == replication.SERVERS_PATH
-    assert str(database_role.CA) == replication.CA_PATH
-    assert str(database_role.PASSWORD) == replication.PASSWORD_PATH
-    assert str(database_role.DATA) == mariadb.DATA_FOLDER
-    assert str(database_role.CERTIFICATE.parent) == mariadb.TLS_FOLDER
+    assert str(host.CONFIG) == replication.SERVERS_PATH
+    assert str(host.CA) == replication.CA_PATH
+    assert str(host.PASSWORD) == replication.PASSWORD_PATH
+    assert str(host.DATA) == mariadb.DATA_FOLDER
+    assert str(host.CERTIFICATE.parent) == mariadb.TLS_FOLDER
 
 
 def test_files() -> None:

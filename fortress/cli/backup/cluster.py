@@ -15,7 +15,7 @@ from fortress.cli.hosts import roles, ssh
 from fortress.cli.hosts.visit import visit
 from fortress.facts import DatabaseFacts, StackOutputs
 from fortress.scripts.database_backup import RESTORE_UNIT, WAITING
-from fortress.scripts.database_role import ServerReport
+from fortress.scripts.roles.states import ServerReport
 
 STOPPING_TAKES_S = 900.0
 """MariaDB writes what it has in memory."""

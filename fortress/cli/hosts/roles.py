@@ -10,7 +10,7 @@ from fortress.cli.base.errors import CannotAskError
 from fortress.cli.hosts import ssh
 from fortress.cli.hosts.visit import Tell, visit
 from fortress.facts import DatabaseFacts, StackOutputs
-from fortress.scripts.database_role import ServerReport, parse_report
+from fortress.scripts.roles.states import ServerReport, parse_report
 
 LOOKING_TAKES_S = 10.0
 

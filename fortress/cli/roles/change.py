@@ -11,7 +11,7 @@ from fortress.cli.hosts import ssh
 from fortress.cli.hosts.roles import Reports, ask_all, command
 from fortress.cli.hosts.visit import visit
 from fortress.facts import DatabaseFacts, StackOutputs
-from fortress.scripts.database_role import ServerReport
+from fortress.scripts.roles.states import ServerReport
 
 FOLLOW_S = 60.0
 """How long the servers may take to settle, after what the host's script may take."""

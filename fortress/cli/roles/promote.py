@@ -9,7 +9,7 @@ from fortress.cli.hosts.roles import Reports
 from fortress.cli.roles.change import RoleChange
 from fortress.facts import DatabaseFacts
 from fortress.mariadb import SEMI_SYNC_TIMEOUT_MS
-from fortress.scripts.database_role import ServerReport, ahead
+from fortress.scripts.roles.states import ServerReport, ahead
 
 PROMOTE_TAKES_S = 180.0
 

@@ -17,7 +17,7 @@ from fortress.cli.engine import outputs as stack_outputs
 from fortress.cli.hosts import roles, ssh
 from fortress.cli.hosts.visit import visit
 from fortress.facts import StackOutputs
-from fortress.scripts.database_role import ServerReport
+from fortress.scripts.roles.states import ServerReport
 
 LOOKING_TAKES_S = 1200.0
 """MariaDB is stopped, and reads its data as after a crash."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from fortress.cli.hosts.roles import Reports
 from fortress.cli.roles.change import RoleChange
 from fortress.facts import DatabaseFacts
-from fortress.scripts.database_role import ServerReport
+from fortress.scripts.roles.states import ServerReport
 
 COPYING_TAKES_S = 12 * 3600.0
 

@@ -7,7 +7,7 @@ from functools import partial
 from fortress.cli.hosts.roles import Reports
 from fortress.cli.roles.change import RoleChange
 from fortress.facts import DatabaseFacts
-from fortress.scripts.database_role import SYNCED, ServerReport, ahead
+from fortress.scripts.roles.states import SYNCED, ServerReport, ahead
 
 HAND_OVER_TAKES_S = 90.0
 BEHIND_S = 3.0

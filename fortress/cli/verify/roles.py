@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from fortress.cli.check.check import Check
 from fortress.cli.check.kinds import Kind
-from fortress.scripts.database_role import SYNCED, ServerReport
+from fortress.scripts.roles.states import SYNCED, ServerReport
 
 QUEUE_LIMIT = 256
 """Write-sets, of gcs.fc_limit: from there on a member makes the others wait."""

@@ -1,0 +1,55 @@
+"""How old what a copy has is, as its service tells it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from fortress.scripts.roles.host import ServerList
+from fortress.scripts.roles.service import Service
+from fortress.scripts.roles.states import ReplicationSource, ServerState
+from tests.unit.servers import ADDRESSES, FOLLOWING, A, B
+
+
+class Copy:
+    """The service of a copy, with a clock of ours."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.now = 1000.0
+        monkeypatch.setattr("time.monotonic", lambda: self.now)
+        self.service = Service(ServerList("b", 3307, 3306, ADDRESSES, "10.100.0.0/255.255.255.0"))
+
+    def lag(self, primary: int | str, own: int, *, source: ReplicationSource = FOLLOWING) -> float | None:
+        """What it says half a second later, of a primary at a position, or silent, and of its own."""
+        self.now += 0.5
+        other: ServerState | str = primary if isinstance(primary, str) else self.primary(primary)
+        self.service.others = {"a": other}
+        self.service.own = replace(B, position=f"0-1-{own}", source=source)
+        self.service.note()
+        return self.service.report().lag_s
+
+    @staticmethod
+    def primary(at: int) -> ServerState:
+        return replace(A, read_only=False, binlog=f"0-1-{at}", position=f"0-1-{at}")
+
+
+def test_lag_is_the_time_since_the_primary_was_where_the_copy_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = Copy(monkeypatch)
+    assert copy.lag(5, 4) is None, "not known before the copy has come to where it saw the primary"
+    assert copy.lag(5, 5) == 0
+    assert copy.lag(5, 5) == 0, "nothing was written"
+    assert [copy.lag(5 + n, 5) for n in (1, 2, 3)] == [0.5, 1.0, 1.5]
+    assert copy.lag(8, 7) == 1.0
+    assert copy.lag(8, 8) == 0
+
+
+@pytest.mark.parametrize("source", [replace(FOLLOWING, applying=False), replace(FOLLOWING, receiving=False), FOLLOWING])
+def test_lag_grows_whatever_the_threads_say(monkeypatch: pytest.MonkeyPatch, source: ReplicationSource) -> None:
+    """MariaDB's own figure is NULL without a thread, and 0 where the network stalls beneath one that runs."""
+    copy = Copy(monkeypatch)
+    copy.lag(5, 5)
+    assert [copy.lag(6 + n, 5, source=source) for n in range(20)][-1] == 10.0
+    assert [copy.lag("no route to host", 5, source=source) for _ in range(20)][-1] == 20.0
+    assert copy.lag("no route to host", 25) == 10.5, "what it has is as old as when it saw the primary there last"
+    assert copy.lag(25, 25) == 0
