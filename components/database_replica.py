@@ -60,7 +60,7 @@ class DatabaseReplica(pulumi.ComponentResource):
     def __init__(self, name: str, args: DatabaseReplicaArgs, opts: pulumi.ResourceOptions | None = None) -> None:
         args = arguments("DatabaseReplica", name, DatabaseReplicaArgs, args)
         host = args["host"]
-        check("DatabaseReplica", name, _servers(args))
+        check("DatabaseReplica", name, _servers(args), *_voter(args))
         servers = build("DatabaseReplica", name, _servers(args))
         super().__init__("fortress:index:DatabaseReplica", name, {}, opts)
         target: Target = {"member": host, "private_key": args.get("private_key")}
@@ -167,6 +167,16 @@ def bundle(authorities: Mapping[str, pulumi.Input[str]]) -> pulumi.Output[str]:
     return pulumi.Output.all(*(authorities[name] for name in sorted(authorities))).apply(
         lambda known: "".join(f"{pem.strip()}\n" for pem in known)
     )
+
+
+def _voter(args: DatabaseReplicaArgs) -> list[Facts[galera.Voter]]:
+    """Of a cluster: the addresses that the firewall is opened to."""
+    host, cluster = args["host"], args.get("cluster")
+    if not cluster:
+        return []
+    values = {"name": host["name"], "address": host["mesh_address"], "members": tuple(cluster)}
+    paths = {"name": "host.name", "address": "host.mesh_address", "members": "cluster"}
+    return [Facts(galera.Voter, values, paths)]
 
 
 def _servers(args: DatabaseReplicaArgs) -> Facts[replication.Servers]:

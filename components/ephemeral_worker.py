@@ -96,7 +96,8 @@ class EphemeralWorker(pulumi.ComponentResource):
             plain = {key: value for key, value in database.items() if key != "servers"}
             place.append(Facts(workload.Database, plain, {"": "database"}))
             if servers := database.get("servers"):
-                known = {"me": next(iter(servers)), "servers": servers, "network": "0.0.0.0/0"}
+                # The mesh's network is no argument of a worker, and nothing here is made from it.
+                known = {"me": next(iter(servers)), "servers": servers, "network": "10.0.0.0/8"}
                 place.append(Facts(replication.Servers, known, {"": "database"}))
         check("EphemeralWorker", name, Facts(workload.WorkloadFiles, work, {"": "workload"}), reach, *place)
         rule = build("EphemeralWorker", name, reach)

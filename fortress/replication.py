@@ -13,7 +13,7 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
-from fortress import mariadb, push, text
+from fortress import access, mariadb, push, text
 from fortress.values import DnsName, Model, TunnelAddress, refusal
 
 PORT = 3307
@@ -42,8 +42,8 @@ class Servers(Model):
     me: DnsName
     servers: Annotated[dict[DnsName, TunnelAddress], Field(min_length=1)]
     """Name to address in the mesh."""
-    network: str
-    """The mesh's, as `access.Application` has it."""
+    network: access.Network
+    """The mesh's."""
     cluster: bool = False
     """Whether they are a Galera cluster."""
     witness: bool = False

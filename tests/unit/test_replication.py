@@ -70,6 +70,11 @@ def test_a_server_must_be_in_its_own_list() -> None:
     assert "an address of its own for each" in line
 
 
+def test_a_network_that_is_none_is_named() -> None:
+    (line,) = refusal_of(lambda: Servers(me="oslo-db", servers=TWO.servers, network="10.100.0.0/24 accept"))
+    assert line.startswith("network: ")
+
+
 def test_two_servers_stand() -> None:
     found = accepted(changed(REPLICA))
     assert found
