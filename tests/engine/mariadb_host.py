@@ -211,7 +211,7 @@ def host(work: Path, release: str = RELEASES[0]) -> Iterator[Host]:
     gone afterwards."""
     if os.geteuid() != 0:
         raise PermissionError("these tests make namespaces: run them as root")
-    root = _unpacked(release)
+    root = unpacked(release)
     overlay, data = work / "overlay", work / "data"
     overlay.mkdir(parents=True)
     data.mkdir()
@@ -243,7 +243,7 @@ def host(work: Path, release: str = RELEASES[0]) -> Iterator[Host]:
         shutil.rmtree(data)
 
 
-def _unpacked(release: str) -> Path:
+def unpacked(release: str) -> Path:
     """The packages with all they need, unpacked; from the cache when they are there."""
     root = debian.unpacked("mariadb", release, _LAYOUT, (*_PACKAGES, *_SINCE[release]), _FINISH)
     version = subprocess.run(["chroot", root, "mariadbd", "--version"], check=True, capture_output=True, text=True)
