@@ -24,6 +24,7 @@ from typing import Any
 import pytest
 
 from fortress.haproxy import (
+    KEPT_BROKEN,
     MOST_CONNECTIONS,
     OPEN_FILES,
     Backend,
@@ -32,6 +33,7 @@ from fortress.haproxy import (
     Timeouts,
     detection_bound_ms,
     render,
+    retries,
 )
 from lab.base.folders import RELEASES
 from tests.engine import debian
@@ -89,8 +91,10 @@ class Server:
         self.drops_after_reading = False
         self.sick = False  # its health check fails
         self.dies_of = ""  # this target kills it once read
+        self.broken = 0  # requests on connections of which it knows nothing any more
         self._listener: asyncio.Server | None = None
         self._connections: set[asyncio.StreamWriter] = set()
+        self._forgotten: set[asyncio.StreamWriter] = set()
         self._silent: list[socket.socket] = []
 
     @property
@@ -133,6 +137,10 @@ class Server:
             filler.connect_ex(("127.0.0.1", self.port))
             self._silent.append(filler)
 
+    def forget(self) -> None:
+        """The host came back after a power cut: what was connected breaks only when it is used."""
+        self._forgotten = set(self._connections)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._connections.add(writer)
         try:
@@ -144,6 +152,9 @@ class Server:
                 await reader.readexactly(int(headers.get("content-length", 0)))
                 method, target, _ = request.split(" ")
                 self.seen[f"{method} {target}"] += 1
+                if writer in self._forgotten:
+                    self.broken += 1
+                    return
                 if self.drops_after_reading and target != "/health":
                     writer.transport.abort()
                     return
@@ -517,6 +528,31 @@ def test_deaths_under_load_on_kept_connections_lose_no_read(haproxy: Program, fo
             print(f"{primaries} died {deaths} times: {len(load.answers)} answers, lost {dict(lost)}")
             # Before 3.0: 503 while two that died together are not marked down; now and then a closed connection.
             assert not lost or (haproxy.version == "2.6" and (primaries == 2 or lost.total() <= deaths))
+
+    measure(scenario())
+
+
+def test_a_read_meets_one_broken_connection_and_no_more(haproxy: Program, folder: Path) -> None:
+    """Its second try has a new one: it could spend all its tries on kept ones before HAProxy sees that they broke."""
+    kept = 40
+
+    async def scenario() -> None:
+        oslo = Server("oslo-web")
+        async with running(haproxy, folder, [oslo], [Server("fra-1")]) as edge, contextlib.AsyncExitStack() as stack:
+            clients = [await stack.enter_async_context(connection(edge)) for _ in range(kept)]
+            await oslo.hang()
+            answers = asyncio.gather(*(client.request("/held") for client in clients))
+            while oslo.seen["GET /held"] < kept:
+                await asyncio.sleep(0.01)
+            oslo.awake.set()
+            assert await answers == [(200, "oslo-web")] * kept
+            idle = int((await edge.states("idle_conn_cur"))["oslo-web"]) + int(
+                (await edge.states("safe_conn_cur"))["oslo-web"]
+            )
+            assert idle > retries(CHECKS) + KEPT_BROKEN or haproxy.version == "2.6"
+            oslo.forget()
+            assert await clients[0].request("/") == (200, "oslo-web")
+            assert oslo.broken == (haproxy.version != "2.6")
 
     measure(scenario())
 
