@@ -78,7 +78,7 @@ def reload_edge() -> str:
     """Reload HAProxy and give the process that answers from then on: systemd is back before the master has made it."""
     before = newest_worker()
     on("oslo-edge", "systemctl reload haproxy")
-    until("a new worker of HAProxy", 30, lambda: newest_worker() not in {"", before})
+    until("a new worker of HAProxy", 60, lambda: newest_worker() not in {"", before})
     return newest_worker()
 
 

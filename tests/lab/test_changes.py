@@ -82,7 +82,7 @@ def test_up_again_contacts_nobody(fortress: Fortress) -> None:
     assert api.in_operator(["ssh-keyscan", "-t", "ed25519", str(topology.HOSTS["fra-1"].address)]).stdout
     assert api.ssh("fra-1", "true").returncode == 0
     told = before | {"fra-1": before["fra-1"] + 2}
-    processes.until("the look and the login in the journal", 30, lambda: ssh_contacts() == told)
+    processes.until("the look and the login in the journal", 60, lambda: ssh_contacts() == told)
     assert ssh_logins("fra-1") == logins + 1
 
 

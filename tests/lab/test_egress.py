@@ -142,6 +142,6 @@ def test_a_site_that_stands_is_closed_and_opened_without_a_lost_request(fortress
 def test_a_closed_host_serves_again_after_a_boot(fortress: Fortress) -> None:
     api.kill("fra-1")
     api.start("fra-1")
-    processes.until("fra-1 up at the edge", 40, all_up, every=0.2)
+    processes.until("fra-1 up at the edge", 60, all_up, every=0.2)
     assert attempt("fra-1", EDGE, 443) == REFUSED
     fortress.check_whole()

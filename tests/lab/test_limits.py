@@ -24,7 +24,7 @@ PER_CLIENT = 500
 PER_WORKER = 200
 REDIRECTED = """
 import http.client, sys
-client = http.client.HTTPConnection(sys.argv[1], 80, timeout=5)
+client = http.client.HTTPConnection(sys.argv[1], 80, timeout=60)
 client.request("GET", "/notes", headers={"Host": f"{sys.argv[2]}:80"})
 answer = client.getresponse()
 print(answer.status, answer.headers["Location"])
@@ -41,7 +41,7 @@ def said_by(words: list[str]) -> Iterator[IO[str]]:
             yield process.stdout
         finally:
             process.stdin.close()
-            process.wait(30)
+            process.wait(60)
 
 
 def test_one_client_cannot_take_the_edge(fortress: Fortress) -> None:
@@ -55,7 +55,7 @@ def test_one_client_cannot_take_the_edge(fortress: Fortress) -> None:
             held.append(int(counts.readline()))
             return held[-1] > PER_CLIENT * 0.8
 
-        until("the client has what it gets", 30, at_the_limit)
+        until("the client has what it gets", 60, at_the_limit)
         for _ in range(10):
             answer = traffic.ask("/")
             assert answer.ok, answer
@@ -82,7 +82,7 @@ sys.stdin.read()
 """
 ASK = """
 import json, sys, urllib.request
-print(json.load(urllib.request.urlopen(sys.argv[1], timeout=10))["database_host"])
+print(json.load(urllib.request.urlopen(sys.argv[1], timeout=60))["database_host"])
 """
 
 
@@ -96,7 +96,7 @@ def test_one_worker_cannot_take_the_database(fortress: Fortress) -> None:
         assert on("fra-1", f"python3 - http://{address}:80/", ASK) == "oslo-db"
         answer = traffic.ask("/notes", json.dumps({"text": "beside a worker that takes what it gets"}))
         assert answer.ok, answer
-    until("all workers up at the edge", 30, all_up)
+    until("all workers up at the edge", 60, all_up)
 
 
 BREAK = """nft -f - <<'RULES'
@@ -129,7 +129,7 @@ def test_up_fails_when_nobody_answers_through_the_edge(fortress: Fortress) -> No
             "frankfurt/fra-2 DOWN: Layer4 connection problem, Connection refused",
         ):
             assert line in done.stdout, done.stdout
-        until("all workers up at the edge", 30, all_up)
+        until("all workers up at the edge", 60, all_up)
         # What had failed is asked again, also by an `up` that changes the configuration back.
         fortress.file.write_text(fortress.original)
         said = fortress.up()

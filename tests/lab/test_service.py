@@ -10,10 +10,12 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -38,8 +40,11 @@ KEEPALIVE_S = 4.0
 ACKNOWLEDGED_S = 2.0
 """The same of a host that was sent one and did not acknowledge it (haproxy.cfg, tcp-ut)."""
 SLACK_S = 1.0
-"""What a busy machine of two cores may add to a bound that counts configured waiting only."""
-HEALTHY_S = 20
+"""What an idle machine of two cores may add to a bound that counts configured waiting only."""
+TURNS = 20
+"""How often a request, or the checks that find out a death, wait for their turn on the machine, at most: four times
+for each of two tries and three checks. Each wait is at most as long as a thread of ours waited in the same run."""
+HEALTHY_S = 60
 """Seconds for the workload of a host that has just started, or whose tunnel has."""
 LISTEN = """
 import os, socket, sys, threading
@@ -102,6 +107,38 @@ def health_url(fortress: Fortress, worker: str) -> str:
     return f"http://{stack.mesh_address(worker)}:{stack.workload.port}{stack.workload.health}"
 
 
+@dataclass
+class Late:
+    """How busy the machine was."""
+
+    longest_s: float = 0.0
+    """How long a thread of ours waited for its turn, at most."""
+
+    @property
+    def slack_s(self) -> float:
+        """What the machine may add to a bound."""
+        return SLACK_S + TURNS * self.longest_s
+
+
+@contextmanager
+def lateness() -> Iterator[Late]:
+    late, ended = Late(), threading.Event()
+
+    def look() -> None:
+        due = time.monotonic() + 0.02
+        while not ended.wait(max(0.0, due - time.monotonic())):
+            late.longest_s = max(late.longest_s, time.monotonic() - due)
+            due = time.monotonic() + 0.02
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield late
+    finally:
+        ended.set()
+        thread.join()
+
+
 @contextmanager
 def dead(host: str) -> Iterator[float]:
     """A worker whose plug is pulled, from the moment given; at the end it runs again and the edge has it up."""
@@ -144,50 +181,54 @@ def test_frankfurt_takes_over_within_the_bound_and_gives_back(fortress: Fortress
     clients = 8
     slow_s = 1.5
     with (
+        lateness() as late,
         traffic.requests(clients=clients, every=0.2) as found,
         traffic.requests(clients=4, every=0.05, keep_alive=True) as kept,
         traffic.requests(f"/slow?ms={slow_s * 1000:.0f}", clients=2, every=0) as slow,
     ):
-        found.wait("Oslo", 10, lambda answer: answer.host == "oslo-web")
-        slow.wait("a slow answer of Oslo", 10, lambda answer: answer.host == "oslo-web")
+        found.wait("Oslo", 60, lambda answer: answer.host == "oslo-web")
+        slow.wait("a slow answer of Oslo", 60, lambda answer: answer.host == "oslo-web")
         pulled = time.monotonic()
         with dead("oslo-web") as died:
-            found.wait("Frankfurt", down_s + try_s + 5, lambda answer: answer.host in ("fra-1", "fra-2"))
-            processes.until("outage", 60, lambda: time.monotonic() > died + down_s + try_s + 2 * SLACK_S)
-            starts = time.monotonic()
+            found.wait("Frankfurt", 60, lambda answer: answer.host in ("fra-1", "fra-2"))
+            processes.until("outage", 60, lambda: time.monotonic() > died + down_s + try_s + 2 * late.slack_s)
+            slack_s, starts = late.slack_s, time.monotonic()
             api.start("oslo-web")
             booted = time.monotonic()
             on("oslo-web", f"/usr/local/lib/fortress/wait-healthy {health_url(fortress, 'oslo-web')} {HEALTHY_S} app")
             healthy = time.monotonic()
-            back = found.wait("Oslo again", rise_s + SLACK_S, lambda answer: answer.host == "oslo-web")
+            back = found.wait("Oslo again", 60, lambda answer: answer.host == "oslo-web")
             processes.until("requests after the outage", 60, lambda: len(found.since(back.ended)) > 40)
     outage = [answer for answer in found.answers if pulled <= answer.ended and answer.began < starts]
     assert {answer.host for answer in outage if answer.ok and answer.began > died} == {"fra-1", "fra-2"}
-    late = [answer for answer in outage if not answer.ok and answer.ended > died + down_s + try_s + SLACK_S]
-    assert not late, late
+    late_ones = [answer for answer in outage if not answer.ok and answer.ended > died + down_s + try_s + slack_s]
+    assert not late_ones, late_ones
     # Now and then HAProxy closes on a client whose request is connecting when it marks the server down.
     assert len(found.failed) < clients / 2, found
     assert all(answer in outage for answer in found.failed), found
     first = min(answer.ended for answer in outage if answer.ok and answer.began > died)
-    assert first - died <= down_s + try_s + SLACK_S
-    marked = [answer for answer in outage if answer.began > died + down_s + SLACK_S and answer.ended < starts]
+    assert first - died <= down_s + try_s + slack_s
+    marked = [answer for answer in outage if answer.began > died + down_s + slack_s and answer.ended < starts]
     assert marked
-    assert all(answer.ok and answer.seconds < try_s + SLACK_S for answer in marked), found
+    assert all(answer.ok and answer.seconds < try_s + slack_s for answer in marked), found
+    assert back.began - healthy <= rise_s + late.slack_s
     assert {answer.host for answer in found.since(back.ended)} == {"oslo-web"}
     # What was sent over a connection that the edge had kept to the worker reached nobody: that is known soon.
     assert not kept.failed, kept
     waited = max(answer.seconds for answer in kept.answers)
-    assert waited < ACKNOWLEDGED_S + try_s + SLACK_S
+    assert waited < ACKNOWLEDGED_S + try_s + late.slack_s
     # What the worker had taken and never answered: keepalive finds that out, and then it goes elsewhere.
     assert not slow.failed, slow
     taken = [answer for answer in slow.answers if answer.began < died < answer.ended]  # a busy machine kills slowly
     assert taken
-    assert all(answer.host != "oslo-web" and answer.ended < died + KEEPALIVE_S + slow_s + SLACK_S for answer in taken)
+    assert all(
+        answer.host != "oslo-web" and answer.ended < died + KEEPALIVE_S + slow_s + late.slack_s for answer in taken
+    )
     print(
         f"on kept connections {kept}, longest {waited:.2f} s; "
         f"{found}; {len(found.failed)} of {len(outage)} failed; first answer after {first - died:.2f} s (bound "
         f"{down_s:.2f} + {try_s:.2f}), boot {booted - starts:.2f} s, healthy {healthy - booted:.2f} s later, "
-        f"back in Oslo {back.began - healthy:.2f} s after that (bound {rise_s:.2f})",
+        f"back in Oslo {back.began - healthy:.2f} s after that (bound {rise_s:.2f}), slack {late.slack_s:.2f} s",
     )
 
 
@@ -197,14 +238,14 @@ def test_load_bleeds_to_frankfurt_and_comes_back(fortress: Fortress) -> None:
         processes.until("calm load", 60, lambda: len(calm.answers) >= 4 * most)
     assert not calm.failed, calm
     assert set(calm.hosts) == {"oslo-web"}
-    with traffic.requests("/", every=0.05) as beside:
+    with lateness() as late, traffic.requests("/", every=0.05) as beside:
         with traffic.requests("/slow?ms=400", clients=2 * most, every=0, keep_alive=True) as spike:
             began = time.monotonic()
-            processes.until("spike", 30, lambda: time.monotonic() > began + 5)
+            processes.until("spike", 60, lambda: time.monotonic() > began + 5)
             ends = time.monotonic()
         ended = time.monotonic()
         processes.until(
-            "Oslo alone", 10, lambda: {a.host for a in beside.since(time.monotonic() - 2)} == {"oslo-web"}, every=0.1
+            "Oslo alone", 60, lambda: {a.host for a in beside.since(time.monotonic() - 2)} == {"oslo-web"}, every=0.1
         )
         processes.until("requests after the spike", 60, lambda: time.monotonic() > ended + 4)
     assert not spike.failed, spike
@@ -214,7 +255,7 @@ def test_load_bleeds_to_frankfurt_and_comes_back(fortress: Fortress) -> None:
     assert 0 < away < 1, spike
     assert spike.hosts["oslo-web"] > spike.hosts["fra-1"] > 0, spike
     last = max((answer.began for answer in beside.answers if answer.host != "oslo-web"), default=ended)
-    assert last - ended < 2
+    assert last - ended < 2 + late.slack_s
     print(
         f"at {2 * most} requests at a time Frankfurt answered {away:.0%} of {len(within)} ({spike}); the last one "
         f"there {last - ended:+.2f} s after the spike; beside it {beside}",
@@ -233,12 +274,12 @@ def test_what_stays_at_home_never_reaches_frankfurt(fortress: Fortress) -> None:
             traffic.requests("/slow?ms=400", clients=2 * most, every=0, keep_alive=True) as home,
             traffic.requests("/", clients=4, every=0.05) as beside,
         ):
-            beside.wait("Frankfurt", 20, lambda answer: answer.host in frankfurt)
-            processes.until("requests that wait at home", 30, lambda: len(home.answers) >= 6 * most)
+            beside.wait("Frankfurt", 60, lambda answer: answer.host in frankfurt)
+            processes.until("requests that wait at home", 60, lambda: len(home.answers) >= 6 * most)
         assert not home.failed, home
         assert set(home.hosts) == {"oslo-web"}
         with traffic.requests("/", clients=2, every=0.05) as others, dead("oslo-web"):
-            others.wait("Frankfurt", 20, lambda answer: answer.host in frankfurt)
+            others.wait("Frankfurt", 60, lambda answer: answer.host in frankfurt)
             refused = [traffic.ask(f"{path}?ms=1") for path in ("/slow", "/%73low", "/SLOW", "//slow", "/x/../slow")]
             assert {answer.status for answer in refused} == {503}, refused
         noted = {
@@ -502,7 +543,7 @@ def test_workers_are_dialled_when_the_edges_tunnel_comes_back(
         ages = dict(line.split() for line in on("oslo-edge", "wg show wg0 latest-handshakes").splitlines())
         return all(int(ages[key]) >= began for key in keys)
 
-    processes.until(f"a handshake with {', '.join(workers)}", 15, heard_since, every=0.1)
+    processes.until(f"a handshake with {', '.join(workers)}", 60, heard_since, every=0.1)
     assert on("oslo-edge", "wg show wg0 persistent-keepalive | cut -f 2 | sort -u") == "off"
 
 

@@ -72,7 +72,7 @@ def wrong(fortress: Fortress, disk: subprocess.Popen[str], strangers: dict[str, 
     try:
         on("fra-1", f"ip link set {out} mtu 1401")
         on("oslo-web", f"systemd-run --quiet --unit=stray python3 -m http.server 9100; {leak.format('add', 'add')}")
-        until("the stray listens", 10, lambda: ":9100" in on("oslo-web", "ss -Hltn"))
+        until("the stray listens", 60, lambda: ":9100" in on("oslo-web", "ss -Hltn"))
         on("fra-2", "ip link set wg0 mtu 1299 && touch -d '400 days ago' /etc/wireguard/wg0.key")
         on("oslo-db", f"fortress-push put {path} 0600 root:root {apply}", f"{guest}# fortress-push: end of file\n")
         on("oslo-db", f"wg set wg0 peer {strangers['nobody']}")

@@ -279,7 +279,7 @@ def stream(worker: str = "fra-1") -> Iterator[Stream]:
     console = hosts.console(api.current(), topology.host(worker))
     process = Process([*console, "python3", "-c", _stream_script()], found.take)
     try:
-        until("the stream", 30, lambda: bool(found.rounds or found.error))
+        until("the stream", 60, lambda: bool(found.rounds or found.error))
         yield found
     finally:
         process.stop(70)
