@@ -1,8 +1,9 @@
 """A writer with a ledger of its own (python3 with pymysql): runs on a worker and writes by the workload's own way.
 
 `ledger.py FILE CA PASSWORD_FILE` inserts a number, commits, and writes the number and the time into FILE only once the
-commit was acknowledged; then the next, until FILE.stop is there. What fails is tried again as another number, after a
-connection of its own: a number that is in FILE must be in the table for ever, one that is not may be.
+commit was acknowledged; then the next, at once or after SLOWLY_S where FILE.slowly is there, until FILE.stop is. What
+fails is tried again as another number, after a connection of its own: a number that is in FILE must be in the table for
+ever, one that is not may be.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from typing import Any
 import pymysql  # type: ignore[import-untyped]
 
 TABLE = "CREATE TABLE IF NOT EXISTS ledger (n BIGINT PRIMARY KEY) ENGINE InnoDB"
+SLOWLY_S = 0.05
+"""Seconds between one write and the next while FILE.slowly is there."""
 
 
 def connect(ca: str, password: str) -> Any:
@@ -34,7 +37,7 @@ def connect(ca: str, password: str) -> Any:
 
 def main(file: Path, ca: str, password: str) -> None:
     """Until it is told to stop."""
-    stop = file.with_name(f"{file.name}.stop")
+    stop, slowly = (file.with_name(f"{file.name}.{word}") for word in ("stop", "slowly"))
     number, connection = 0, None
     with file.open("a", buffering=1) as ledger:
         while not stop.exists():
@@ -52,6 +55,8 @@ def main(file: Path, ca: str, password: str) -> None:
                     cursor.execute("INSERT INTO ledger VALUES (%s)", (number,))
                 connection.commit()
                 ledger.write(f"{number} {time.time():.3f}\n")
+                if slowly.exists():
+                    time.sleep(SLOWLY_S)
             except (pymysql.err.Error, OSError) as error:
                 print(f"{time.time():.3f} {number} {error}", flush=True)
                 if connection is not None:

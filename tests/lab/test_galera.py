@@ -174,6 +174,7 @@ def test_a_switchover_and_a_change_of_all_members_lose_nothing_under_writes(clus
     ledger = Writer()
     switch(cluster, "oslo-db2")
     ledger.goes_on()
+    ledger.slowly()
     cluster.change(lambda settings: settings["database"].update(buffer_pool_mb=512))
     cluster.up()
     ledger.goes_on()
@@ -189,6 +190,7 @@ def test_another_member_takes_the_writes_of_one_that_is_lost(cluster: Fortress) 
     ledger.goes_on()
     # Measured at 7 s; a machine under load takes longer to see it.
     assert longest_gap() < 20
+    ledger.slowly()
     assert writer() == "oslo-db"
     found = checks(cluster)["cluster", "oslo-db"]
     assert (found["status"], found["value"]) == ("fail", 2)
@@ -203,6 +205,7 @@ def test_a_member_that_is_cut_off_refuses_writes_and_comes_back_by_what_it_misse
     server = on("oslo-db2", "systemctl show -P MainPID mariadb")
     with cut_off("oslo-db2"):
         ledger.goes_on()
+        ledger.slowly()
         assert writer() == "oslo-db"
         until(lambda: refuses_writes("oslo-db2"), "the side that is cut off knows it")
     until(lambda: synced(*SERVERS), "it is back")
@@ -234,6 +237,7 @@ def test_after_all_are_lost_the_newest_data_begin_whatever_another_member_says_o
     assert "oslo-db has most" in done.stdout
     assert "says that it is safe to begin with, which proves nothing" in done.stdout
     ledger.goes_on()
+    ledger.slowly()
     api.start("oslo-db3")
     until(lambda: synced(*SERVERS), "all are there again")
     nothing_is_lost(ledger, *SERVERS)
@@ -251,6 +255,7 @@ def test_two_servers_and_a_witness_survive_the_loss_of_one(cluster: Fortress) ->
     ledger = Writer()
     api.kill("oslo-db2")
     ledger.goes_on()
+    ledger.slowly()
     assert writer() == "oslo-db"
     api.start("oslo-db2")
     until(lambda: synced(*SERVERS[:2]), "the lost one is back")
@@ -269,6 +274,7 @@ def test_two_servers_and_their_witness_that_are_all_cut_apart_write_nowhere_and_
             until(lambda: all(refuses_writes(host) for host in SERVERS[:2]), "neither is a majority")
             until(lambda: not any(takes_writes(host) for host in SERVERS[:2]), "no client is sent to either")
     ledger.goes_on()
+    ledger.slowly()
     until(lambda: synced(*SERVERS[:2]), "both are there again")
     assert member("oslo-db")["size"] == 3
     nothing_is_lost(ledger, *SERVERS[:2])

@@ -67,6 +67,7 @@ def test_a_copy_of_a_standing_database_has_all_of_it(copied: Fortress) -> None:
 def test_lag_is_seen_where_the_servers_own_figure_says_nothing(copied: Fortress) -> None:
     """With what arrived not applied, and with nothing arriving; it is the age of what is missing: somebody writes."""
     writer = Writer()
+    writer.slowly()
     for thread in ("SQL_THREAD", "IO_THREAD"):
         on("oslo-db2", f"mariadb -e 'STOP SLAVE {thread}'")
         until(lambda: lag("oslo-db2") > LAG_S, f"no lag without {thread}")
@@ -92,6 +93,7 @@ def test_a_switchover_under_writes_loses_nothing_and_the_next_up_does_not_undo_i
     assert done.returncode == 0, done.stdout + done.stderr
     assert "oslo-db2 takes the writes, and every other server follows it" in done.stdout
     writer.goes_on()
+    writer.slowly()
     copied.up()
     assert takes_writes("oslo-db2")
     assert not takes_writes("oslo-db")
@@ -125,6 +127,7 @@ def test_a_lost_primary_is_replaced_by_a_promotion_and_does_not_take_writes_when
     done = copied.command("promote", "oslo-db", "--stack", "lab", "--yes", "--timeout", "3")
     assert done.returncode == 0, done.stdout + done.stderr
     writer.goes_on()
+    writer.slowly()
     api.start("oslo-db2")
     until(lambda: "follows oslo-db" in api.console("oslo-db2", STATE).stdout, "the former primary follows")
     assert not takes_writes("oslo-db2")
@@ -154,6 +157,7 @@ def test_a_primary_that_restarts_alone_stays_read_only(copied: Fortress) -> None
 def test_copies_become_a_cluster_and_lose_nothing(copied: Fortress) -> None:
     """With the third vote on a host without data, so that what the two servers have is all that there is."""
     writer = Writer()
+    writer.slowly()
     copied.change(three)
     copied.change(witnessed)
     copied.up()

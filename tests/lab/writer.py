@@ -47,6 +47,10 @@ class Writer:
         before = len(self.acknowledged())
         until(lambda: len(self.acknowledged()) > before + 20, "no write is acknowledged")
 
+    def slowly(self) -> None:
+        """Fewer than twenty writes a second from here on, for what takes long: as fast as it goes takes a processor."""
+        on(CLIENT, f"touch {LEDGER}.slowly")
+
     def stop(self) -> None:
         on(CLIENT, f"touch {LEDGER}.stop; while systemctl -q is-active ledger; do sleep 0.2; done")
 
