@@ -9,6 +9,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 ROOT = Path(__file__).parents[2]
 DOUBLES = ROOT / "tests" / "doubles" / "bin"
@@ -108,8 +109,9 @@ class Running:
 class Stack:
     """A stack of its own on a file backend of its own; nothing of the caller's home or agent reaches it."""
 
-    def __init__(self, folder: Path, **environment: str) -> None:
+    def __init__(self, folder: Path, name: str = "dev", **environment: str) -> None:
         self._runs = 0
+        self.name = name
         self.project = folder / "project"
         self.backend = folder / "backend"
         self.home = folder / "home"
@@ -127,9 +129,13 @@ class Stack:
             "PULUMI_SKIP_UPDATE_CHECK": "true",
             **environment,
         }
+        self.files()
+        self.run("stack", "init", name)
+
+    def files(self) -> None:
+        """Puts the project's own files."""
         (self.project / "Pulumi.yaml").write_text("name: double\nruntime: python\n")
         (self.project / "__main__.py").write_text(_PROGRAM)
-        self.run("stack", "init", "dev")
 
     def program(self, *resources: Command) -> None:
         """Sets what the program makes."""
@@ -175,6 +181,12 @@ class Stack:
         """Destroys without a preview first; what it printed."""
         return self.run("destroy", "--yes", "--skip-preview")
 
+    def resources(self) -> list[dict[str, Any]]:
+        """What stands, as `pulumi stack export` has it, read where the engine keeps it: a process less."""
+        (file,) = self.backend.glob(f".pulumi/stacks/*/{self.name}.json")
+        found: list[dict[str, Any]] = json.loads(file.read_text())["checkpoint"]["latest"].get("resources", [])
+        return found
+
     def resource(self, name: str) -> dict[str, object]:
         """A command resource as the state holds it: `id`, `inputs`, `outputs`."""
         found = [item for item in self._resources() if str(item["urn"]).endswith(f"::{name}")]
@@ -188,5 +200,4 @@ class Stack:
         return outputs
 
     def _resources(self) -> Sequence[dict[str, object]]:
-        deployment = json.loads(self.run("stack", "export"))["deployment"]
-        return [item for item in deployment.get("resources", []) if item["type"].startswith("command:")]
+        return [item for item in self.resources() if item["type"].startswith("command:")]

@@ -30,7 +30,6 @@ class ProjectStack(Stack):
     """
 
     def __init__(self, folder: Path, name: str) -> None:
-        self.name = name
         self.clouds = folder / "clouds"
         self.asked = folder / "asked"
         tools = folder / "tools"
@@ -38,16 +37,17 @@ class ProjectStack(Stack):
         for tool in ("ssh-keyscan", "ssh"):
             (tools / tool).write_text(f'#!/bin/sh\necho "{tool} $*" >>{self.asked}\nexit 1\n')
             (tools / tool).chmod(0o755)
-        super().__init__(folder, PULUMI_CONFIG_PASSPHRASE="lab", FORTRESS_CLOUDS=str(self.clouds), **CREDENTIALS)
+        super().__init__(folder, name, PULUMI_CONFIG_PASSPHRASE="lab", FORTRESS_CLOUDS=str(self.clouds), **CREDENTIALS)
         self.environment["PATH"] = f"{tools}:{self.environment['PATH']}"
-        (self.project / "Pulumi.dev.yaml").unlink()
+
+    def files(self) -> None:
+        """The project itself."""
         for file in ("Pulumi.yaml", "__main__.py"):
             shutil.copy(ROOT / file, self.project)
         for part in (".venv", "program", "components", "fortress", "examples"):
             (self.project / part).symlink_to(ROOT / part)
-        self.file = self.project / f"Pulumi.{name}.yaml"
+        self.file = self.project / f"Pulumi.{self.name}.yaml"
         self.as_it_stands()
-        self.run("stack", "init", name)  # of this project; the one made above is of another
 
     def as_it_stands(self) -> None:
         """The stack file of the project, as it is."""
@@ -64,8 +64,3 @@ class ProjectStack(Stack):
         log = self.run("preview", "--json")
         steps: list[dict[str, Any]] = json.loads(log[log.index("{\n") :])["steps"]
         return steps
-
-    def state(self) -> list[dict[str, Any]]:
-        """What stands."""
-        found: list[dict[str, Any]] = json.loads(self.run("stack", "export"))["deployment"].get("resources", [])
-        return found

@@ -100,8 +100,7 @@ class AwsStack(Stack):
 
     def state(self) -> dict[str, dict[str, Any]]:
         """What stands of AWS, by type and name."""
-        found = json.loads(self.run("stack", "export"))["deployment"].get("resources", [])
-        return {name: item for item in found if (name := _name(item["urn"]))}
+        return {name: item for item in self.resources() if (name := _name(item["urn"]))}
 
 
 _OPERATIONS = ("create", "delete", "update", "replace")

@@ -230,5 +230,4 @@ def test_the_agent_opens_a_real_sshd(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def urns(running: Stack) -> list[str]:
     """What the state holds."""
-    resources = json.loads(running.run("stack", "export"))["deployment"]["resources"]
-    return [resource["urn"] for resource in resources]
+    return [resource["urn"] for resource in running.resources()]

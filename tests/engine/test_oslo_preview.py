@@ -382,7 +382,7 @@ def test_a_mistake_is_one_block_before_anything_is_made(
         "an unhandled error occurred: program exited with non-zero exit code: 1",
     ]
     assert in_clouds(stack) == before
-    assert {found["type"] for found in stack.state()} <= {
+    assert {found["type"] for found in stack.resources()} <= {
         "pulumi:pulumi:Stack",
         "pulumi:providers:pulumi",  # the engine's own, which says whether the stack has come up before
         "pulumi:providers:openstack",

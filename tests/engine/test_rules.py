@@ -37,7 +37,7 @@ def test_what_is_slipped_in_beside_the_stack_stops_the_preview(stack: ProjectSta
     # The engine stops at the first that it hears of.
     first = said[said.index("error: sovereignty: refused by the rules in docs/rules.md: ") :].splitlines()[0]
     assert "aws-region: elsewhere: is in region us-east-1" in first or " published: " in first
-    assert not any(found["urn"].endswith(("::elsewhere", "::published")) for found in stack.state())
+    assert not any(found["urn"].endswith(("::elsewhere", "::published")) for found in stack.resources())
 
 
 def test_a_register_that_is_past_its_review_stops_everything_with_the_cure(stack: ProjectStack) -> None:

@@ -114,7 +114,7 @@ def test_a_dead_agent_is_found_before_anything_starts(stack: LabStack, tmp_path:
         "start one with `eval $(ssh-agent)` and `ssh-add`, or unset SSH_AUTH_SOCK"
     ]
     assert not stack.asked.exists()
-    assert not [found for found in stack.state() if ":Command" in found["type"]]
+    assert not [found for found in stack.resources() if ":Command" in found["type"]]
 
 
 def test_an_update_without_an_agent_or_a_key_stops_before_anything_starts(stack: LabStack) -> None:
