@@ -577,7 +577,7 @@ def left(process: subprocess.Popen[str]) -> list[str]:
 
 def nobody_left(process: subprocess.Popen[str]) -> bool:
     """What was killed may take a moment."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while left(process) and time.monotonic() < deadline:
         time.sleep(0.05)
     return left(process) == []

@@ -373,7 +373,7 @@ def running(process: int) -> bool:
         return False
 
 
-def wait_for(happened: Callable[[], bool], seconds: float = 20.0) -> None:
+def wait_for(happened: Callable[[], bool], seconds: float = 60.0) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         assert time.monotonic() < deadline, "it did not happen in time"

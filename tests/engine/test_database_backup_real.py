@@ -369,7 +369,7 @@ def s3(keeper: Keeper) -> Iterator[None]:
             host.dial(STORE, 7070).close()
             break
         except OSError:
-            assert time.monotonic() - began < 20, (host.root / "run/s3.log").read_text()
+            assert time.monotonic() - began < 60, (host.root / "run/s3.log").read_text()
             time.sleep(0.1)
     try:
         yield
