@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from tests.lab import traffic
 from tests.lab.fortress import Fortress, Settings
 from tests.lab.inside import all_up, found, on, until
-from tests.lab.test_drift import command, drift, wrong
+from tests.lab.verbs import command, drift, wrong
 
 PASSWORD = "data-fortress:database_password"
 ACCOUNT_PASSWORD = "data-fortress:database_account_passwords.billing"

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from lab import api
 from lab.base.topology import host
+from tests.lab.backups import FIRST_RUN_S, wait_until_stored
 from tests.lab.fortress import PREFIX, Fortress, Settings, on, one_more_host
-from tests.lab.test_drift import drift
+from tests.lab.verbs import asked, drift
 
 VAULT = "fra-3"
-STORED_WITHIN_S = 60.0
-"""The promise: what is committed is stored elsewhere within a minute."""
-FIRST_RUN_S = 240.0
 
 
 @contextmanager
@@ -42,14 +38,6 @@ def vault(fortress: Fortress) -> Iterator[None]:
             yield
 
 
-def asked(fortress: Fortress, *words: str) -> dict[str, Any]:
-    """What a verb says as JSON; it must go well."""
-    done = fortress.command(*words, "--stack", fortress.stack, "--json", timeout=240)
-    assert done.returncode == 0, done.stdout + done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
 def rows() -> str:
     return on("oslo-db", "mariadb --batch --skip-column-names app -e 'select group_concat(id order by id) from kept'")
 
@@ -67,18 +55,6 @@ def spoil(table: str) -> None:
         f"dd of={table}.ibd bs=1 seek=$((page * 16384 + 200)) conv=notrunc status=none; page=$((page + 1)); done; "
         "systemctl start mariadb",
     )
-
-
-def newest_point(fortress: Fortress) -> float:
-    return float(asked(fortress, "backups")["points"][-1][1])
-
-
-def wait_until_stored(fortress: Fortress, at: float) -> float:
-    """Wait until all of a moment can be restored; gives how long it took."""
-    while newest_point(fortress) < at:
-        assert time.time() - at < STORED_WITHIN_S
-        time.sleep(0.2)
-    return time.time() - at
 
 
 def test_a_fortress_is_backed_up_and_restored_to_a_second(fortress: Fortress) -> None:

@@ -2,22 +2,17 @@
 
 from __future__ import annotations
 
-import json
-import os
-import subprocess
 from collections.abc import Iterator
-from typing import Any
 
 import pytest
 
 from fortress import push
 from fortress.push import NOTE
-from lab import api
-from tests.lab.fortress import ROOT, Fortress, ssh_logins
+from tests.lab.fortress import Fortress, ssh_logins
 from tests.lab.inside import on, until
+from tests.lab.verbs import WORD, command, drift, wrong
 
 RECORDS = "/var/lib/fortress/files"
-WORD = "hunter2-put-there-by-hand"
 STRAY = "/etc/nftables.d/99-hand.nft"
 TABLE = "inet extra"
 TOOL = f"{push.LIBRARY}/wait-healthy"
@@ -69,32 +64,6 @@ FOUND = {
     ("fra-2", f"file {TOOL}"): "edited by hand",
     ("fra-2", f"file {STRAY}"): "not in the state",
 }
-
-
-def command(fortress: Fortress, *arguments: str) -> subprocess.CompletedProcess[str]:
-    """The fortress command with the engine's plugins, as lab/fortress.sh gives them."""
-    return subprocess.run(
-        [str(ROOT / "lab/fortress.sh"), *arguments, "--stack", fortress.stack],
-        env={**os.environ, **api.environment(), "LAB_PROJECT": str(fortress.project)},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-
-
-def drift(fortress: Fortress, status: int, *options: str) -> dict[str, Any]:
-    """The answer of `fortress drift --json`."""
-    done = command(fortress, "drift", "--json", *options)
-    assert done.returncode == status, done.stdout + done.stderr
-    assert WORD not in done.stdout + done.stderr
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
-
-
-def wrong(found: dict[str, Any]) -> dict[tuple[str, str], str]:
-    return {(check["host"], check["name"]): check["value"] for check in found["checks"] if check["status"] != "ok"}
 
 
 @pytest.fixture(scope="module")

@@ -7,23 +7,19 @@ docs/runbook.md has the same commands.
 from __future__ import annotations
 
 import itertools
-import json
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import pytest
 
 from lab import api
+from tests.lab.backups import FIRST_RUN_S, wait_until_stored
+from tests.lab.cluster import SERVERS, leave_alone, member, switch, synced, three, witnessed, writer
 from tests.lab.fortress import PREFIX, Fortress, Settings, on, one_more_host
-from tests.lab.test_backups import FIRST_RUN_S, asked, wait_until_stored
-from tests.lab.writer import CLIENT, LEDGER, STATE, Writer, checks, table, takes_writes, until
-from tests.unit.test_galera import SECOND, THIRD, WITNESS
-from tests.unit.test_replication import ROLE_FLOW
+from tests.lab.verbs import asked
+from tests.lab.writer import CLIENT, LEDGER, Writer, checks, table, takes_writes, until
 
-ROLE = STATE.removesuffix(" state")
-SERVERS = ("oslo-db", "oslo-db2", "oslo-db3")
 KEEPER = "oslo-db2"
 """Makes the backups: the first one that does not take the writes at first."""
 VAULT = "/srv/vault"
@@ -37,13 +33,6 @@ add rule inet cut out udp dport {PORT} drop
 """
 
 
-def three(settings: Settings) -> None:
-    settings["hosts"] |= {"oslo-db2": SECOND, "oslo-db3": THIRD}
-    settings["mesh"]["hubs"] = [*SERVERS, "oslo-edge"]
-    settings["database"] |= {"mode": "galera", "primary": "oslo-db"}
-    settings["sovereignty"]["flows"]["frankfurt-database-role"] = ROLE_FLOW
-
-
 def backed_up(settings: Settings) -> None:
     """By one of its members."""
     register = settings["sovereignty"]
@@ -51,36 +40,6 @@ def backed_up(settings: Settings) -> None:
     register["operators"]["Another operator"] = register["operators"][settings["sites"]["oslo"]["operator"]]
     register["data_sets"]["customers"]["backups_at"] = ["vault"]
     settings["database"]["backup"] = {"site": "vault", "directory": VAULT, "ship_every_s": 5}
-
-
-def witnessed(settings: Settings) -> None:
-    """The third vote keeps no data from here on."""
-    settings["hosts"]["oslo-db3"] = WITNESS
-
-
-def member(host: str) -> dict[str, Any]:
-    done = api.console(host, STATE)
-    own = json.loads(done.stdout)["own"] if done.returncode == 0 else {}
-    return own.get("member") or {}
-
-
-def synced(*hosts: str) -> bool:
-    return all(
-        (found := member(host)).get("state") == "Synced" and set(found["members"]) >= set(hosts) for host in hosts
-    )
-
-
-def writer() -> str:
-    """The one server that takes the writes."""
-    running = [name for name in SERVERS if name in api.hosts() and api.hosts()[name].running]
-    (found,) = [name for name in running if takes_writes(name)]
-    return found
-
-
-def switch(fortress: Fortress, to: str) -> None:
-    if writer() != to:
-        done = fortress.command("switchover", "--to", to, "--stack", "lab")
-        assert done.returncode == 0, done.stdout + done.stderr
 
 
 @contextmanager
@@ -102,16 +61,6 @@ def kept() -> str:
 
 def refuses_writes(host: str) -> bool:
     return "ERROR 1047" in api.console(host, "mariadb app -e 'INSERT INTO kept VALUES (1000)'").stderr
-
-
-def leave_alone(fortress: Fortress, host: str) -> None:
-    """From two servers and a witness to one server: it takes the writes once the other one has left."""
-    until(lambda: any(takes_writes(each) for each in SERVERS[:2]), "one takes the writes")
-    switch(fortress, host)
-    for other in SERVERS[:2]:
-        if other != host:
-            on(other, f"{ROLE} leave")
-    on("oslo-db3", "systemctl disable --now fortress-witness")
 
 
 def longest_gap() -> float:

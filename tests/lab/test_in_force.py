@@ -11,7 +11,7 @@ from fortress import firewall, haproxy, mariadb, text
 from lab import api
 from tests.lab.fortress import Fortress, Settings
 from tests.lab.inside import on
-from tests.lab.test_drift import drift, wrong
+from tests.lab.verbs import drift, wrong
 
 LATER = "/etc/mysql/mariadb.conf.d/99-local.cnf"
 DEFAULTS = "/etc/default/haproxy"

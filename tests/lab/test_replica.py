@@ -13,8 +13,8 @@ from collections.abc import Iterator
 import pytest
 
 from lab import api
+from tests.lab.cluster import leave_alone, member, synced, three, witnessed
 from tests.lab.fortress import Fortress, Settings, on, one_more_host
-from tests.lab.test_galera import leave_alone, member, synced, three, witnessed
 from tests.lab.writer import STATE, Writer, checks, table, takes_writes, until
 from tests.unit.test_replication import ROLE_FLOW
 

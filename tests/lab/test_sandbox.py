@@ -10,7 +10,7 @@ import pytest
 from fortress import haproxy, mariadb
 from tests.lab.fortress import Fortress
 from tests.lab.inside import on, reload_edge
-from tests.lab.test_drift import drift, wrong
+from tests.lab.verbs import drift, wrong
 
 UNITS = {"oslo-db": "mariadb", "oslo-edge": "haproxy"}
 HASH = "printf 'select sha2(1, 256) regexp \"^6b86.*4b$\", @@innodb_use_native_aio' | mariadb --skip-column-names"

@@ -8,7 +8,7 @@ import pytest
 
 from tests.lab.fortress import EngineError, Fortress, Settings
 from tests.lab.inside import on
-from tests.lab.test_drift import command
+from tests.lab.verbs import command
 
 
 def started() -> str:
