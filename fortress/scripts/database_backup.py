@@ -6,6 +6,7 @@ library. `Config` and `TargetSecrets` are the two files that it reads, written b
 
     database-backup daily          a full backup; what is too old is forgotten, and a part of the rest is read back
     database-backup full           a full backup
+    database-backup anew           the same, unless the binary logs that are sent now have one already
     database-backup ship           keeps sending the binary logs; ends only when it is stopped
     database-backup drill          restores aside, counts and sums up every table, and leaves the result
     database-backup restore ...    puts a backup in place of the data that are there
@@ -68,8 +69,10 @@ JOINED = Path("/etc/mysql/mariadb.conf.d/93-fortress-joined.cnf")
 """While it is there, the server is a member of a Galera cluster."""
 SERVERS = Path("/etc/fortress/database/servers.json")
 """All servers of the database, where it has several."""
-WAITING = "waiting until the other members are stopped"
-"""What a restore to a cluster says while whoever asked for it is to stop them."""
+ROLE = Path("/usr/local/lib/fortress/database_role.py")
+"""Where it has several: what decides who takes the writes."""
+WAITING = "waiting until the other servers are stopped"
+"""What a restore to several servers says while whoever asked for it is to stop them."""
 ALONE_S = 900.0
 """How long that may take."""
 COUNTING_S = 15.0
@@ -80,9 +83,9 @@ CREATE DATABASE IF NOT EXISTS _fortress CHARACTER SET utf8mb4;
 CREATE TABLE IF NOT EXISTS _fortress.primaries (number BIGINT UNSIGNED PRIMARY KEY, server VARCHAR(255) NOT NULL,
     since TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP) ENGINE InnoDB CHARACTER SET ascii COLLATE ascii_bin;
 INSERT INTO _fortress.primaries (number, server)
-    SELECT COALESCE(MAX(number), 0) + 1, '{}' FROM _fortress.primaries;
+    SELECT GREATEST(COALESCE(MAX(number), 0), {}) + 1, '{}' FROM _fortress.primaries;
 """
-"""Names who takes the writes of restored data first; the table is database_role.py's."""
+"""Names who takes the writes of restored data first, by a number above another one; the table is database_role.py's."""
 SYSTEM = ("information_schema", "mysql", "performance_schema", "sys", "_fortress")
 """Schemas without data of an application."""
 STAYS = re.compile(r"lost\+found|debian-.*\.flag|\.fortress-.*")
@@ -859,17 +862,72 @@ def log_mark(file: Path) -> str | None:
     return f"{head[4:8].hex()} {head[9:13].hex()}" if head[:4] == b"\xfebin" else None
 
 
+def lacks_full(line: str) -> bool:
+    """Whether binary logs have begun anew since the last full backup, as on a server that got another one's data: what
+    is sent of them is worth nothing before the next one. The first one of all may have been cut by that."""
+    known = recorded("full")
+    if known["ok"]:
+        return bool(known["ok"].get("line", line) != line)
+    return known["failed"] is not None and bool(other_servers())
+
+
+def other_servers() -> dict[str, tuple[str, int]]:
+    """The other servers of a database that has several, and where MariaDB is on each."""
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        known = json.loads(SERVERS.read_text())
+        addresses = {name: (address, known["database_port"]) for name, address in known["servers"].items()}
+        return {name: where for name, where in sorted(addresses.items()) if name != known["me"]}
+    return {}
+
+
+def has_all_until() -> float:
+    """Up to when this server has every commit: now, but for a copy, which is behind the one that takes the writes.
+
+    Raises:
+        Trouble: a copy does not know how far.
+    """
+    at = time.time()
+    if JOINED.exists() or not other_servers():
+        return at
+    try:
+        found = json.loads(_role("state"))
+        if found["takes_writes"]:
+            return at
+        lag = found["lag_s"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise Trouble(f"how far this copy is behind cannot be read ({error!r})") from None
+    if lag is None:
+        raise Trouble(f"how far this copy is behind is not known: {found.get('service') or found.get('why')}")
+    return at - float(lag)
+
+
+def _role(verb: str) -> str:
+    """What database_role.py prints.
+
+    Raises:
+        Trouble: it fails.
+    """
+    done = subprocess.run(["python3", "-I", str(ROLE), verb], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise Trouble(why(done.stderr))
+    return done.stdout
+
+
 # --- binary logs ------------------------------------------------------------------------------------------------------
 
 
 def ship(config: Config, secrets: TargetSecrets) -> None:
     """Keep sending the binary logs, and remember what was sent and what went wrong."""
     restic = Restic(config, secrets, "binlog")
+    taking, taken_at = None, 0.0
     while True:
         began = time.monotonic()
         state = recorded("ship")
         try:
             state = {**state, "failed": None, "ok": ship_once(restic, state.get("ok"))}
+            idle = taking is None or (taking.poll() is not None and began - taken_at > QUIET_S)
+            if idle and lacks_full(state["ok"]["line"]):
+                taking, taken_at = subprocess.Popen([str(PROGRAM), "anew"]), began
         except Trouble as error:
             first = (state.get("failed") or {}).get("since", time.time())
             state = {**state, "failed": {"at": time.time(), "since": first, "why": str(error)}}
@@ -885,10 +943,14 @@ def ship_once(restic: Restic, last: Mapping[str, Any] | None) -> dict[str, Any]:
         Trouble: it could not be sent.
     """
     server = LocalServer()
-    at = time.time()
+    at = has_all_until()
     position = server.position()
     line = line_of(position)
-    if last and [last["line"], last["file"], last["position"]] == [line, *position] and at < last["sent"] + QUIET_S:
+    if (
+        last
+        and [last["line"], last["file"], last["position"]] == [line, *position]
+        and time.time() < last["sent"] + QUIET_S
+    ):
         return {**last, "at": at}
     files = [row[0] for row in server.rows("SHOW BINARY LOGS;")]
     logs = Logs(round(at, 3), line, files[0], *position)
@@ -1213,16 +1275,17 @@ def restore(
     *,
     overwrite: bool,
     cluster: bool = False,
+    copies: bool = False,
 ) -> dict[str, Any]:
     """Put a backup in place of the server's data. The old data stay until the new ones are served.
 
-    With `cluster` the server begins a new Galera cluster with them, once whoever asks has stopped the other members;
-    each of these must get all data from it then.
+    With `cluster` the server begins a new Galera cluster with them, with `copies` it takes the writes, once whoever
+    asks has stopped the other servers; each of these must get all data from it then.
 
     Raises:
         Trouble: it could not be; the old data are in place then, and the server runs if it did before.
     """
-    _refuse_others(cluster=cluster)
+    _refuse_others(cluster=cluster, copies=copies)
     facts: dict[str, Any] = {}
     with run_of("restore", facts):
         _take_back_cut_swap()
@@ -1233,7 +1296,10 @@ def restore(
                 f"this host has data ({len(tables)} tables, such as {'.'.join(tables[0])}), which a restore replaces; "
                 "nothing was changed. Say so with --overwrite"
             )
+        if copies and not ran:
+            raise Trouble("MariaDB does not run here, so who took the writes is not known; nothing was changed")
         accounts = _accounts(live) if ran else []
+        number = 0
         folder = Path(tempfile.mkdtemp(prefix=NEW, dir=DATA))
         shipping = _systemctl("is-active", "--quiet", UNIT.format("ship")) == 0
         try:
@@ -1242,7 +1308,7 @@ def restore(
                 for statement in accounts:
                     server.rows(statement)
                 if cluster:
-                    server.rows(PRIMARIES.format(config.host))
+                    server.rows(PRIMARIES.format(0, config.host))
                 if deletions.strip():
                     tell.phase("applying deletions")
                     before = {each["table"]: each["rows"] for each in counted(server, tell, sums=False)}
@@ -1255,6 +1321,9 @@ def restore(
             facts |= restored_aside(config, secrets, at, folder, tell, work, sums=False)
             if cluster:
                 _wait_until_alone(live, tell)
+            if copies:
+                _wait_until_stopped(tell)
+                number = int(live.rows("SELECT COALESCE(MAX(number), 0) FROM _fortress.primaries;")[0][0])
             tell.phase("putting the data in place")
             if shipping:
                 _systemctl("stop", UNIT.format("ship"))
@@ -1264,12 +1333,15 @@ def restore(
             if shipping:
                 _systemctl("start", UNIT.format("ship"))
         (STATE / "line.json").unlink(missing_ok=True)  # the binary log begins anew
+        if copies:
+            tell.phase("taking the writes")
+            _take_writes(config.host, number)
         facts["accounts"] = "as they were on this host" if accounts else "as they were in the backup"
         _systemctl("start", "--no-block", UNIT.format("full"))
     return facts
 
 
-def _refuse_others(*, cluster: bool) -> None:
+def _refuse_others(*, cluster: bool, copies: bool) -> None:
     """See that no other server would undo a restore here, or go on without it.
 
     Raises:
@@ -1284,13 +1356,60 @@ def _refuse_others(*, cluster: bool) -> None:
             "this server is a member of a cluster, which would replace what is restored here; nothing was changed. Use "
             "`fortress restore`, which stops the other members meanwhile"
         )
-    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        known = json.loads(SERVERS.read_text())
-        if others := sorted(set(known["servers"]) - {known["me"]}):
+    others = other_servers()
+    if others and not copies:
+        raise Trouble(
+            f"{', '.join(others)} would not follow restored data; nothing was changed. Use `fortress restore`, which "
+            "stops the other servers meanwhile, and gives them the data"
+        )
+    if copies and not others:
+        raise Trouble("this server is the only one; nothing was changed. Run `pulumi up` first")
+
+
+def _wait_until_stopped(tell: Tell) -> None:
+    """Wait until MariaDB runs on no other server: each host says itself that nothing listens there.
+
+    One that does not answer may still take writes, so it counts as one that runs.
+
+    Raises:
+        Trouble: they do not stop in time.
+    """
+    began = time.monotonic()
+    while running := [name for name, where in other_servers().items() if not _refused(where)]:
+        if time.monotonic() - began > ALONE_S:
             raise Trouble(
-                f"{', '.join(others)} copies this server, and would not follow restored data; nothing was changed. "
-                "Go to one server first: docs/backups.md"
+                f"{', '.join(running)}: MariaDB was not stopped within {ALONE_S / 60:.0f} min; nothing was restored"
             )
+        tell.phase(WAITING)
+        time.sleep(0.5)
+
+
+def _refused(where: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(where, ANSWERS_S).close()
+    except ConnectionRefusedError:
+        return True
+    except OSError:
+        return False
+    return False
+
+
+def _take_writes(host: str, number: int) -> None:
+    """Make this server the one that takes the writes, whatever the data of the others say, up to this number.
+
+    Raises:
+        Trouble: it does not.
+    """
+    try:
+        # In its binary log, so that there is a position from which others can follow.
+        LocalServer().rows(PRIMARIES.format(number, host))
+        _role("promote")
+        _role("join")  # the restored data may have another password for those who copy
+    except Trouble as error:
+        raise Trouble(
+            f"the restored data are in place, but {host} does not take the writes: {error}. Use `fortress promote "
+            f"{host}`, then `fortress reseed` for each other server"
+        ) from None
 
 
 def _wait_until_alone(server: LocalServer, tell: Tell) -> None:
@@ -1446,6 +1565,10 @@ def state(config: Config) -> dict[str, Any]:
     for kind in ("full", "ship", "check", "drill"):
         found[kind] = recorded(kind)
     try:
+        found["behind_s"] = round(found["now"] - has_all_until(), 1) if other_servers() else 0.0
+    except Trouble:
+        found["behind_s"] = None
+    try:
         found["position"] = list(LocalServer().position())
     except Trouble as error:
         found["position"], found["trouble"] = None, str(error)
@@ -1534,7 +1657,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--config", type=Path, default=CONFIG)
     parser.add_argument("--secrets", type=Path, default=SECRETS)
     verbs = parser.add_subparsers(dest="verb", required=True)
-    for name in ("daily", "full", "ship", "list", "state", "init", "prune", "drill"):
+    for name in ("daily", "full", "anew", "ship", "list", "state", "init", "prune", "drill"):
         verbs.add_parser(name)
     for name in ("restore", "follow"):
         each = verbs.add_parser(name)
@@ -1543,13 +1666,14 @@ def main(arguments: Sequence[str]) -> int:
         each.add_argument("--at", type=moment)
         each.add_argument("--overwrite", action="store_true")
         each.add_argument("--cluster", action="store_true")
+        each.add_argument("--copies", action="store_true")
     given = parser.parse_args(arguments)
     os.umask(0o077)
     tell = Tell(given.verb)
     try:
         if given.verb == "follow":
             words = [*(["--at", told(given.at)] if given.at else [])]
-            words += [f"--{name}" for name in ("overwrite", "cluster") if getattr(given, name)]
+            words += [f"--{name}" for name in ("overwrite", "cluster", "copies") if getattr(given, name)]
             return follow(given.what, words, sys.stdin.read() if given.what == "restore" else "")
         config = Config.read(given.config.read_text())
         if given.verb == "state":
@@ -1566,9 +1690,13 @@ def _do(given: argparse.Namespace, config: Config, secrets: TargetSecrets, tell:
     runs: dict[str, Callable[[], Mapping[str, Any]]] = {
         "daily": lambda: daily(config, secrets, tell),
         "full": lambda: full(config, secrets, tell),
+        "anew": lambda: full(config, secrets, tell) if lacks_full(line_of(LocalServer().position())) else {},
         "drill": lambda: drill(config, secrets, tell, None),
         "restore": lambda: restore(
-            config, secrets, tell, given.at, _deletions(), overwrite=given.overwrite, cluster=given.cluster
+            *(config, secrets, tell, given.at, _deletions()),
+            overwrite=given.overwrite,
+            cluster=given.cluster,
+            copies=given.copies,
         ),
     }
     if given.verb in runs:

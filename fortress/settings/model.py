@@ -202,8 +202,8 @@ class DatabaseSettings(Model):
     volume: VolumeSettings | None = None
     """A separate disk for /var/lib/mysql; the machine's own disk if not given."""
     backup: Backup | None = None
-    """Where backups go, and how long they stay; none are made if not given. Of a Galera cluster they are made by a
-    member that does not take the writes at first, of copies by the one that `primary` names."""
+    """Where backups go, and how long they stay; none are made if not given. Of several servers they are made by one
+    that does not take the writes at first."""
 
 
 class WorkloadSettings(workload.Workload):
@@ -695,10 +695,10 @@ class Settings(Model):
 
     @property
     def backup_host(self) -> str:
-        """The one that makes the backups: of a cluster a member that does not take the writes at first, since a member
-        is paused for a moment by each backup."""
+        """The one that makes the backups: of several a server that does not take the writes at first, since a member of
+        a cluster is paused for a moment by each backup, and a copy spares the primary the reading."""
         standing = [name for name in self.database_hosts if not self.members[name].gone]
-        return standing[0] if self.clustered and standing else self.database_host
+        return standing[0] if self.copies and standing else self.database_host
 
     @property
     def edge_host(self) -> str:

@@ -12,7 +12,7 @@ import pytest
 from fortress import activation, galera, mariadb, replication
 from fortress.facts import parse as parse_output
 from tests.components.engine import sent
-from tests.components.whole_stack import PEM, made_of
+from tests.components.whole_stack import BACKED_UP, PEM, made_of
 from tests.doubles.pulumi_mocks import Run, secret_paths
 from tests.unit.stack_file import changed
 from tests.unit.test_galera import GALERA, SECOND, WITH_WITNESS
@@ -110,14 +110,7 @@ def test_flows_that_are_open_while_data_arrive_are_not_tried() -> None:
 
 
 def test_one_member_makes_the_backups_and_the_command_is_told_which() -> None:
-    vault = {"operator": "A Norwegian cloud", "country": "NO", "sovereign": True}
-    backed_up = {
-        **GALERA,
-        "sites/vault": vault,
-        "database/backup": {"site": "vault", "directory": "/srv/vault"},
-        "sovereignty/data_sets/customers/backups_at": ["vault"],
-    }
-    done = stack(backed_up, secrets={"backup_password": "a key of twenty letters"})
+    done = stack({**GALERA, **BACKED_UP}, secrets={"backup_password": "a key of twenty letters"})
     assert [name for name in done.resources if name.endswith("-backup.json")] == ["db-oslo-db2-backup.json"]
     database = parse_output(done.outputs["fortress"].value).database
     assert database

@@ -15,7 +15,7 @@ from fortress.facts import parse as parse_output
 from fortress.settings.parse import parse
 from program import arguments
 from tests.components.engine import member, sent
-from tests.components.whole_stack import PASSWORD, PEM, made_of, stopped
+from tests.components.whole_stack import BACKED_UP, PASSWORD, PEM, made_of, stopped
 from tests.doubles.pulumi_mocks import Run, run, secret_paths
 from tests.doubles.pulumi_resource_command.values import Secret
 from tests.unit.stack_file import ROOT, changed, lab
@@ -172,6 +172,16 @@ def test_outputs_name_every_server() -> None:
     assert {name for name, host in facts.hosts.items() if host.role == "database"} == {"oslo-db", "oslo-db2"}
     assert not [flow for flow in facts.flows if flow.source in WORKERS and flow.port == mariadb.PORT]
     assert [flow for flow in facts.flows if flow.source in WORKERS and flow.port == replication.PORT]
+
+
+def test_a_copy_makes_the_backups_and_the_command_is_told_which() -> None:
+    secrets = {**SECRETS, "backup_password": "a key of twenty letters"}
+    done = made_of(changed({**REPLICA, **BACKED_UP}), secrets=secrets)
+    (config,) = (each for name, each in done.resources.items() if name.endswith("-backup.json"))
+    assert json.loads(sent(config))["host"] == "oslo-db2", "as a preview shows it"
+    database = parse_output(done.outputs["fortress"].value).database
+    assert database
+    assert (database.host, database.backup_host) == ("oslo-db", "oslo-db2")
 
 
 def test_only_passwords_are_secret() -> None:

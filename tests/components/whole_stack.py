@@ -30,6 +30,12 @@ PRIVATE = (
     .decode()
 )
 """A key that opens nothing."""
+BACKED_UP = {
+    "sites/vault": {"operator": "A Norwegian cloud", "country": "NO", "sovereign": True},
+    "database/backup": {"site": "vault", "directory": "/srv/vault"},
+    "sovereignty/data_sets/customers/backups_at": ["vault"],
+}
+"""Changes to a stack file by which its database is backed up."""
 
 
 def config(settings: Mapping[str, Any], secrets: Mapping[str, str]) -> dict[str, str]:

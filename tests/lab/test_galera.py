@@ -14,15 +14,14 @@ from contextlib import contextmanager
 import pytest
 
 from lab import api
-from tests.lab.backups import FIRST_RUN_S, wait_until_stored
+from tests.lab.backups import FIRST_RUN_S, VAULT, backed_up, wait_until_stored
 from tests.lab.cluster import SERVERS, leave_alone, member, switch, synced, three, witnessed, writer
-from tests.lab.fortress import PREFIX, Fortress, Settings, on, one_more_host
+from tests.lab.fortress import PREFIX, Fortress, on, one_more_host
 from tests.lab.verbs import asked
 from tests.lab.writer import CLIENT, LEDGER, Writer, checks, table, takes_writes, until
 
 KEEPER = "oslo-db2"
 """Makes the backups: the first one that does not take the writes at first."""
-VAULT = "/srv/vault"
 PORT = 51820
 _CUT = f"""
 add table inet cut
@@ -31,15 +30,6 @@ add chain inet cut out {{ type filter hook output priority -300; }}
 add rule inet cut in udp dport {PORT} drop
 add rule inet cut out udp dport {PORT} drop
 """
-
-
-def backed_up(settings: Settings) -> None:
-    """By one of its members."""
-    register = settings["sovereignty"]
-    settings["sites"]["vault"] = {**settings["sites"]["oslo"], "operator": "Another operator"}
-    register["operators"]["Another operator"] = register["operators"][settings["sites"]["oslo"]["operator"]]
-    register["data_sets"]["customers"]["backups_at"] = ["vault"]
-    settings["database"]["backup"] = {"site": "vault", "directory": VAULT, "ship_every_s": 5}
 
 
 @contextmanager

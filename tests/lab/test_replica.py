@@ -1,5 +1,5 @@
-"""A second database server on the standing fortress: seeded, switched over to, promoted, and made a member of a
-cluster, while a client writes.
+"""A second database server on the standing fortress: seeded, switched over to, promoted, backed up by, restored with,
+and made a member of a cluster, while a client writes.
 
 The client keeps a ledger of its own (ledger.py): what it holds was acknowledged, and must be in the table of the server
 that takes the writes. docs/runbook.md has the same commands.
@@ -8,13 +8,16 @@ that takes the writes. docs/runbook.md has the same commands.
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 
 import pytest
 
 from lab import api
+from tests.lab.backups import FIRST_RUN_S, VAULT, backed_up, newest_point, wait_until_stored
 from tests.lab.cluster import leave_alone, member, synced, three, witnessed
-from tests.lab.fortress import Fortress, Settings, on, one_more_host
+from tests.lab.fortress import PREFIX, Fortress, Settings, on, one_more_host
+from tests.lab.verbs import asked
 from tests.lab.writer import STATE, Writer, checks, table, takes_writes, until
 from tests.unit.test_replication import ROLE_FLOW
 
@@ -152,6 +155,52 @@ def test_a_primary_that_restarts_alone_stays_read_only(copied: Fortress) -> None
     api.start("oslo-db2")
     until(lambda: takes_writes("oslo-db"), "both are there")
     copied.check_whole()
+
+
+def test_a_copy_makes_the_backups_and_both_servers_get_what_is_restored(copied: Fortress) -> None:
+    before = copied.file.read_text()
+    on("oslo-db2", f"mkdir {VAULT}")
+    copied.change(lambda settings: settings["database"].update(primary="oslo-db"))
+    copied.change(backed_up)
+    copied.engine("config", "set", "--secret", f"{PREFIX}backup_password", "--", "a key for the lab's backups")
+    assert "db-oslo-db2-backup.timer" in copied.up()
+    copied.check_whole(FIRST_RUN_S)  # the first backup reads back, and drills
+
+    writer = Writer()
+    taken = asked(copied, "backup", "now")
+    writer.goes_on()
+    writer.stop()
+    on("oslo-db", "mariadb app -e 'REPLACE INTO kept VALUES (3)'")
+    wait_until_stored(copied, time.time())
+    then = float(int(time.time()) + 1)
+    wait_until_stored(copied, then + 1)
+    # What the copy lacks does not pass for stored.
+    on("oslo-db2", "mariadb -e 'STOP SLAVE SQL_THREAD'")
+    on("oslo-db", "mariadb app -e 'DELETE FROM kept; INSERT INTO kept VALUES (4); DROP TABLE ledger'")
+    gone = time.time()
+    until(lambda: lag("oslo-db2") > 12, "twice the time between two looks at the binary log")
+    assert newest_point(copied) < gone
+    on("oslo-db2", "mariadb -e 'START SLAVE'")
+    until(lambda: newest_point(copied) > gone, "all of it is stored once the copy has it")
+
+    moment = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(then))
+    on("oslo-db", "systemctl stop mariadb")
+    refused = copied.command("restore", "--stack", "lab", "--overwrite", "--yes", timeout=240)
+    assert (refused.returncode, "nothing was changed: oslo-db does not answer" in refused.stderr) == (1, True)
+    on("oslo-db", "systemctl start mariadb")
+    until(lambda: takes_writes("oslo-db"), "it is back")
+    restored = asked(copied, "restore", "--at", moment, "--overwrite", "--yes")
+    assert (restored["reseeded"], restored["backup"]) == (["oslo-db"], taken["at"])
+    assert takes_writes("oslo-db2")
+    for host in ("oslo-db", "oslo-db2"):
+        assert on(host, "mariadb -N -e 'SELECT GROUP_CONCAT(n) FROM app.kept'") == "1,2,3"
+        assert writer.acknowledged() <= table(host)
+    copied.check_whole(FIRST_RUN_S)  # the next backup is taken by itself
+
+    done = copied.command("switchover", "--to", "oslo-db", "--stack", "lab")
+    assert done.returncode == 0, done.stdout + done.stderr
+    on("oslo-db", "mariadb -e 'DELETE FROM app.kept WHERE n = 3'")
+    copied.file.write_text(before)
 
 
 def test_copies_become_a_cluster_and_lose_nothing(copied: Fortress) -> None:

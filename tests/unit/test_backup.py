@@ -119,6 +119,8 @@ def test_all_is_well() -> None:
         ({"full": kept(None)}, 0, None, "no backup was ever completed"),
         ({"ship": kept({**SENT, "at": NOW - 61, "position": 1})}, 1, 61.0, "sent up to fortress-bin.000002 1"),
         ({"running": []}, 1, 0.0, "nothing sends them"),
+        ({"behind_s": 61.0}, 1, 61.0, "all sent"),
+        ({"behind_s": None, "ship": kept({**SENT, "at": NOW - 61})}, 1, 61.0, "all sent"),
         ({"ship": kept(None, {"at": NOW, "since": NOW, "why": "away"})}, 1, None, "away"),
         ({"check": kept(READ, {"at": NOW, "why": "damaged"})}, 2, 1.0, "cannot be read back: damaged"),
         ({"check": kept({**READ, "at": NOW - 27 * 3600})}, 2, 27.0, "part 4"),

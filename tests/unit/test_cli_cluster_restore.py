@@ -1,4 +1,4 @@
-"""`fortress restore` to a Galera cluster: when it is refused, and who is stopped and started in which order."""
+"""`fortress restore` to several servers: when it is refused, and who is stopped and started in which order."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import pytest
 from fortress.cli.backup import cluster
 from fortress.cli.backup.cluster import Members
 from fortress.cli.backup.host import Keeper, RunFailedError, RunProgress
+from fortress.cli.hosts import roles
 from fortress.cli.hosts.roles import Reports
 from fortress.facts import FlowFacts, parse
 from fortress.scripts.database_backup import WAITING
@@ -46,6 +47,34 @@ def test_a_member_that_is_not_there_might_bring_the_old_data_back() -> None:
 def test_without_a_majority_the_cluster_is_begun_again_first() -> None:
     every = {name: lost(report, ready=False) for name, report in WELL.items()}
     assert cluster.not_there(every) == "no server is in a majority: see `fortress recover`"
+
+
+COPIES: Reports = {
+    name: ServerReport(ServerState(name, number=1, primary="a"), takes_writes=name == "a") for name in ("a", "b", "c")
+}
+
+
+@pytest.mark.parametrize(("keeper", "others"), [("b", ("c", "a")), ("a", ("b", "c"))], ids=["copy", "primary"])
+def test_the_one_that_takes_the_writes_is_stopped_last(
+    monkeypatch: pytest.MonkeyPatch, keeper: str, others: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(roles, "ask_all", lambda *_: COPIES)
+    database = DATABASE.model_copy(update={"servers": SERVERS})
+    found = parse(outputs()["fortress"]).model_copy(update={"database": database})
+    credentials: Any = None
+    assert cluster.members(Keeper(found, credentials, 1.0, keeper)) == Members(others, option="--copies")
+    one = found.model_copy(update={"database": database.model_copy(update={"servers": {"a": "10.100.0.1"}})})
+    monkeypatch.setattr(roles, "ask_all", lambda *_: {"a": COPIES["a"]})
+    assert cluster.members(Keeper(one, credentials, 1.0, "a")) is None, "nobody else has the data"
+
+
+def test_a_copy_that_is_not_there_might_bring_the_old_data_back() -> None:
+    assert cluster.away(COPIES) == ""
+    own = ServerState("c", trouble="MariaDB: cannot connect")
+    for report in ("cannot connect", ServerReport(own), ServerReport(ServerState("c"), service="cannot connect")):
+        assert cluster.away({**COPIES, "c": report}).startswith("c does not answer (")
+    seeding = ServerReport(ServerState("c", number=1, primary="a", seeding=True), why="its data are being replaced")
+    assert cluster.away({**COPIES, "c": seeding}).startswith("c has no whole copy of the data (its data are being")
 
 
 def test_the_witness_is_who_votes_and_is_no_server() -> None:
@@ -86,7 +115,7 @@ class Scene:
 
 @pytest.fixture
 def restored(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
-    def play(scene: Scene) -> Scene:
+    def play(scene: Scene, others: Members = OTHERS) -> Scene:
         class Session:
             sudo = ("sudo",)
 
@@ -94,7 +123,7 @@ def restored(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Scene]:
             return scene.note(tuple(hosts), words(Session()).removeprefix("sudo ").split("database_role.py ")[-1])
 
         monkeypatch.setattr(cluster, "_run", run)
-        facts = cluster.restore(scene, OTHERS, lambda _now: None, "--overwrite", text="deletions")  # type: ignore[arg-type]
+        facts = cluster.restore(scene, others, lambda _now: None, "--overwrite", text="deletions")  # type: ignore[arg-type]
         assert facts == {"rows": 7, "reseeded": ["a", "c"]}
         return scene
 
@@ -111,6 +140,12 @@ def test_the_others_are_stopped_once_it_waits_and_get_the_data_one_after_another
     asked = "b restore --cluster --overwrite deletions"
     after = ["b has the restored data", "a reseed", "c reseed", "w systemctl start fortress-witness"]
     assert restored(Scene()).done == [asked, *STOPPED, *after]
+
+
+def test_copies_are_stopped_and_get_the_data_too(restored: Callable[..., Scene]) -> None:
+    done = restored(Scene(), Members(("a", "c"), option="--copies")).done
+    asked = "b restore --copies --overwrite deletions"
+    assert done == [asked, *STOPPED[:2], "b has the restored data", "a reseed", "c reseed"]
 
 
 def test_what_fails_before_the_data_change_places_lets_the_others_come_back(restored: Callable[..., Scene]) -> None:

@@ -7,6 +7,7 @@ import json
 import os
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -261,8 +262,9 @@ def test_a_line_that_an_earlier_version_remembered_goes_on(data: Path) -> None:
     assert host.line_of(("fortress-bin.000002", 900)) == "of-old"
 
 
-def restore(*, cluster: bool) -> None:
-    host.restore(config(), TargetSecrets("x" * 20), host.Tell("restore"), None, "", overwrite=True, cluster=cluster)
+def restore(*, cluster: bool, copies: bool = False) -> None:
+    key, tell = TargetSecrets("x" * 20), host.Tell("restore")
+    host.restore(config(), key, tell, None, "", overwrite=True, cluster=cluster, copies=copies)
 
 
 def test_a_member_restores_only_while_somebody_stops_the_others(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -274,11 +276,96 @@ def test_a_member_restores_only_while_somebody_stops_the_others(data: Path, monk
         restore(cluster=False)
 
 
-def test_a_server_with_copies_is_not_restored(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def two(data: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A server of two."""
+    monkeypatch.setattr(host, "JOINED", data / "joined.cnf")
+    monkeypatch.setattr(host, "RUN", data)
     monkeypatch.setattr(host, "SERVERS", data / "servers.json")
-    host.SERVERS.write_text(json.dumps({"me": "a", "servers": {"a": "10.100.0.1", "b": "10.100.0.6"}}))
-    with pytest.raises(Trouble, match=r"^b copies this server, .* nothing was changed\. Go to one server first"):
+    known = {"me": "a", "database_port": 3306, "servers": {"a": "10.100.0.1", "b": "10.100.0.6"}}
+    host.SERVERS.write_text(json.dumps(known))
+    return data
+
+
+def test_a_server_with_copies_restores_only_while_somebody_stops_them(two: Path) -> None:
+    with pytest.raises(Trouble, match=r"^b would not follow .* nothing was changed\. Use `fortress restore`"):
         restore(cluster=False)
+    (two / "servers.json").unlink()
+    with pytest.raises(Trouble, match=r"^this server is the only one; nothing was changed"):
+        restore(cluster=False, copies=True)
+
+
+@pytest.mark.usefixtures("two")
+def test_the_others_are_stopped_once_their_hosts_say_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One that does not answer may still take writes."""
+    answers: list[OSError | None] = [None, TimeoutError(), OSError(113, "no route"), ConnectionRefusedError()]
+    asked: list[Any] = []
+
+    class Connection:
+        def close(self) -> None:
+            pass
+
+    def connect(where: tuple[str, int], _seconds: float) -> Connection:
+        asked.append(where)
+        if answer := answers.pop(0):
+            raise answer
+        return Connection()
+
+    monkeypatch.setattr("socket.create_connection", connect)
+    monkeypatch.setattr("time.sleep", lambda _seconds: None)
+    host._wait_until_stopped(host.Tell("restore"))
+    assert (asked, answers) == ([("10.100.0.6", 3306)] * 4, [])
+    monkeypatch.setattr(host, "ALONE_S", -1.0)
+    answers.append(TimeoutError())
+    with pytest.raises(Trouble, match=r"^b: MariaDB was not stopped within .* nothing was restored"):
+        host._wait_until_stopped(host.Tell("restore"))
+
+
+@pytest.mark.parametrize(
+    ("said", "behind"),
+    [({"takes_writes": True, "lag_s": None}, 0.0), ({"takes_writes": False, "lag_s": 40.0}, 40.0)],
+    ids=["primary", "copy"],
+)
+@pytest.mark.usefixtures("two")
+def test_a_copy_has_what_was_committed_up_to_its_lag(
+    monkeypatch: pytest.MonkeyPatch, said: dict[str, Any], behind: float
+) -> None:
+    monkeypatch.setattr(host, "_role", lambda _verb: json.dumps(said))
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    assert host.has_all_until() == 1000.0 - behind
+
+
+@pytest.mark.usefixtures("two")
+def test_a_copy_that_does_not_know_its_lag_sends_nothing_as_if_it_were_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "_role", lambda _verb: '{"takes_writes": false, "lag_s": null, "why": "follows a"}')
+    with pytest.raises(Trouble, match="how far this copy is behind is not known: follows a"):
+        host.has_all_until()
+    monkeypatch.setattr(host, "_role", lambda _verb: "nonsense")
+    with pytest.raises(Trouble, match="cannot be read"):
+        host.has_all_until()
+
+
+def test_the_only_server_and_a_member_of_a_cluster_have_all(two: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(host, "_role", lambda _verb: pytest.fail("nobody else can say"))
+    monkeypatch.setattr("time.time", lambda: 1000.0)
+    (two / "joined.cnf").touch()
+    assert host.has_all_until() == 1000.0
+    for file in ("joined.cnf", "servers.json"):
+        (two / file).unlink()
+    assert host.has_all_until() == 1000.0
+
+
+def test_binary_logs_that_begin_anew_lack_a_full_backup(two: Path) -> None:
+    assert not host.lacks_full("a"), "the first one of all is asked for where it is set up"
+    host.record("full", "MariaDB was stopped", {}, 0.0)
+    assert host.lacks_full("a"), "it was cut when the data of the primary came"
+    host.record("full", None, {"line": "a"}, 0.0)
+    assert not host.lacks_full("a")
+    assert host.lacks_full("b")
+    (two / "full.json").unlink()
+    (two / "servers.json").unlink()
+    host.record("full", "the target is full", {}, 0.0)
+    assert not host.lacks_full("a"), "verify says it"
 
 
 class Members:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +193,9 @@ def test_a_member_that_does_not_take_the_writes_makes_the_backups() -> None:
     assert lost.backup_host == "oslo-db3"
 
 
-def test_the_only_server_and_the_primary_of_copies_make_their_backups() -> None:
-    for settings in ({}, REPLICA):
+def test_a_copy_makes_the_backups_and_the_only_server_its_own() -> None:
+    alone = {**deepcopy(REPLICA), "hosts/oslo-db2/gone": True}
+    for settings, name in (({}, "oslo-db"), (REPLICA, "oslo-db2"), (alone, "oslo-db")):
         found = accepted(changed(settings))
         assert found
-        assert found.backup_host == "oslo-db"
+        assert found.backup_host == name

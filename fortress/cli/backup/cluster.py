@@ -1,4 +1,4 @@
-"""A restore to a Galera cluster: one member restores while the others are stopped, and then these get its data."""
+"""A restore to several servers: one restores while the others are stopped, and then these get its data."""
 
 from __future__ import annotations
 
@@ -25,19 +25,21 @@ MARIADB = "mariadb"
 
 @dataclass(frozen=True)
 class Members:
-    """Who is to be stopped while one member restores."""
+    """Who is to be stopped while one server restores."""
 
     servers: tuple[str, ...]
-    """The other members."""
+    """The other servers; of copies the one that takes the writes last."""
     witness: tuple[str, ...] = ()
     """Host of the witness, where there is one."""
+    option: str = "--cluster"
+    """How the host is told what they are."""
 
 
 def members(keeper: Keeper) -> Members | None:
-    """The others of a cluster; None where the database is none.
+    """The others of several servers; None where there is one.
 
     Raises:
-        RunFailedError: one of its servers is not in the majority, so that its data might come back later.
+        RunFailedError: one of the servers is not at its place, so that its data might come back later.
         CannotAskError: no server can be asked.
     """
     database = keeper.outputs.database
@@ -47,13 +49,32 @@ def members(keeper: Keeper) -> Members | None:
     answers = {name: report for name, report in reports.items() if isinstance(report, ServerReport)}
     if not answers:
         raise CannotAskError("; ".join(f"{name}: {report}" for name, report in reports.items()))
-    if not any(report.votes for report in answers.values()):
-        return None
     others = tuple(name for name in database.servers if name != keeper.host)
-    found = Members(others, tuple(witnesses(keeper.outputs, database)))
-    if (refused := not_there(reports)) and not _restoring(keeper):
+    if any(report.votes for report in answers.values()):
+        found, refused = Members(others, tuple(witnesses(keeper.outputs, database))), not_there(reports)
+    elif others:
+        writers_last = sorted(others, key=lambda name: name in answers and answers[name].takes_writes)
+        found, refused = Members(tuple(writers_last), option="--copies"), away(reports)
+    else:
+        return None
+    if refused and not _restoring(keeper):
         raise RunFailedError(f"nothing was changed: {refused}")
     return found
+
+
+CURE = "bring it back, with `fortress reseed` where it does not come by itself, or set it as gone and `pulumi up`"
+
+
+def away(reports: Mapping[str, ServerReport | str]) -> str:
+    """Why a server and its copies cannot be restored to as they are; no word where they can."""
+    lost = []
+    for name, report in sorted(reports.items()):
+        if isinstance(report, str) or report.service or report.own.trouble:
+            why = report if isinstance(report, str) else report.service or report.own.trouble
+            lost.append(f"{name} does not answer ({why})")
+        elif report.own.seeding or report.own.number == 0:
+            lost.append(f"{name} has no whole copy of the data ({report.why})")
+    return f"{'; '.join(lost)}: {CURE}" if lost else ""
 
 
 def not_there(reports: Mapping[str, ServerReport | str]) -> str:
@@ -66,8 +87,7 @@ def not_there(reports: Mapping[str, ServerReport | str]) -> str:
             lost.append(f"{name} is in no majority")
     if len(lost) == len(reports):
         return "no server is in a majority: see `fortress recover`"
-    cure = "bring it back, with `fortress reseed` where it does not come by itself, or set it as gone and `pulumi up`"
-    return f"{'; '.join(lost)}: {cure}" if lost else ""
+    return f"{'; '.join(lost)}: {CURE}" if lost else ""
 
 
 def witnesses(outputs: StackOutputs, database: DatabaseFacts) -> list[str]:
@@ -96,7 +116,7 @@ def restore(
                 raise RunFailedError(f"nothing was restored, {'; '.join(wrong)}")
 
     try:
-        facts = keeper.run("restore", listen, "--cluster", *options, text=text)
+        facts = keeper.run("restore", listen, others.option, *options, text=text)
     except RunFailedError as error:
         # They come back to the member that has the old data still.
         if stopped and (wrong := _each(keeper, others, "start", RECEIVING_TAKES_S)):

@@ -46,8 +46,9 @@ def restore(
     data are served until then, and deleted once the server runs on the new ones. If anything fails, they stay. What was
     committed after TIME is lost with them. A full backup follows by itself.
 
-    In a Galera cluster the member that makes the backups restores. Before its data change places the others are
-    stopped, and then they get all data from it, one after another. All of them must be there when it begins.
+    Of several servers the one that makes the backups restores. Before its data change places the others are stopped,
+    and then they get all data from it, one after another. All of them must be there when it begins. The one that
+    restored takes the writes from then on.
 
     \b
     Examples:
@@ -59,8 +60,8 @@ def restore(
     Exit status:
       0  the database runs on the restored data
       1  nothing was restored: it has data and --overwrite is missing, TIME is
-         outside what is kept, not confirmed, or it failed; or a member of the
-         cluster does not have the restored data yet, as the text says
+         outside what is kept, not confirmed, or it failed; or another server
+         does not have the restored data yet, as the text says
       2  could not begin: no such stack, no backups set, a host that does not
          answer
     """

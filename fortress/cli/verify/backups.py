@@ -67,7 +67,9 @@ def _point(check: Check, found: Mapping[str, Any]) -> Check:
         why = failed["why"] if failed else "they have not been sent yet"
         return check.fail(None, f"binary logs: {why}")
     if [last["file"], last["position"]] == found["position"]:
-        behind, said = 0.0, f"all sent to {found['target']}"
+        # A copy has sent all that it has, and may lack what was committed on the primary since.
+        lag = found.get("behind_s", 0.0)
+        behind, said = max(0.0, found["now"] - last["at"]) if lag is None else lag, f"all sent to {found['target']}"
     else:
         behind, said = max(0.0, found["now"] - last["at"]), f"sent up to {last['file']} {last['position']}"
     if "ship" not in found["running"]:
