@@ -51,7 +51,7 @@ def changed(changes: Mapping[str, Any], stack: Callable[[], dict[str, Any]] = la
         if value is GONE:
             del place[last]
         else:
-            place[int(last) if isinstance(place, list) else last] = value
+            place[int(last) if isinstance(place, list) else last] = copy.deepcopy(value)
     return found
 
 
