@@ -893,12 +893,12 @@ def has_all_until() -> float:
         found = json.loads(_role("state"))
         if found["takes_writes"]:
             return at
-        lag = found["lag_s"]
+        lacks = found["lacks_s"]
     except (ValueError, KeyError, TypeError) as error:
         raise Trouble(f"how far this copy is behind cannot be read ({error!r})") from None
-    if lag is None:
+    if lacks is None:
         raise Trouble(f"how far this copy is behind is not known: {found.get('service') or found.get('why')}")
-    return at - float(lag)
+    return at - float(lacks)
 
 
 def _role(verb: str) -> str:

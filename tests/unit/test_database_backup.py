@@ -323,7 +323,7 @@ def test_the_others_are_stopped_once_their_hosts_say_so(monkeypatch: pytest.Monk
 
 @pytest.mark.parametrize(
     ("said", "behind"),
-    [({"takes_writes": True, "lag_s": None}, 0.0), ({"takes_writes": False, "lag_s": 40.0}, 40.0)],
+    [({"takes_writes": True, "lacks_s": None}, 0.0), ({"takes_writes": False, "lacks_s": 40.0}, 40.0)],
     ids=["primary", "copy"],
 )
 @pytest.mark.usefixtures("two")
@@ -337,7 +337,7 @@ def test_a_copy_has_what_was_committed_up_to_its_lag(
 
 @pytest.mark.usefixtures("two")
 def test_a_copy_that_does_not_know_its_lag_sends_nothing_as_if_it_were_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(host, "_role", lambda _verb: '{"takes_writes": false, "lag_s": null, "why": "follows a"}')
+    monkeypatch.setattr(host, "_role", lambda _verb: '{"takes_writes": false, "lacks_s": null, "why": "follows a"}')
     with pytest.raises(Trouble, match="how far this copy is behind is not known: follows a"):
         host.has_all_until()
     monkeypatch.setattr(host, "_role", lambda _verb: "nonsense")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import pytest
@@ -23,6 +24,7 @@ class Copy:
     def lag(self, primary: int | str, own: int, *, source: ReplicationSource = FOLLOWING) -> float | None:
         """What it says half a second later, of a primary at a position, or silent, and of its own."""
         self.now += 0.5
+        self.service.asked_others = self.now
         other: ServerState | str = primary if isinstance(primary, str) else self.primary(primary)
         self.service.others = {"a": other}
         self.service.own = replace(B, position=f"0-1-{own}", source=source)
@@ -53,3 +55,31 @@ def test_lag_grows_whatever_the_threads_say(monkeypatch: pytest.MonkeyPatch, sou
     assert [copy.lag("no route to host", 5, source=source) for _ in range(20)][-1] == 20.0
     assert copy.lag("no route to host", 25) == 10.5, "what it has is as old as when it saw the primary there last"
     assert copy.lag(25, 25) == 0
+
+
+def test_what_was_committed_while_the_primary_was_being_asked_may_be_lacking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It had looked 0.4 s before it answered, and the answer took 0.3 s: for backups that counts as missing."""
+    copy = Copy(monkeypatch)
+    copy.service.asked_others = copy.now
+    copy.service.own = replace(B, position="0-1-5", source=FOLLOWING)
+    copy.service.others = {"a": replace(copy.primary(5), age_s=0.4)}
+    copy.now += 0.3
+    copy.service.note()
+    report = copy.service.report()
+    assert (report.lag_s, report.lacks_s) == (0, 0.7)
+    copy.now += 0.5
+    assert copy.service.report().lacks_s == 1.2
+
+
+def test_a_server_tells_how_old_what_it_says_is_from_before_it_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = Copy(monkeypatch)
+
+    def slow(_name: str) -> ServerState:
+        copy.now += 0.8
+        return replace(B, position="0-1-5", source=FOLLOWING)
+
+    monkeypatch.setattr("fortress.scripts.roles.service.look", slow)
+    monkeypatch.setattr("fortress.scripts.roles.service.ask_all", lambda _config: {"a": copy.primary(5)})
+    monkeypatch.setattr("fortress.scripts.roles.service.one_at_a_time", lambda _seconds: contextlib.nullcontext())
+    copy.service.step()
+    assert copy.service.report().own.age_s == 0.8

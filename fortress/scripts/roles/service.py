@@ -27,15 +27,16 @@ class Service:
         self.own = ServerState(config.me, trouble="not asked yet")
         self.others: dict[str, ServerState | str] = dict.fromkeys(config.others, "not asked yet")
         self.decision = Decision("keep", "has just started")
-        self.looked = 0.0
+        self.looked = self.asked = self.asked_others = 0.0
         self.seen: tuple[float, ServerState] | None = None
         """The primary as this copy saw it last, and when."""
-        self.marks: deque[tuple[float, str]] = deque(maxlen=7200)
-        """When the primary was where: what a copy's lag is told from, by the copy's own clock. Each commit so is a beat
-        of its own; a table of beats would cost a commit a second, in every binary log and backup, and two clocks that
-        agree. The server's own figure is NULL without a thread, and 0 while the network stalls."""
-        self.applied: float | None = None
-        """When the primary was where this copy is, None before one is known."""
+        self.marks: deque[tuple[float, float, str]] = deque(maxlen=7200)
+        """When the primary was seen where, and when it was about to be asked: what a copy's lag is told from, by the
+        copy's own clock. Each commit so is a beat of its own; a table of beats would cost a commit a second, in every
+        binary log and backup, and two clocks that agree. The server's own figure is NULL without a thread, and 0 while
+        the network stalls."""
+        self.applied: tuple[float, float] | None = None
+        """When the primary was seen where this copy is, and was about to be asked; None before one is known."""
         self.synced = time.monotonic()
         """When this member was seen Synced last."""
         self.flow: deque[tuple[float, int]] = deque(maxlen=240)
@@ -45,9 +46,11 @@ class Service:
 
     def step(self) -> None:
         """One look, and what follows from it."""
+        self.asked_others = time.monotonic()
         others = ask_all(self.config)
         with contextlib.suppress(RoleError), one_at_a_time(5.0):
             # Under the lock, since a hand-over may have begun meanwhile.
+            self.asked = time.monotonic()
             own = look(self.config.me)
             self.own, self.others = own, others
             if own.trouble:
@@ -121,9 +124,9 @@ class Service:
         primary = self.others.get(self.own.primary or "")
         if isinstance(primary, ServerState) and not primary.trouble and not primary.read_only:
             self.seen = now, primary
-            self.marks.append((now, primary.binlog))
-        while self.marks and not ahead(self.marks[0][1], self.own.position):
-            self.applied = self.marks.popleft()[0]
+            self.marks.append((now, self.asked_others - primary.age_s, primary.binlog))
+        while self.marks and not ahead(self.marks[0][2], self.own.position):
+            self.applied = self.marks.popleft()[:2]
 
     def report(self) -> ServerReport:
         """What is known."""
@@ -137,12 +140,14 @@ class Service:
         if self.seen is not None:
             when, primary = self.seen
             seen = PrimarySeen(round(now - when, 3), primary.binlog, primary.semi_sync)
+        lag, lacks = self.applied if copies and self.applied is not None else (None, None)
         return ServerReport(
-            self.own,
+            replace(self.own, age_s=round(now - self.asked, 3)),
             age_s=round(now - self.looked, 3),
             takes_writes=self.takes_writes(),
             why=self.decision.why,
-            lag_s=round(now - self.applied, 3) if copies and self.applied is not None else None,
+            lag_s=None if lag is None else round(now - lag, 3),
+            lacks_s=None if lacks is None else round(now - lacks, 3),
             primary_seen=seen,
             votes=self.config.votes,
             flow_paused=paused,

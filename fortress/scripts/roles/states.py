@@ -77,6 +77,8 @@ class ServerState:
     seeding: bool = False
     trouble: str = ""
     """Why the server itself cannot be asked."""
+    age_s: float = 0.0
+    """Since it was about to be asked; of another one when that answered, so what it says here is no older."""
 
 
 def parse_state(found: Mapping[str, Any]) -> ServerState:
@@ -127,6 +129,8 @@ class ServerReport:
     """What it does about its role, and the reason."""
     lag_s: float | None = None
     """Of a copy: how old what it has is, by when it saw the primary at that position."""
+    lacks_s: float | None = None
+    """The same at most: for how long it may lack what was committed, by when the primary was about to be asked."""
     primary_seen: PrimarySeen | None = None
     votes: int = 0
     """Of a Galera cluster: how many there should be, the witness's too; 0 where there is none."""
