@@ -72,14 +72,21 @@ def test_what_was_committed_while_the_primary_was_being_asked_may_be_lacking(mon
 
 
 def test_a_server_tells_how_old_what_it_says_is_from_before_it_was_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also to who asks while it is being asked again, and so gets the answer before."""
     copy = Copy(monkeypatch)
+    meanwhile: list[float] = []
 
     def slow(_name: str) -> ServerState:
         copy.now += 0.8
+        meanwhile.append(copy.service.report().own.age_s)
         return replace(B, position="0-1-5", source=FOLLOWING)
 
     monkeypatch.setattr("fortress.scripts.roles.service.look", slow)
     monkeypatch.setattr("fortress.scripts.roles.service.ask_all", lambda _config: {"a": copy.primary(5)})
     monkeypatch.setattr("fortress.scripts.roles.service.one_at_a_time", lambda _seconds: contextlib.nullcontext())
     copy.service.step()
+    assert copy.service.report().own.age_s == 0.8
+    copy.now += 0.5
+    copy.service.step()
+    assert meanwhile[1] == 0.8 + 0.5 + 0.8
     assert copy.service.report().own.age_s == 0.8

@@ -50,9 +50,11 @@ class Service:
         others = ask_all(self.config)
         with contextlib.suppress(RoleError), one_at_a_time(5.0):
             # Under the lock, since a hand-over may have begun meanwhile.
-            self.asked = time.monotonic()
+            asked = time.monotonic()
             own = look(self.config.me)
             self.own, self.others = own, others
+            # After it: whoever asks meanwhile in another thread gets an older answer and its own age.
+            self.asked = asked
             if own.trouble:
                 self.decision = Decision("keep", own.trouble)
             else:
@@ -131,7 +133,8 @@ class Service:
     def report(self) -> ServerReport:
         """What is known."""
         now = time.monotonic()
-        copies = self.own.source is not None and bool(self.own.primary) and not self.own.trouble
+        asked, own = self.asked, self.own  # in this order, for a step that ends in between
+        copies = own.source is not None and bool(own.primary) and not own.trouble
         paused = None
         if len(self.flow) > 1 and (took := self.flow[-1][0] - self.flow[0][0]) > 0:
             # A restart begins to count anew.
@@ -142,7 +145,7 @@ class Service:
             seen = PrimarySeen(round(now - when, 3), primary.binlog, primary.semi_sync)
         lag, lacks = self.applied if copies and self.applied is not None else (None, None)
         return ServerReport(
-            replace(self.own, age_s=round(now - self.asked, 3)),
+            replace(own, age_s=round(now - asked, 3)),
             age_s=round(now - self.looked, 3),
             takes_writes=self.takes_writes(),
             why=self.decision.why,
